@@ -1,0 +1,254 @@
+// BaseSelector: the table, the checks, and the part of waiting that no backend needs to know.
+// SPDX-License-Identifier: MIT
+#include "base_selector.hpp"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+
+namespace heddle {
+namespace {
+
+std::int64_t now() {
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+}
+
+// A number this far beyond the table is worth one call to see that it is open before the table grows to hold
+// it.
+constexpr int FAR = 1 << 16;
+
+}  // namespace
+
+void* grow_zeroed(void* old, std::size_t old_bytes, std::size_t new_bytes) {
+  // Fresh pages from calloc are not touched before they are used: a lone high descriptor costs address space
+  // only.
+  void* block = std::calloc(1, new_bytes);
+  if (block == nullptr) throw std::bad_alloc();
+  if (old != nullptr) std::memcpy(block, old, old_bytes);
+  std::free(old);
+  return block;
+}
+
+void free_zeroed(void* block) noexcept { std::free(block); }
+
+void Timeout::not_a_number() { throw ValueError("timeout is not a number"); }
+
+BaseSelector::~BaseSelector() = default;
+
+BaseSelector::BaseSelector(BaseSelector&& other) noexcept
+    : slots_(std::move(other.slots_)),
+      ready_(std::move(other.ready_)),
+      size_(other.size_),
+      ready_count_(other.ready_count_),
+      interrupted_(other.interrupted_),
+      closed_(other.closed_),
+      change_call_(other.change_call_),
+      wait_call_(other.wait_call_),
+      hook_(other.hook_),
+      hook_argument_(other.hook_argument_) {
+  other.size_ = 0;
+  other.ready_count_ = 0;
+  other.closed_ = true;
+}
+
+SelectorKey BaseSelector::register_(FileObj fileobj, EventMask events, SelectorData data, Trigger trigger) {
+  check_open();
+  check_mask("register", fileobj, events);
+  const int fd = lookup("register", fileobj);
+  if (find(fd) != nullptr) refuse<KeyError>("register", fileobj, "is already registered");
+  if (trigger == Trigger::EDGE && !capabilities().has(Capability::EDGE_TRIGGER)) {
+    refuse<ValueError>("register", fileobj, "this selector has no edge trigger");
+  }
+  const SelectorKey key{fileobj, fd, events, data};
+  const auto index = static_cast<std::size_t>(fd);
+  const std::uint32_t generation = index < slots_.capacity() ? slots_[index].generation + 1 : 1;
+  const int error = do_register(key, generation, trigger);
+  if (error != 0) throw_errno(error, change_call_, fd);
+  try {
+    reserve_slot(fd);
+  } catch (...) {
+    do_unregister(key, generation);
+    throw;
+  }
+  Slot& slot = slots_[index];
+  slot.key = key;
+  slot.generation = generation;
+  slot.trigger = trigger;
+  ++size_;
+  return key;
+}
+
+SelectorKey BaseSelector::unregister(FileObj fileobj) {
+  check_open();
+  Slot& slot = registered("unregister", fileobj);
+  const SelectorKey key = slot.key;
+  drop(slot);
+  do_unregister(key, slot.generation);
+  return key;
+}
+
+SelectorKey BaseSelector::modify(FileObj fileobj, EventMask events, SelectorData data) {
+  check_open();
+  check_mask("modify", fileobj, events);
+  Slot& slot = registered("modify", fileobj);
+  SelectorKey key = slot.key;
+  key.data = data;
+  if (events == key.events) {
+    do_modify_data(key);
+    slot.key = key;
+    return key;
+  }
+  const EventMask before = key.events;
+  key.events = events;
+  int error = 0;
+  try {
+    error = do_modify(key, before, slot.generation + 1, slot.trigger);
+  } catch (...) {
+    drop(slot);
+    throw;
+  }
+  if (error != 0) {
+    drop(slot);
+    throw_errno(error, change_call_, key.fd);
+  }
+  slot.key = key;
+  ++slot.generation;
+  return key;
+}
+
+ReadyList BaseSelector::select(Timeout timeout) {
+  check_open();
+  ready_.reserve(size_);
+  ready_count_ = 0;
+  stray_ = false;
+  interrupted_ = false;
+  // The clock is read only where there is a time to keep.
+  const std::int64_t started = timeout.forever() || timeout.only_looks() ? 0 : now();
+  const int error = do_wait(timeout);
+  if (error == 0 && !stray_ && (ready_count_ != 0 || timeout.only_looks())) [[likely]] {
+    return {ready_.data(), ready_count_};
+  }
+  return wait_again(timeout, started, error);
+}
+
+// The wait ended without an answer: a signal came, time may be left over, or a stray event was all there was.
+ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int error) {
+  Timeout left = timeout;
+  for (;;) {
+    bool look_again = true;
+    if (stray_) {
+      error = do_purge();
+      // What was reported beside the stray is reported again by the next wait, unless that can't be had.
+      if (error != 0 && ready_count_ != 0) break;
+      if (error != 0) throw_errno(error, wait_call_, descriptor());
+      ready_count_ = 0;
+    } else if (error == EINTR) {
+      ready_count_ = 0;
+      if (hook_ != nullptr && hook_(hook_argument_)) {
+        interrupted_ = true;
+        break;
+      }
+    } else if (error != 0) {
+      throw_errno(error, wait_call_, descriptor());
+    } else if (ready_count_ != 0 || left.only_looks()) {
+      break;
+    } else {
+      look_again = false;
+    }
+    if (!left.forever() && !left.only_looks()) {
+      const Duration rest = timeout.duration() - Duration(now() - started);
+      if (!look_again && rest <= Duration::zero()) break;
+      left = rest;
+    }
+    stray_ = false;
+    error = do_wait(left);
+  }
+  return {ready_.data(), ready_count_};
+}
+
+SelectorKey BaseSelector::get_key(FileObj fileobj) const {
+  check_open();
+  return registered("get_key", fileobj).key;
+}
+
+SelectorMap BaseSelector::get_map() const {
+  check_open();
+  return SelectorMap(this);
+}
+
+void BaseSelector::close() noexcept {
+  if (closed_) return;
+  closed_ = true;
+  size_ = 0;
+  slots_.clear();
+  do_close();
+}
+
+void BaseSelector::do_modify_data(const SelectorKey&) {}
+int BaseSelector::do_purge() { return 0; }
+void BaseSelector::do_refused(const char*) const noexcept {}
+
+int BaseSelector::next(int fd) const noexcept {
+  for (auto i = static_cast<std::size_t>(fd + 1); i < slots_.capacity(); ++i) {
+    if (slots_[i].key.events) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void BaseSelector::check_open() const {
+  if (closed_) [[unlikely]]
+    throw SelectorClosed(std::string(name()) + " selector is closed");
+}
+
+void BaseSelector::check_mask(const char* call, FileObj fileobj, EventMask events) const {
+  if (events.valid()) [[likely]]
+    return;
+  refuse<ValueError>(call, fileobj, ("invalid events " + to_string(events)).c_str());
+}
+
+// As in Python: the number if there is one, else the object is searched for by identity, else ValueError.
+int BaseSelector::lookup(const char* call, FileObj fileobj) const {
+  if (fileobj.fd() >= 0) [[likely]]
+    return fileobj.fd();
+  const int fd = search(fileobj);
+  if (fd < 0) refuse<ValueError>(call, fileobj, "invalid file descriptor");
+  return fd;
+}
+
+int BaseSelector::search(FileObj fileobj) const noexcept {
+  if (fileobj.fd() >= 0) return fileobj.fd();
+  if (fileobj.address() == nullptr) return -1;
+  for (int fd = next(-1); fd >= 0; fd = next(fd)) {
+    if (slots_[static_cast<std::size_t>(fd)].key.fileobj.address() == fileobj.address()) return fd;
+  }
+  return -1;
+}
+
+BaseSelector::Slot& BaseSelector::registered(const char* call, FileObj fileobj) const {
+  const int fd = lookup(call, fileobj);
+  if (find(fd) == nullptr) refuse<KeyError>(call, fileobj, "is not registered");
+  return slots_[static_cast<std::size_t>(fd)];
+}
+
+void BaseSelector::make_slot(int fd) {
+  if (fd >= FAR && ::fcntl(fd, F_GETFD) < 0) throw_errno(errno, change_call_, fd);
+  slots_.reserve(static_cast<std::size_t>(fd) + 1);
+}
+
+void BaseSelector::drop(Slot& slot) noexcept {
+  slot.key.events = EventMask();
+  --size_;
+}
+
+template <class Error>
+void BaseSelector::refuse(const char* call, FileObj fileobj, const char* why) const {
+  const std::string message = std::string(call) + " on fd " + std::to_string(fileobj.fd()) + ": " + why;
+  do_refused(message.c_str());
+  throw Error(message);
+}
+
+}  // namespace heddle

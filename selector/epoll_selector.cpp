@@ -1,0 +1,129 @@
+// EpollSelector: readiness from Linux epoll(7). One epoll_ctl a change, one epoll_wait a wait.
+// SPDX-License-Identifier: MIT
+#include "epoll_selector.hpp"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+namespace heddle {
+namespace {
+
+// The event carries descriptor and generation, so an event for an earlier owner of the number can be told
+// apart.
+epoll_event wanted(const SelectorKey& key, std::uint32_t generation, Trigger trigger) noexcept {
+  epoll_event event{};
+  if (key.events.contains(EVENT_READ)) event.events |= EPOLLIN;
+  if (key.events.contains(EVENT_WRITE)) event.events |= EPOLLOUT;
+  if (trigger == Trigger::EDGE) event.events |= EPOLLRDHUP | EPOLLET;
+  event.data.u64 = static_cast<std::uint64_t>(generation) << 32 | static_cast<std::uint32_t>(key.fd);
+  return event;
+}
+
+}  // namespace
+
+EpollSelector::EpollSelector() : BaseSelector("epoll_ctl", "epoll_wait") {
+  events_.reserve(1);  // epoll_wait wants room for one event even when nothing is registered
+  epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_ < 0) throw_errno(errno, "epoll_create1", -1);
+}
+
+EpollSelector::EpollSelector(EpollSelector&& other) noexcept
+    : BaseSelector(std::move(other)),
+      epoll_(std::exchange(other.epoll_, -1)),
+      has_pwait2_(other.has_pwait2_),
+      events_(std::move(other.events_)) {}
+
+EpollSelector::~EpollSelector() { close(); }
+
+int EpollSelector::fileno() const {
+  if (closed()) throw SelectorClosed("epoll selector is closed");
+  return epoll_;
+}
+
+int EpollSelector::do_register(const SelectorKey& key, std::uint32_t generation, Trigger trigger) {
+  events_.reserve(size() + 1);
+  epoll_event event = wanted(key, generation, trigger);
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, key.fd, &event) == 0) return 0;
+  if (errno != EEXIST) return errno;
+  // The file was closed here, lived on in a duplicate, and is back under its number: the kernel never let go
+  // of it.
+  return ::epoll_ctl(epoll_, EPOLL_CTL_MOD, key.fd, &event) == 0 ? 0 : errno;
+}
+
+int EpollSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t generation, Trigger trigger) {
+  epoll_event event = wanted(key, generation, trigger);
+  if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, key.fd, &event) == 0) return 0;
+  const int error = errno;
+  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, key.fd, &event);
+  return error;
+}
+
+void EpollSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept {
+  // Fails when the descriptor was closed (EBADF) or its number is another file's by now (ENOENT): nothing to
+  // do.
+  epoll_event event{};
+  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, key.fd, &event);
+}
+
+int EpollSelector::do_wait(Timeout timeout) {
+  const int count = wait(timeout);
+  if (count < 0) [[unlikely]]
+    return errno;
+  const epoll_event* const end = events_.data() + count;
+  for (const epoll_event* event = events_.data(); event != end; ++event) {
+    const std::uint32_t got = event->events;
+    const std::uint64_t tag = event->data.u64;
+    // EPOLLIN is 1 and EPOLLOUT is 4. An error or a hang-up wakes whoever waits, in both directions.
+    int bits = static_cast<int>((got & EPOLLIN) | (got >> 1 & 2));
+    if ((got & (EPOLLERR | EPOLLHUP)) != 0) bits = 3;
+    report(static_cast<int>(tag), static_cast<std::uint32_t>(tag >> 32), EventMask(bits),
+           (got & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0);
+  }
+  return 0;
+}
+
+int EpollSelector::wait(Timeout timeout) noexcept {
+  const int room = static_cast<int>(events_.capacity());
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 35))
+  const auto ns = timeout.duration().count();
+  if (!timeout.forever() && ns > 0 && ns % 1'000'000 != 0 && has_pwait2_) {
+    const timespec exactly{static_cast<std::time_t>(ns / 1'000'000'000),
+                           static_cast<long>(ns % 1'000'000'000)};
+    const int count = ::epoll_pwait2(epoll_, events_.data(), room, &exactly, nullptr);
+    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
+    has_pwait2_ = false;  // an old kernel, a sandbox or valgrind
+  }
+#endif
+  return ::epoll_wait(epoll_, events_.data(), room, timeout.milliseconds());
+}
+
+// A file that was closed here but lives on in a duplicate stays in the epoll set, and no call can name it any
+// more. So the set is built anew with what is registered, and takes the old one's number.
+int EpollSelector::do_purge() {
+  const int fresh = ::epoll_create1(EPOLL_CLOEXEC);
+  if (fresh < 0) return errno;
+  for (int fd = next(-1); fd >= 0; fd = next(fd)) {
+    epoll_event event = wanted(*find(fd), generation(fd), trigger(fd));
+    // Where the old set does not know the descriptor, its number belongs to another file now: that stays
+    // unwatched.
+    if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) != 0) continue;
+    if (::epoll_ctl(fresh, EPOLL_CTL_ADD, fd, &event) == 0) continue;
+    const int error = errno;
+    ::close(fresh);
+    return error;
+  }
+  const int error = ::dup3(fresh, epoll_, O_CLOEXEC) < 0 ? errno : 0;
+  ::close(fresh);
+  return error;
+}
+
+void EpollSelector::do_close() noexcept {
+  if (epoll_ >= 0) ::close(std::exchange(epoll_, -1));
+}
+
+}  // namespace heddle

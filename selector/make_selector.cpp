@@ -1,0 +1,93 @@
+// make_selector: the list of selectors, best first, and the choice among them.
+// SPDX-License-Identifier: MIT
+#include "make_selector.hpp"
+
+#include <cstdlib>
+#include <string>
+#include <system_error>
+
+#include "poll_selector.hpp"
+#include "select_selector.hpp"
+#if defined(__linux__)
+#include "epoll_selector.hpp"
+#endif
+
+namespace heddle {
+namespace {
+
+struct Choice {
+  std::string_view name;
+  std::unique_ptr<BaseSelector> (*make)();
+  bool by_default = true;
+};
+
+template <class Selector>
+std::unique_ptr<BaseSelector> make() {
+  return std::make_unique<Selector>();
+}
+
+constexpr Choice CHOICES[] = {
+#if defined(__linux__)
+    {"epoll", make<EpollSelector>},
+#endif
+    {"poll", make<PollSelector>},
+    {"select", make<SelectSelector>},
+};
+
+// What a kernel without the call, or a sandbox that forbids it, answers. A full descriptor table is no reason
+// to settle for less.
+bool denied(const std::system_error& error) {
+  using std::errc;
+  for (errc code : {errc::function_not_supported, errc::operation_not_permitted, errc::permission_denied,
+                    errc::no_such_file_or_directory, errc::no_such_device, errc::no_such_device_or_address}) {
+    if (error.code() == code) return true;
+  }
+  return false;
+}
+
+std::unique_ptr<BaseSelector> best() {
+  for (const Choice& choice : CHOICES) {
+    if (!choice.by_default) continue;
+    try {
+      return choice.make();
+    } catch (const std::system_error& error) {
+      if (!denied(error)) throw;
+    }
+  }
+  return make<SelectSelector>();
+}
+
+}  // namespace
+
+std::unique_ptr<BaseSelector> make_selector(std::string_view name) {
+  const char* source = "selector";
+  if (name == "default") {
+    const char* chosen = std::getenv("HEDDLE_SELECTOR");
+    if (chosen != nullptr && *chosen != '\0') {
+      name = chosen;
+      source = "HEDDLE_SELECTOR";
+    }
+  }
+  if (name == "default") return best();
+  std::string known = "default";
+  for (const Choice& choice : CHOICES) {
+    if (choice.name == name) return choice.make();
+    known += ", " + std::string(choice.name);
+  }
+  throw ValueError(std::string(source) + " \"" + std::string(name) + "\" is unknown; there are: " + known);
+}
+
+std::vector<std::string_view> available_selectors() {
+  std::vector<std::string_view> names;
+  for (const Choice& choice : CHOICES) {
+    try {
+      (void)choice.make();
+      names.push_back(choice.name);
+    } catch (const std::system_error& error) {
+      if (!denied(error)) throw;
+    }
+  }
+  return names;
+}
+
+}  // namespace heddle

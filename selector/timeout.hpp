@@ -1,0 +1,81 @@
+// Timeout: how long select() waits. For ever, or a time; any chrono duration fits, saturating and rounded up.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <type_traits>
+
+#include "export.hpp"
+
+namespace heddle {
+
+using Duration = std::chrono::nanoseconds;
+
+/// For ever (the default, or nullopt), or a number of nanoseconds of which zero and less mean "only look".
+/// Durations that are too long become the longest (292 years), finer ones are rounded up: a wait never ends
+/// early. A duration that is not a number is a ValueError.
+class Timeout {
+ public:
+  constexpr Timeout() noexcept = default;
+  constexpr Timeout(std::nullopt_t) noexcept {}
+  template <class Rep, class Period>
+    requires std::is_arithmetic_v<Rep>
+  constexpr Timeout(std::chrono::duration<Rep, Period> duration)
+      : ns_(nanoseconds<Period>(duration.count())) {}
+  template <class Rep, class Period>
+  constexpr Timeout(const std::optional<std::chrono::duration<Rep, Period>>& duration)
+      : Timeout(duration ? Timeout(*duration) : Timeout()) {}
+
+  [[nodiscard]] constexpr bool forever() const noexcept { return ns_ == FOREVER; }
+  /// Zero or negative: select() looks and does not wait.
+  [[nodiscard]] constexpr bool only_looks() const noexcept { return ns_ <= 0; }
+  /// Meaningless when forever().
+  [[nodiscard]] constexpr Duration duration() const noexcept { return Duration(ns_); }
+  /// The time in whole milliseconds, rounded up and kept within [-1, INT_MAX] as poll(2) wants it: -1 is for
+  /// ever.
+  [[nodiscard]] constexpr int milliseconds() const noexcept {
+    constexpr std::int64_t most = std::numeric_limits<int>::max();
+    if (forever()) return -1;
+    if (only_looks()) return 0;
+    const std::int64_t ms = ns_ / 1'000'000 + (ns_ % 1'000'000 != 0);
+    return static_cast<int>(ms < most ? ms : most);
+  }
+  friend constexpr bool operator==(Timeout, Timeout) noexcept = default;
+
+ private:
+  static constexpr std::int64_t FOREVER = std::numeric_limits<std::int64_t>::max();
+  static constexpr std::int64_t LONGEST = FOREVER - 1;
+  static constexpr std::int64_t SHORTEST = std::numeric_limits<std::int64_t>::min();
+
+  template <class Period, class Rep>
+  static constexpr std::int64_t nanoseconds(Rep count);
+  [[noreturn]] HEDDLE_EXPORT static void not_a_number();
+
+  std::int64_t ns_ = FOREVER;
+};
+
+template <class Period, class Rep>
+constexpr std::int64_t Timeout::nanoseconds(Rep count) {
+  using Factor = std::ratio_divide<Period, std::nano>;
+  if constexpr (std::is_floating_point_v<Rep>) {
+    if (count != count) not_a_number();
+    const long double ns = static_cast<long double>(count) * Factor::num / Factor::den;
+    if (ns >= static_cast<long double>(LONGEST)) return LONGEST;
+    if (ns <= static_cast<long double>(SHORTEST)) return SHORTEST;
+    const auto whole = static_cast<std::int64_t>(ns);
+    return whole + (static_cast<long double>(whole) < ns);
+  } else {
+    std::int64_t ns = 0;
+    if (__builtin_mul_overflow(count, Factor::num, &ns)) {
+      // With a den above one the product may overflow though the quotient would fit; nobody waits that long.
+      return count > 0 ? LONGEST : SHORTEST;
+    }
+    if constexpr (Factor::den != 1) ns = ns / Factor::den + (ns % Factor::den > 0);
+    return ns < LONGEST ? ns : LONGEST;
+  }
+}
+
+}  // namespace heddle
