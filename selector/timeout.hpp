@@ -62,11 +62,14 @@ constexpr std::int64_t Timeout::nanoseconds(Rep count) {
   using Factor = std::ratio_divide<Period, std::nano>;
   if constexpr (std::is_floating_point_v<Rep>) {
     if (count != count) not_a_number();
-    const long double ns = static_cast<long double>(count) * Factor::num / Factor::den;
-    if (ns >= static_cast<long double>(LONGEST)) return LONGEST;
-    if (ns <= static_cast<long double>(SHORTEST)) return SHORTEST;
+    // In double at least, and not finer than the argument: 1e-9 s is one nanosecond, not the next above it.
+    using Real = decltype(Rep() * 1.0);
+    const Real ns =
+        static_cast<Real>(count) * static_cast<Real>(Factor::num) / static_cast<Real>(Factor::den);
+    if (ns >= static_cast<Real>(LONGEST)) return LONGEST;
+    if (ns <= static_cast<Real>(SHORTEST)) return SHORTEST;
     const auto whole = static_cast<std::int64_t>(ns);
-    return whole + (static_cast<long double>(whole) < ns);
+    return whole + (static_cast<Real>(whole) < ns);
   } else {
     std::int64_t ns = 0;
     if (__builtin_mul_overflow(count, Factor::num, &ns)) {

@@ -12,7 +12,7 @@ import tempfile
 import blackbox as bb
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROGRAMS = {"whole": "echoed through heddle\n", "only_selector": "selected\n"}
+PROGRAMS = {"whole": "selected\n", "only_selector": "selected\n"}
 
 
 def tell(*command, env=None):
@@ -56,7 +56,7 @@ def installed(kind, options, work):
             for place in (str(build), str(options.source)):
                 bb.check(place not in text, f"{file.relative_to(prefix)} names {place}")
     libraries = sorted(path.name for path in prefix.glob("**/libheddle_*"))
-    wanted = "libheddle_io." + ("so" if kind == "shared" else "a")
+    wanted = "libheddle_selector." + ("so" if kind == "shared" else "a")
     bb.check(wanted in libraries, f"{wanted} is not among {libraries}")
     return prefix
 

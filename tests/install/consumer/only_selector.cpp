@@ -15,7 +15,7 @@ int main() {
   selector.register_(pair[0], heddle::EVENT_READ);
   if (write(pair[1], "x", 1) != 1) return 2;
   int seen = 0;
-  for (const auto& [key, events, hangup] : selector.select()) seen += key.fd == pair[0] && events == heddle::EVENT_READ;
+  for (const auto& [key, events] : selector.select()) seen += key.fd == pair[0] && events == heddle::EVENT_READ;
   if (seen != 1) return 3;
   // Exceptions cross the library's boundary as the types they are.
   try {
