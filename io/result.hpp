@@ -61,8 +61,12 @@ class [[nodiscard]] AsResult {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
     try {
-      operation_.await_suspend(coroutine);
-      return true;
+      if constexpr (std::is_void_v<decltype(operation_.await_suspend(coroutine))>) {
+        operation_.await_suspend(coroutine);
+        return true;
+      } else {
+        return operation_.await_suspend(coroutine);
+      }
     } catch (const std::system_error& error) {
       refused_ = {error.code().value(), "waiting", operation_.fileno()};
     } catch (const ValueError&) {  // a selector that can't watch this descriptor

@@ -26,52 +26,80 @@ System& kernel() noexcept { return current.loop->system(); }
 
 }  // namespace
 
-bool ReceiveOperation::attempt(int fd) noexcept {
-  do result_ = kernel().recv(fd, data_, size_, 0);
+inline bool ReceiveOperation::attempt() noexcept {
+  do result_ = kernel().recv(fd(), data_, size_, 0);
   while (result_ == -EINTR);
-  if (would_block(result_)) {
-    mark_drained();
+  if (would_block(result_)) [[unlikely]] {
+    drained(*this);
     return false;
   }
   // A stream that gave less than it was asked for is empty, so the next receive needn't try.
-  if (result_ > 0 && static_cast<std::size_t>(result_) < size_) mark_drained_unless_hangup();
+  if (result_ > 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this);
   return true;
 }
 
-bool SendOperation::attempt(int fd) noexcept {
-  do result_ = kernel().send(fd, data_, size_, send_flags);
+// Whoever receives has mostly been answered already and has to wait: so trying and suspending are one call.
+bool ReceiveOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  return DescriptorOperation::start(*this, coroutine, frame);
+}
+inline bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+inline bool SendOperation::attempt() noexcept {
+  do result_ = kernel().send(fd(), data_, size_, send_flags);
   while (result_ == -EINTR);
-  if (would_block(result_)) {
-    mark_drained();
+  if (would_block(result_)) [[unlikely]] {
+    drained(*this);
     return false;
   }
-  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) mark_drained_unless_hangup();
+  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this);
   return true;
 }
 
-bool SendAllOperation::attempt(int fd) noexcept {
-  while (left_ > 0) {
-    const std::ptrdiff_t sent = kernel().send(fd, data_, left_, send_flags);
-    if (sent == -EINTR) continue;
-    if (would_block(sent)) {
-      mark_drained();
+// Whoever sends is mostly done at once.
+bool SendOperation::await_ready() { return try_first(*this) && finished(); }
+void SendOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  suspend_waiting(*this, coroutine, frame);
+}
+inline bool SendOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+inline bool SendAllOperation::attempt() noexcept {
+  while (sent_ < size_) {
+    result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, send_flags);
+    if (result_ < 0) [[unlikely]] {
+      if (result_ == -EINTR) continue;
+      if (!would_block(result_)) return true;
+      drained(*this);
       return false;
     }
-    if (sent < 0) {
-      result_ = sent;
-      return true;
-    }
-    result_ += sent;
-    data_ += sent;
-    left_ -= static_cast<std::size_t>(sent);
+    sent_ += static_cast<std::size_t>(result_);
   }
+  result_ = 0;
   return true;
 }
 
-bool AcceptOperation::attempt(int fd) noexcept {
+bool SendAllOperation::await_ready() { return try_first(*this) && finished(); }
+void SendAllOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  suspend_waiting(*this, coroutine, frame);
+}
+inline bool SendAllOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+bool AcceptOperation::await_ready() { return try_first(*this) && finished(); }
+void AcceptOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  suspend_waiting(*this, coroutine, frame);
+  if (exhausted_) begin_pause();
+}
+bool AcceptOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+bool ConnectOperation::await_ready() { return try_first(*this) && finished(); }
+void ConnectOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  suspend_waiting(*this, coroutine, frame);
+}
+bool ConnectOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+bool AcceptOperation::attempt() noexcept {
   exhausted_ = false;
   for (;;) {
-    result_ = kernel().accept(fd, nullptr, nullptr);
+    result_ = kernel().accept(fd(), nullptr, nullptr);
     switch (-result_) {
       case EINTR:
       // These concern one connection, and that is gone (accept(2)).
@@ -91,14 +119,14 @@ bool AcceptOperation::attempt(int fd) noexcept {
 #if EWOULDBLOCK != EAGAIN
       case EWOULDBLOCK:
 #endif
-        mark_drained();
+        drained(*this);
         return false;
       case EMFILE:
       case ENFILE: {
-        const int refused = refuse_one(fd);
+        const int refused = refuse_one(fd());
         if (refused == 0) continue;
         if (would_block(refused)) {
-          mark_drained();
+          drained(*this);
           return false;
         }
       }
@@ -151,18 +179,18 @@ void AcceptOperation::leaving(bool watch_is_going) noexcept {
   if (!watch_is_going) unpause();
 }
 
-bool ConnectOperation::attempt(int fd) noexcept {
+bool ConnectOperation::attempt() noexcept {
   if (!begun_) {
-    result_ = kernel().connect(fd, address_->data(), address_->length());
+    result_ = kernel().connect(fd(), address_->data(), address_->length());
     // Interrupted, it goes on by itself (connect(2)).
     if (result_ != -EINPROGRESS && result_ != -EINTR) return true;
     begun_ = true;
-    mark_drained();
+    drained(*this);
     return false;
   }
   int error = 0;
   unsigned length = sizeof error;
-  result_ = kernel().getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  result_ = kernel().getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &length);
   if (result_ == 0) result_ = -error;
   return true;
 }

@@ -16,17 +16,12 @@ namespace heddle {
 /// One system call on a socket, made again when the socket is ready, until it succeeds or fails.
 class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
  public:
-  bool await_ready() { return start(); }
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    start_waiting(coroutine);
-  }
   int fileno() const noexcept { return fd(); }
 
  protected:
   SocketOperation(Fd& socket, Direction direction, const char* name)
       : DescriptorOperation(socket.checked_slot(name), socket.fileno(), direction, true) {}
-  SocketOperation(const SocketOperation&) noexcept = default;
+  SocketOperation(const SocketOperation& other) noexcept : DescriptorOperation(other) {}  // before it starts
   ~SocketOperation() = default;
 
   void fail(int error) noexcept final { result_ = -error; }
@@ -39,7 +34,7 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   }
   Failure failure(const char* name) const noexcept { return {static_cast<int>(-result_), name, fd()}; }
 
-  std::ptrdiff_t result_ = 0;  ///< what the call returned: a negative errno where it failed
+  std::ptrdiff_t result_;  ///< what the call returned: a negative errno where it failed
 };
 
 /// Yields how many bytes came; 0: the peer has ended its side (or the buffer is empty). Cancel-safe: nothing
@@ -49,6 +44,11 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
   ReceiveOperation(Fd& socket, std::span<std::byte> buffer)
       : SocketOperation(socket, Direction::READ, "recv"), data_(buffer.data()), size_(buffer.size()) {}
 
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    return start(coroutine, frame_of(coroutine.promise()));
+  }
   std::size_t await_resume() const {
     check("recv");
     return static_cast<std::size_t>(result_);
@@ -60,8 +60,13 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
   }
   AsResult<ReceiveOperation> as_result() && noexcept { return AsResult(*this); }
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
+  bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  bool attempt() noexcept;
 
   std::byte* data_;
   std::size_t size_;
@@ -74,6 +79,11 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
   SendOperation(Fd& socket, std::span<const std::byte> buffer)
       : SocketOperation(socket, Direction::WRITE, "send"), data_(buffer.data()), size_(buffer.size()) {}
 
+  bool await_ready();
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
+    suspend_here(coroutine, frame_of(coroutine.promise()));
+  }
   std::size_t await_resume() const {
     check("send");
     return static_cast<std::size_t>(result_);
@@ -85,8 +95,13 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
   }
   AsResult<SendOperation> as_result() && noexcept { return AsResult(*this); }
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
+  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  bool attempt() noexcept;
 
   const std::byte* data_;
   std::size_t size_;
@@ -97,22 +112,33 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
 class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
  public:
   SendAllOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperation(socket, Direction::WRITE, "send"), data_(buffer.data()), left_(buffer.size()) {}
+      : SocketOperation(socket, Direction::WRITE, "send"), data_(buffer.data()), size_(buffer.size()) {}
 
+  bool await_ready();
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
+    suspend_here(coroutine, frame_of(coroutine.promise()));
+  }
   void await_resume() const { check("send"); }
   /// How many bytes were sent: all.
   Result<std::size_t> take_result() const {
     check_cancelled();
     if (result_ < 0) return failure("send");
-    return static_cast<std::size_t>(result_);
+    return size_;
   }
   AsResult<SendAllOperation> as_result() && noexcept { return AsResult(*this); }
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
+  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  bool attempt() noexcept;
 
   const std::byte* data_;
-  std::size_t left_;
+  std::size_t size_;
+  std::size_t sent_ = 0;
 };
 
 /// Yields a connected socket. A connection that was dropped before it could be accepted is passed over. When
@@ -126,10 +152,10 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
       : SocketOperation(other), Timer(&end_pause), spare_(other.spare_) {}
   AcceptOperation& operator=(const AcceptOperation&) = delete;
 
+  bool await_ready();
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    start_waiting(coroutine);
-    if (exhausted_) begin_pause();
+    suspend_here(coroutine, frame_of(coroutine.promise()));
   }
   Fd await_resume() const {
     check("accept");
@@ -145,8 +171,13 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
   /// A descriptor to be held in reserve; closed if there is none to be had.
   static Fd make_spare() noexcept;
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
+  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  bool attempt() noexcept;
   void leaving(bool watch_is_going) noexcept override;
   int refuse_one(int fd) noexcept;
   void begin_pause() noexcept;
@@ -163,10 +194,20 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
   ConnectOperation(Fd& socket, const Address& address)
       : SocketOperation(socket, Direction::WRITE, "connect"), address_(&address) {}
 
+  bool await_ready();
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
+    suspend_here(coroutine, frame_of(coroutine.promise()));
+  }
   void await_resume() const { check("connect"); }
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
+  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  bool attempt() noexcept;
 
   const Address* address_;
   bool begun_ = false;

@@ -75,21 +75,16 @@ class TaskPromiseBase : public AsyncFrame {
   };
   FinalAwaiter final_suspend() noexcept { return {}; }
 
-  /// Notes the place of each co_await before it is entered.
+  /// Notes the place of each co_await before it is entered. What is awaited itself, and not through an operator
+  /// co_await, is awaited by reference, because GCC 12 would await a copy.
   template <class Awaitable>
-  Awaitable&& await_transform(Awaitable&& awaitable,
-                              std::source_location here = std::source_location::current()) noexcept {
+  decltype(auto) await_transform(Awaitable&& awaitable,
+                                 std::source_location here = std::source_location::current()) noexcept {
     where = here;
-    return static_cast<Awaitable&&>(awaitable);
-  }
-
-  /// The same for an operation that is a variable: GCC 12 would await a copy of it.
-  template <class Awaiter>
-    requires requires(Awaiter& awaiter) { awaiter.await_ready(); }
-  AwaiterReference<Awaiter> await_transform(
-      Awaiter& awaiter, std::source_location here = std::source_location::current()) noexcept {
-    where = here;
-    return AwaiterReference<Awaiter>(awaiter);
+    if constexpr (requires { awaitable.await_ready(); })
+      return AwaiterReference<std::remove_reference_t<Awaitable>>(awaitable);
+    else
+      return static_cast<Awaitable&&>(awaitable);
   }
 
   std::coroutine_handle<> continuation;
