@@ -12,40 +12,38 @@ namespace heddle {
 
 namespace {
 
-#ifdef MSG_NOSIGNAL
-constexpr int send_flags = MSG_NOSIGNAL;
-#else
-constexpr int send_flags = 0;  // SO_NOSIGPIPE is set instead
-#endif
-
 constexpr auto accept_pause = std::chrono::milliseconds(50);
 
 bool would_block(std::ptrdiff_t result) noexcept { return result == -EAGAIN || result == -EWOULDBLOCK; }
 
-System& kernel() noexcept { return current.loop->system(); }
+System& kernel() noexcept { return *current.system; }
 
 }  // namespace
 
 inline bool ReceiveOperation::attempt() noexcept {
-  do result_ = kernel().recv(fd(), data_, size_, 0);
-  while (result_ == -EINTR);
-  if (would_block(result_)) [[unlikely]] {
-    drained(*this);
-    return false;
+  for (;;) {
+    result_ = kernel().recv(fd(), data_, size_, 0);
+    if (result_ > 0) [[likely]] {
+      // A stream that gave less than it was asked for is empty, so the next receive needn't try.
+      if (static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this);
+      return true;
+    }
+    if (would_block(result_)) {
+      drained(*this);
+      return false;
+    }
+    if (result_ != -EINTR) return true;
   }
-  // A stream that gave less than it was asked for is empty, so the next receive needn't try.
-  if (result_ > 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this);
-  return true;
 }
 
-// Whoever receives has mostly been answered already and has to wait: so trying and suspending are one call.
 bool ReceiveOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   return DescriptorOperation::start(*this, coroutine, frame);
 }
 inline bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+void ReceiveOperation::step(Runnable& task) noexcept { turn<ReceiveOperation>(task); }
 
 inline bool SendOperation::attempt() noexcept {
-  do result_ = kernel().send(fd(), data_, size_, send_flags);
+  do result_ = kernel().send(fd(), data_, size_, 0);
   while (result_ == -EINTR);
   if (would_block(result_)) [[unlikely]] {
     drained(*this);
@@ -62,22 +60,44 @@ void SendOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* 
 }
 inline bool SendOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
-inline bool SendAllOperation::attempt() noexcept {
-  while (sent_ < size_) {
-    result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, send_flags);
-    if (result_ < 0) [[unlikely]] {
-      if (result_ == -EINTR) continue;
-      if (!would_block(result_)) return true;
+// What the last send() said, and more of them until all is sent or the kernel takes no more.
+bool SendAllOperation::settle() noexcept {
+  for (;;) {
+    if (result_ >= 0)
+      sent_ += static_cast<std::size_t>(result_);
+    else if (would_block(result_)) {
       drained(*this);
       return false;
+    } else if (result_ != -EINTR) {
+      return true;
     }
-    sent_ += static_cast<std::size_t>(result_);
+    if (sent_ == size_) {
+      result_ = 0;
+      return true;
+    }
+    result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, 0);
   }
-  result_ = 0;
+}
+
+// The task has to stop or has spent its budget, others wait already, or the kernel takes nothing now.
+bool SendAllOperation::start_unusual() {
+  sent_ = 0;
+  return try_first(*this) && current.budget > 0;
+}
+
+bool SendAllOperation::settle_first() noexcept {
+  sent_ = 0;
+  set_watch();
+  if (!settle()) return false;
+  finish();
   return true;
 }
 
-bool SendAllOperation::await_ready() { return try_first(*this) && finished(); }
+inline bool SendAllOperation::attempt() noexcept {
+  result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, 0);
+  return settle();
+}
+
 void SendAllOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   suspend_waiting(*this, coroutine, frame);
 }

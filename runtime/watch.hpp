@@ -77,7 +77,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// `slot` must live until the operation is suspended or done. `owned`: the slot's owner closes the descriptor through
   /// EventLoop::release, so the registration may stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
-      : slot_(&slot), fd_(fd), direction_(direction), owned_(owned), state_(State::NEW) {}
+      : slot_(&slot), fd_(fd), state_(State::NEW), direction_(direction), owned_(owned), spare_(0) {}
   DescriptorOperation(const DescriptorOperation& other) noexcept
       : DescriptorOperation(*other.slot_, other.fd_, other.direction_, other.owned_) {}
   ~DescriptorOperation() = default;
@@ -96,9 +96,17 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// Throws what registering with the selector throws; then nothing has changed.
   template <class Op>
   static void suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  /// In place of try_first(), for an operation that tries in its own way.
+  void set_watch() noexcept { watch_ = slot_->watch; }
+  /// It is done before it had to wait.
+  void finish() noexcept { state_ = State::DONE; }
   /// Both: true when the task is suspended.
   template <class Op>
   static bool start(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  /// The usual case of start() by itself, for inlining: it is known that the operation would block, and nobody waits. False:
+  /// start() has to be called. Op::step is its turn.
+  template <class Op>
+  static bool wait_at_once(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept;
   /// For Op::advance().
   template <class Op>
   static bool advance(Op& self) noexcept;
@@ -154,19 +162,20 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   void abandon(int error) noexcept;  // the watch is going away
 
   WatchSlot* slot_;
-  Watch* watch_;                   // set by try_first()
-  DescriptorOperation* previous_;  // set by wait()
-  DescriptorOperation* next_;
+  Watch* watch_;                   // set when it waits
+  DescriptorOperation* previous_;  // of the first in the queue and the last these two
+  DescriptorOperation* next_;      // mean nothing
   int fd_;
+  State state_;  // these four are set by one store
   Direction direction_;
   bool owned_;
-  State state_;
+  std::uint8_t spare_;
 };
 
 // The direction of most operations is known when they are compiled: Op::side_of() saves looking it up.
 template <class Op>
 bool DescriptorOperation::try_first(Op& self) {
-  self.begin();
+  check_can_begin();
   Watch* const watch = self.slot_->watch;
   self.watch_ = watch;
   if (watch != nullptr) [[likely]] {
@@ -180,15 +189,8 @@ bool DescriptorOperation::try_first(Op& self) {
 
 template <class Op>
 void DescriptorOperation::suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
-  Watch* const watch = self.watch_;
-  if (watch != nullptr && watch->edge && self.state_ == State::NEW && watch->loop == current.loop &&
-      self.side_of(*watch).first == nullptr) [[likely]] {
-    self.previous_ = self.next_ = nullptr;
-    self.side_of(*watch).first = self.side_of(*watch).last = &self;
-    self.state_ = State::WAITING;
-  } else {
-    self.wait();
-  }
+  self.task_ = current.task;
+  self.wait();
   self.suspend(self, coroutine, frame);
 }
 
@@ -196,6 +198,23 @@ template <class Op>
 bool DescriptorOperation::start(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   if (try_first(self) && finished()) return false;
   suspend_waiting(self, coroutine, frame);
+  return true;
+}
+
+template <class Op>
+inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> coroutine,
+                                              AsyncFrame* frame) noexcept {
+  Watch* const watch = self.slot_->watch;
+  if (current.budget <= 0 || watch == nullptr || !watch->edge || watch->loop != current.loop) [[unlikely]]
+    return false;
+  Watch::Side& side = self.side_of(*watch);
+  if (side.ready || side.first != nullptr) [[unlikely]]
+    return false;
+  self.task_ = current.task;
+  self.watch_ = watch;
+  self.state_ = State::WAITING;
+  side.first = side.last = &self;
+  current.task->suspend(self, &Op::step, coroutine, frame);
   return true;
 }
 

@@ -19,6 +19,12 @@ Number or_errno(Number result) noexcept {
   return result < 0 ? static_cast<Number>(-errno) : result;
 }
 
+#ifdef MSG_NOSIGNAL
+constexpr int no_signal = MSG_NOSIGNAL;
+#else
+constexpr int no_signal = 0;  // SO_NOSIGPIPE is set instead
+#endif
+
 #ifndef __linux__
 // Where accept4 and SOCK_NONBLOCK are missing the flags are set afterwards.
 int prepared(int fd) noexcept {
@@ -80,7 +86,7 @@ std::ptrdiff_t KernelSystem::recv(int fd, void* data, std::size_t size, int flag
 }
 
 std::ptrdiff_t KernelSystem::send(int fd, const void* data, std::size_t size, int flags) noexcept {
-  return or_errno(::send(fd, data, size, flags));
+  return or_errno(::send(fd, data, size, flags | no_signal));
 }
 
 std::ptrdiff_t KernelSystem::recvmsg(int fd, msghdr* message, int flags) noexcept {
@@ -88,7 +94,7 @@ std::ptrdiff_t KernelSystem::recvmsg(int fd, msghdr* message, int flags) noexcep
 }
 
 std::ptrdiff_t KernelSystem::sendmsg(int fd, const msghdr* message, int flags) noexcept {
-  return or_errno(::sendmsg(fd, message, flags));
+  return or_errno(::sendmsg(fd, message, flags | no_signal));
 }
 
 std::ptrdiff_t KernelSystem::read(int fd, void* data, std::size_t size) noexcept {
