@@ -10,6 +10,7 @@
 #include "select_selector.hpp"
 #if defined(__linux__)
 #include "epoll_selector.hpp"
+#include "uring_selector.hpp"
 #endif
 
 namespace heddle {
@@ -32,6 +33,9 @@ constexpr Choice CHOICES[] = {
 #endif
     {"poll", make<PollSelector>},
     {"select", make<SelectSelector>},
+#if defined(__linux__)
+    {"io_uring", make<UringSelector>, false},
+#endif
 };
 
 // What a kernel without the call, or a sandbox that forbids it, answers. A full descriptor table is no reason

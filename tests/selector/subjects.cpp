@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #include "subjects.hpp"
 
+#include <system_error>
+
 #include "../../selector/epoll_selector.hpp"
 #include "../../selector/poll_selector.hpp"
 #include "../../selector/select_selector.hpp"
+#include "../../selector/uring_selector.hpp"
+#include "../support/catch.hpp"
 
 namespace heddle::test {
 namespace {
@@ -27,11 +31,20 @@ Subject plain(const char* name, bool real = true) {
 }  // namespace
 
 const std::vector<Subject>& subjects() {
-  static const std::vector<Subject> all{
-      plain<SelectSelector>("select"),
-      plain<PollSelector>("poll"),
-      plain<EpollSelector>("epoll"),
-  };
+  static const std::vector<Subject> all = [] {
+    std::vector<Subject> list{
+        plain<SelectSelector>("select"),
+        plain<PollSelector>("poll"),
+        plain<EpollSelector>("epoll"),
+    };
+    try {
+      UringSelector probe;
+      list.push_back(plain<UringSelector>("io_uring"));
+    } catch (const std::system_error& error) {
+      WARN("io_uring is not tested here: " << error.what());
+    }
+    return list;
+  }();
   return all;
 }
 
