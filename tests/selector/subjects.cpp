@@ -4,9 +4,11 @@
 
 #include <system_error>
 
+#include "../../selector/checked_selector.hpp"
 #include "../../selector/epoll_selector.hpp"
 #include "../../selector/poll_selector.hpp"
 #include "../../selector/select_selector.hpp"
+#include "../../selector/tracing_selector.hpp"
 #include "../../selector/uring_selector.hpp"
 #include "../support/catch.hpp"
 
@@ -28,6 +30,16 @@ Subject plain(const char* name, bool real = true) {
   return {name, name, make<Selector>, move<Selector>, real};
 }
 
+template <class Inner>
+std::unique_ptr<BaseSelector> make_checked() {
+  return std::make_unique<CheckedSelector>(std::make_unique<Inner>(), [](void*, const char*) {});
+}
+
+template <class Inner>
+std::unique_ptr<BaseSelector> make_traced() {
+  return std::make_unique<TracingSelector>(std::make_unique<Inner>(), [](void*, std::string_view) {});
+}
+
 }  // namespace
 
 const std::vector<Subject>& subjects() {
@@ -36,6 +48,9 @@ const std::vector<Subject>& subjects() {
         plain<SelectSelector>("select"),
         plain<PollSelector>("poll"),
         plain<EpollSelector>("epoll"),
+        {"checked epoll", "epoll", make_checked<EpollSelector>, move<CheckedSelector>},
+        {"checked select", "select", make_checked<SelectSelector>, move<CheckedSelector>},
+        {"traced poll", "poll", make_traced<PollSelector>, move<TracingSelector>},
     };
     try {
       UringSelector probe;
