@@ -6,11 +6,14 @@
 #include <string>
 #include <system_error>
 
+#include "default_selector.hpp"
 #include "poll_selector.hpp"
 #include "select_selector.hpp"
 #if defined(__linux__)
-#include "epoll_selector.hpp"
 #include "uring_selector.hpp"
+#endif
+#if defined(HEDDLE_WITH_KQUEUE)
+#include "kqueue_selector.hpp"
 #endif
 
 namespace heddle {
@@ -30,6 +33,12 @@ std::unique_ptr<BaseSelector> make() {
 constexpr Choice CHOICES[] = {
 #if defined(__linux__)
     {"epoll", make<EpollSelector>},
+#endif
+#if defined(HEDDLE_WITH_KQUEUE)
+    {"kqueue", make<KqueueSelector>},
+#endif
+#if defined(__sun)
+    {"devpoll", make<DevpollSelector>},
 #endif
     {"poll", make<PollSelector>},
     {"select", make<SelectSelector>},

@@ -12,18 +12,14 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "poll_events.hpp"
+
 namespace heddle {
 namespace {
 
 constexpr unsigned SUBMISSIONS = 1024;
 constexpr unsigned COMPLETIONS = 8192;
 constexpr std::uint64_t NOBODY = ~std::uint64_t{0};  // user data of cancels: a descriptor there can't be
-
-std::uint16_t wanted(EventMask events) noexcept {
-  const int read = events.contains(EVENT_READ) ? POLLIN : 0;
-  const int write = events.contains(EVENT_WRITE) ? POLLOUT : 0;
-  return static_cast<std::uint16_t>(read | write);
-}
 
 std::uint64_t tag(int fd, std::uint32_t generation) noexcept {
   return static_cast<std::uint64_t>(generation) << 32 | static_cast<std::uint32_t>(fd);
@@ -34,7 +30,7 @@ std::uint64_t tag(int fd, std::uint32_t generation) noexcept {
 // A poll's life: queued (wants arming), armed (in the kernel's hands), done (its completion was seen).
 struct UringSelector::Watch {
   std::uint32_t generation;
-  std::uint16_t events;
+  short events;
   bool registered;
   bool queued;
   bool armed;
@@ -86,7 +82,7 @@ int UringSelector::do_register(const SelectorKey& key, std::uint32_t generation,
   queue_.reserve(watches_.capacity());
   Watch& watch = watches_[index];
   watch.generation = generation;
-  watch.events = wanted(key.events);
+  watch.events = to_poll(key.events);
   watch.registered = true;
   queue(key.fd);
   if (!nested_) return 0;
@@ -104,7 +100,7 @@ int UringSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t ge
   int error = push_cancel(key.fd);
   if (error != 0) return error;
   watch.generation = generation;
-  watch.events = wanted(key.events);
+  watch.events = to_poll(key.events);
   watch.registered = true;
   error = push_poll(key.fd);
   if (error == 0) error = submit();
@@ -143,12 +139,10 @@ int UringSelector::do_wait(Timeout timeout) {
   if (error > 0 && error != ETIME) return error;
   drain([this](int fd, int result) {
     if (result == -ECANCELED) return;  // its thread ended: armed again next time
-    int bits = 3;                      // an error or a hang-up wakes whoever waits, in both directions
-    if (result >= 0 && (result & (POLLERR | POLLHUP | POLLNVAL)) == 0) {
-      bits = ((result & POLLIN) != 0 ? 1 : 0) | ((result & POLLOUT) != 0 ? 2 : 0);
-    }
+    // An error such as EBADF wakes whoever waits, as poll(2) would with POLLNVAL.
+    const int revents = result < 0 ? POLLNVAL : result;
     const std::uint32_t generation = watches_[static_cast<std::size_t>(fd)].generation;
-    report(fd, generation, EventMask(bits), bits == 3 && (result & (POLLERR | POLLHUP)) != 0);
+    report(fd, generation, from_poll(revents), is_hangup(revents));
   });
   return nested_ ? arm_queued() : 0;
 }
@@ -220,7 +214,7 @@ int UringSelector::push_poll(int fd) noexcept {
   }
   io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_[0]);
   Watch& watch = watches_[static_cast<std::size_t>(fd)];
-  io_uring_prep_poll_add(sqe, fd, watch.events);
+  io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(watch.events));
   io_uring_sqe_set_data64(sqe, tag(fd, watch.generation));
   watch.armed = true;
   return 0;

@@ -5,7 +5,9 @@
 #include <system_error>
 
 #include "../../selector/checked_selector.hpp"
+#include "../../selector/devpoll_selector.hpp"
 #include "../../selector/epoll_selector.hpp"
+#include "../../selector/kqueue_selector.hpp"
 #include "../../selector/poll_selector.hpp"
 #include "../../selector/select_selector.hpp"
 #include "../../selector/tracing_selector.hpp"
@@ -48,6 +50,8 @@ const std::vector<Subject>& subjects() {
         plain<SelectSelector>("select"),
         plain<PollSelector>("poll"),
         plain<EpollSelector>("epoll"),
+        plain<KqueueSelector>("kqueue", false),
+        plain<DevpollSelector>("devpoll", false),
         {"checked epoll", "epoll", make_checked<EpollSelector>, move<CheckedSelector>},
         {"checked select", "select", make_checked<SelectSelector>, move<CheckedSelector>},
         {"traced poll", "poll", make_traced<PollSelector>, move<TracingSelector>},
