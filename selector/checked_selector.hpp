@@ -1,5 +1,6 @@
 // CheckedSelector: finds descriptors that were closed while registered, reused numbers, and what was left
-// behind. SPDX-License-Identifier: MIT
+// behind.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include "selector_decorator.hpp"

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "devpoll_selector.hpp"
 
+#if defined(HEDDLE_HAVE_DEVPOLL)
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/devpoll.h>
@@ -83,3 +85,5 @@ void DevpollSelector::do_close() noexcept {
 }
 
 }  // namespace heddle
+
+#endif

@@ -1,6 +1,9 @@
 // KqueueSelector: readiness from kqueue(2). One kevent call a change or wait; a descriptor's two filters
-// become one entry. SPDX-License-Identifier: MIT
+// become one entry.
+// SPDX-License-Identifier: MIT
 #include "kqueue_selector.hpp"
+
+#if defined(HEDDLE_HAVE_KQUEUE)
 
 #include <fcntl.h>
 #include <sys/types.h>
@@ -132,3 +135,5 @@ void KqueueSelector::do_close() noexcept {
 }
 
 }  // namespace heddle
+
+#endif

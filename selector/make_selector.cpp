@@ -12,7 +12,7 @@
 #if defined(__linux__)
 #include "uring_selector.hpp"
 #endif
-#if defined(HEDDLE_WITH_KQUEUE)
+#if defined(HEDDLE_HAVE_KQUEUE)
 #include "kqueue_selector.hpp"
 #endif
 
@@ -34,7 +34,7 @@ constexpr Choice CHOICES[] = {
 #if defined(__linux__)
     {"epoll", make<EpollSelector>},
 #endif
-#if defined(HEDDLE_WITH_KQUEUE)
+#if defined(HEDDLE_HAVE_KQUEUE)
     {"kqueue", make<KqueueSelector>},
 #endif
 #if defined(__sun)

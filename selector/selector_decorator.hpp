@@ -1,5 +1,6 @@
 // SelectorDecorator: a selector around another one, which it forwards to; the base of CheckedSelector and
-// TracingSelector. SPDX-License-Identifier: MIT
+// TracingSelector.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include "base_selector.hpp"

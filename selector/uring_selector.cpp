@@ -1,11 +1,12 @@
 // UringSelector: readiness from io_uring(7) through liburing. Without liburing only the constructor is left,
-// and throws. SPDX-License-Identifier: MIT
+// and throws.
+// SPDX-License-Identifier: MIT
 #include "uring_selector.hpp"
 
 #include <cerrno>
 #include <utility>
 
-#if defined(HEDDLE_WITH_LIBURING)
+#if defined(HEDDLE_HAVE_URING)
 
 #include <fcntl.h>
 #include <liburing.h>

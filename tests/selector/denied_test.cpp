@@ -1,5 +1,6 @@
 // What is chosen and what is said when a sandbox denies a system call. Linux only: a seccomp filter in a
-// forked child. SPDX-License-Identifier: MIT
+// forked child.
+// SPDX-License-Identifier: MIT
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>

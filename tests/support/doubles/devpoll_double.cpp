@@ -1,6 +1,7 @@
 // A test double of /dev/poll on poll(2), written after the man page: written pollfds are added up until
 // POLLREMOVE, DP_POLL waits. An epoll descriptor stands for the device, so that another selector can watch
-// it. SPDX-License-Identifier: MIT
+// it.
+// SPDX-License-Identifier: MIT
 #include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 // A test double of kqueue(2) on epoll(7), written after the man page: two filters a descriptor, EV_CLEAR,
 // EV_EOF, filters that go with their descriptor, changes that stop at the first failure. epoll, not poll,
-// because it knows edges. SPDX-License-Identifier: MIT
+// because it knows edges.
+// SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/event.h>

@@ -1,0 +1,108 @@
+"""Builds and runs a project that uses heddle: installed (static or shared) through CMake and pkg-config, or added as
+a subdirectory. Everything happens in a temporary folder."""
+# SPDX-License-Identifier: MIT
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import blackbox as bb
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROGRAMS = {"whole": "selected\n", "only_selector": "selected\n"}
+
+
+def tell(*command, env=None):
+    """Runs a command; its output appears only when it fails."""
+    done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=280, env=dict(os.environ, **(env or {})))
+    bb.check(done.returncode == 0, f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def run_programs(folder, env=None):
+    for program, words in PROGRAMS.items():
+        out = tell(folder / program, env=env)
+        bb.check(out == words, f"{program} printed {out!r}, not {words!r}")
+
+
+def consume_with_cmake(work, compiler, *options):
+    build = work / "consumer"
+    tell("cmake", "-S", HERE / "consumer", "-B", build, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={compiler}",
+         "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wshadow -Wconversion -Werror", *options)
+    tell("cmake", "--build", build, "-j", "2")
+    run_programs(build)
+    return build
+
+
+def installed(kind, options, work):
+    """heddle is installed under a prefix, and nothing there remembers where it was built."""
+    prefix = work / "prefix"
+    if kind == "static" and options.built:
+        build = options.built  # that one is built already
+    else:
+        build = work / "heddle"
+        tell("cmake", "-S", options.source, "-B", build, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={options.compiler}",
+             f"-DBUILD_SHARED_LIBS={'ON' if kind == 'shared' else 'OFF'}", "-DCMAKE_BUILD_TYPE=Debug",
+             "-DCMAKE_CXX_FLAGS_DEBUG=-O0", "-DHEDDLE_EXAMPLES=OFF")
+        tell("cmake", "--build", build, "-j", "2")
+    tell("cmake", "--install", build, "--prefix", prefix)
+    for pattern in ("**/*.cmake", "**/*.pc", "**/*.hpp"):
+        for file in prefix.glob(pattern):
+            text = file.read_text()
+            for place in (str(build), str(options.source)):
+                bb.check(place not in text, f"{file.relative_to(prefix)} names {place}")
+    libraries = sorted(path.name for path in prefix.glob("**/libheddle_*"))
+    wanted = "libheddle_selector." + ("so" if kind == "shared" else "a")
+    bb.check(wanted in libraries, f"{wanted} is not among {libraries}")
+    return prefix
+
+
+def with_pkg_config(work, prefix, compiler):
+    """The consumer's programs are built by hand with what pkg-config says."""
+    folder = work / "by_hand"
+    folder.mkdir()
+    where = [str(path.parent) for path in prefix.glob("**/heddle.pc")]
+    bb.check(len(where) == 1, f"heddle.pc is in {where}")
+    env = {"PKG_CONFIG_PATH": where[0]}
+    flags = tell("pkg-config", "--cflags", "--libs", "heddle", env=env).split()
+    for program in PROGRAMS:
+        tell(compiler, "-std=c++20", "-O0", "-Wall", "-Wextra", "-Werror", HERE / "consumer" / f"{program}.cpp", *flags,
+             "-o", folder / program)
+    run_programs(folder, {"LD_LIBRARY_PATH": str(pathlib.Path(where[0]).parent)})
+
+
+def whole_story(kind, options, work):
+    prefix = installed(kind, options, work)
+    moved = prefix.with_name("elsewhere")  # a package can be unpacked where it was not installed
+    shutil.copytree(prefix, moved, symlinks=True)
+    consume_with_cmake(work, options.compiler, f"-DCMAKE_PREFIX_PATH={moved}")
+    with_pkg_config(work, prefix, options.compiler)
+
+
+def as_subdirectory(options, work):
+    build = consume_with_cmake(work, options.compiler, f"-DHEDDLE_SUBDIRECTORY={options.source}")
+    built = [path.name for path in (build / "heddle").glob("**/*") if path.name in ("echo_server", "test_io", "load")]
+    bb.check(not built, f"a project that embeds heddle had to build {built}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kind", choices=["static", "shared", "subdirectory"])
+    parser.add_argument("--source", type=pathlib.Path, required=True)
+    parser.add_argument("--built", type=pathlib.Path)
+    parser.add_argument("--compiler", required=True)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        if options.kind == "subdirectory":
+            bb.run([("a project that adds heddle as a subdirectory", lambda: as_subdirectory(options, work))], 290)
+        else:
+            bb.run([(f"a project that finds heddle installed, {options.kind}",
+                     lambda: whole_story(options.kind, options, work))], 290)
+
+
+main()
