@@ -200,6 +200,10 @@ std::string result_of(Call&& call) {
   }
 }
 
+bool in_python(const Subject& subject) {
+  return subject.name == "select" || subject.name == "poll" || subject.name == "epoll";
+}
+
 EventMask mask_of(std::uint8_t byte) {
   static constexpr int MASKS[] = {1, 2, 3, 1, 2, 3, 1, 3, 1, 2, 3, 1, 2, 0, 4, -1};
   return EventMask(MASKS[byte % 16]);
@@ -207,13 +211,15 @@ EventMask mask_of(std::uint8_t byte) {
 
 class Player {
  public:
-  Player() {
-    for (const Subject& subject : subjects()) contestants_.emplace_back(subject);
+  explicit Player(Who who) {
+    for (const Subject& subject : subjects()) {
+      if (who == Who::EVERY || in_python(subject)) contestants_.emplace_back(subject);
+    }
   }
 
   Outcome play(std::span<const std::uint8_t> history) {
     for (std::size_t i = 0; i + 2 < history.size() && outcome_.failure.empty(); i += 3) {
-      step(history[i] % 28, history[i + 1], history[i + 2]);
+      step(history[i] % 29, history[i + 1], history[i + 2]);
       if (outcome_.failure.empty() && history[i + 2] / 16 % 4 != 0) compare();
     }
     return std::move(outcome_);
@@ -246,8 +252,8 @@ class Player {
       act("halfclose", number, &World::half_close);
     } else if (what < 26) {
       act("reset", number, &World::reset);
-    } else if (what < 27) {
-      const int onto = 150 + how % 4;
+    } else if (what < 28) {
+      const int onto = NUMBERS[how % NUMBERS.size()];
       say("dup " + std::to_string(number) + " " + std::to_string(onto));
       world_.duplicate(number, onto);
     } else {
@@ -442,7 +448,7 @@ class Player {
 
   // "| epoll=..." for those that Python has too; a "?" before what Python's may see otherwise.
   void note(const Contestant& one, const std::string& result, bool foggy = false) {
-    if (one.subject->name != "select" && one.subject->name != "poll" && one.subject->name != "epoll") return;
+    if (!in_python(*one.subject)) return;
     std::string fog;
     if (one.subject->kind == "epoll") {
       if (foggy) fog = "?";
@@ -474,7 +480,7 @@ History make_history(std::uint64_t seed, std::size_t steps) {
   return history;
 }
 
-Outcome play(std::span<const std::uint8_t> history) { return Player().play(history); }
+Outcome play(std::span<const std::uint8_t> history, Who who) { return Player(who).play(history); }
 
 std::string in_words(const Outcome& outcome) {
   std::string text;

@@ -20,9 +20,15 @@ struct Outcome {
   std::vector<std::string> lines;  ///< the steps in words, with what select, poll and epoll made of them
 };
 
-/// Opens descriptors at fixed numbers (100 to 107, duplicates at 150 to 153), drives every selector of
+enum class Who {
+  EVERY,   ///< all of subjects()
+  PYTHON,  ///< those that Python has here too: an armed io_uring poll keeps a closed file alive, and its peer
+           ///< sees that
+};
+
+/// Opens descriptors at fixed numbers (100 to 107 and 150 to 153), drives every selector of
 /// subjects() with the same calls, and closes all of it again.
-Outcome play(std::span<const std::uint8_t> history);
+Outcome play(std::span<const std::uint8_t> history, Who who = Who::EVERY);
 
 /// The lines as one text, to print with a failure.
 std::string in_words(const Outcome& outcome);

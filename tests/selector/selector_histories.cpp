@@ -5,17 +5,20 @@
 
 #include "history.hpp"
 
+using namespace heddle::test;
+
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fputs("usage: selector_histories FIRST COUNT\n", stderr);
+  if (argc != 3 && argc != 4) {
+    std::fputs("usage: selector_histories FIRST COUNT [python: only the selectors that Python has]\n",
+               stderr);
     return 2;
   }
+  const Who who = argc == 4 ? Who::PYTHON : Who::EVERY;
   const std::uint64_t first = std::strtoull(argv[1], nullptr, 10);
   const std::uint64_t count = std::strtoull(argv[2], nullptr, 10);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
-    const heddle::test::Outcome outcome = heddle::test::play(heddle::test::make_history(seed));
-    std::printf("seed %llu\n%s", static_cast<unsigned long long>(seed),
-                heddle::test::in_words(outcome).c_str());
+    const Outcome outcome = play(make_history(seed), who);
+    std::printf("seed %llu\n%s", static_cast<unsigned long long>(seed), in_words(outcome).c_str());
     if (outcome.failure.empty()) continue;
     std::fprintf(stderr, "seed %llu: %s\n", static_cast<unsigned long long>(seed), outcome.failure.c_str());
     return 1;
