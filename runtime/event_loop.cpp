@@ -191,7 +191,7 @@ void EventLoop::dispatch(const Ready& event) noexcept {
 void EventLoop::notify(Watch& watch, Direction direction) noexcept {
   Watch::Side& side = watch.side(direction);
   side.ready = true;
-  if (side.first != nullptr) {
+  if (side.first != nullptr && !side.paused) [[likely]] {
     side.first->notify(DescriptorOperation::State::WOKEN);
   } else if (!watch.edge && side.callback == nullptr) {
     want_quietly(watch, watch.registered & ~event_of(direction));

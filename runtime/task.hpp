@@ -36,6 +36,23 @@ enum class Outcome : unsigned char { PENDING, VALUE, ERROR, CANCELLED };
 HEDDLE_EXPORT Outcome outcome_in_flight() noexcept;
 [[noreturn]] HEDDLE_EXPORT void throw_task_spent();
 
+/// Awaits an operation that lives elsewhere.
+template <class Awaiter>
+class AwaiterReference {
+ public:
+  explicit AwaiterReference(Awaiter& awaiter) noexcept : awaiter_(awaiter) {}
+
+  decltype(auto) await_ready() { return awaiter_.await_ready(); }
+  template <class Promise>
+  decltype(auto) await_suspend(std::coroutine_handle<Promise> coroutine) {
+    return awaiter_.await_suspend(coroutine);
+  }
+  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  Awaiter& awaiter_;
+};
+
 /// The part of a Task's promise that doesn't depend on its result.
 class TaskPromiseBase : public AsyncFrame {
  public:
@@ -64,6 +81,15 @@ class TaskPromiseBase : public AsyncFrame {
                               std::source_location here = std::source_location::current()) noexcept {
     where = here;
     return static_cast<Awaitable&&>(awaitable);
+  }
+
+  /// The same for an operation that is a variable: GCC 12 would await a copy of it.
+  template <class Awaiter>
+    requires requires(Awaiter& awaiter) { awaiter.await_ready(); }
+  AwaiterReference<Awaiter> await_transform(
+      Awaiter& awaiter, std::source_location here = std::source_location::current()) noexcept {
+    where = here;
+    return AwaiterReference<Awaiter>(awaiter);
   }
 
   std::coroutine_handle<> continuation;

@@ -54,6 +54,8 @@ void DescriptorOperation::leave() noexcept {
   Watch::Side& side = watch_->side(direction_);
   (previous_ != nullptr ? previous_->next_ : side.first) = next_;
   (next_ != nullptr ? next_->previous_ : side.last) = previous_;
+  if (side.paused) [[unlikely]]
+    leaving(false);
   if (side.first != nullptr) {
     // A level-triggered selector reports again what is left; an edge that was not used up is passed on here.
     if (watch_->edge && side.ready) side.first->notify(State::PASSED_ON);
@@ -74,20 +76,37 @@ bool DescriptorOperation::advance() noexcept {
       state_ = State::WAITING;
       return false;
     }
-    state_ = State::DONE;
     leave();
+    state_ = State::DONE;
   }
   return state_ != State::WAITING;
 }
 
 Operation::Stop DescriptorOperation::cancel() noexcept {
   if (state_ == State::DONE) return Stop::TOO_LATE;
-  state_ = State::STOPPED;
   leave();
+  state_ = State::STOPPED;
   return Stop::STOPPED;
 }
 
+void DescriptorOperation::leaving(bool) noexcept {}
+
+void DescriptorOperation::pause() noexcept { watch_->side(direction_).paused = true; }
+
+void DescriptorOperation::unpause() noexcept {
+  Watch::Side& side = watch_->side(direction_);
+  side.paused = false;
+  if (side.first == nullptr) return;
+  if (!watch_->edge) try {
+      current.loop->arm(*watch_, direction_, owned_);
+    } catch (const std::exception&) {
+      // The operation that is woken now will be told what is wrong.
+    }
+  side.first->notify(State::WOKEN);
+}
+
 void DescriptorOperation::abandon(int error) noexcept {
+  leaving(true);
   state_ = State::DONE;
   fail(error);
   wake();

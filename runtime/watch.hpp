@@ -34,7 +34,8 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
         nullptr;  ///< the waiters, in the order they came; the first one is woken by an event
     DescriptorOperation* last = nullptr;
     Callback* callback = nullptr;  ///< of add_reader / add_writer
-    bool ready = false;            ///< an operation might succeed: try before waiting
+    bool ready = true;             ///< an operation might succeed: try before waiting
+    bool paused = false;           ///< the first waiter doesn't want to be woken now
   };
 
   Watch(EventLoop& its_loop, int number) noexcept : loop(&its_loop), fd(number) {}
@@ -82,6 +83,14 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   virtual bool attempt(int fd) noexcept = 0;
   /// The operation can't go on: ECANCELED when the descriptor was closed by its owner, EBADF when by others.
   virtual void fail(int error) noexcept = 0;
+
+  /// The operation leaves its queue: it is done, stopped, or (then the watch mustn't be touched) the watch is
+  /// going.
+  virtual void leaving(bool watch_is_going) noexcept;
+  /// To be called while waiting, first in the queue: events wake nobody until unpause(), which then tries
+  /// again.
+  void pause() noexcept;
+  void unpause() noexcept;
 
   /// The first try, to be called by await_ready().
   bool start();
