@@ -19,7 +19,8 @@ struct Failure {
   int fd = -1;
 
   std::error_code code() const noexcept { return {error, std::generic_category()}; }
-  /// As std::system_error: "recv on fd 7: Connection reset by peer", "recv on a closed descriptor: Bad file descriptor".
+  /// As std::system_error: "recv on fd 7: Connection reset by peer", "recv on a closed descriptor: Bad file
+  /// descriptor".
   [[noreturn]] HEDDLE_EXPORT void raise() const;
 };
 

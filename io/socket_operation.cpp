@@ -20,16 +20,16 @@ System& kernel() noexcept { return *current.system; }
 
 }  // namespace
 
-inline bool ReceiveOperation::attempt() noexcept {
+inline bool ReceiveOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   for (;;) {
     result_ = kernel().recv(fd(), data_, size_, 0);
     if (result_ > 0) [[likely]] {
       // A stream that gave less than it was asked for is empty, so the next receive needn't try.
-      if (static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this);
+      if (static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this, watch);
       return true;
     }
     if (would_block(result_)) {
-      drained(*this);
+      drained(*this, watch);
       return false;
     }
     if (result_ != -EINTR) return true;
@@ -42,14 +42,14 @@ bool ReceiveOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* fram
 inline bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 void ReceiveOperation::step(Runnable& task) noexcept { turn<ReceiveOperation>(task); }
 
-inline bool SendOperation::attempt() noexcept {
+inline bool SendOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   do result_ = kernel().send(fd(), data_, size_, 0);
   while (result_ == -EINTR);
   if (would_block(result_)) [[unlikely]] {
-    drained(*this);
+    drained(*this, watch);
     return false;
   }
-  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this);
+  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this, watch);
   return true;
 }
 
@@ -61,12 +61,12 @@ void SendOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* 
 inline bool SendOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
 // What the last send() said, and more of them until all is sent or the kernel takes no more.
-bool SendAllOperation::settle() noexcept {
+bool SendAllOperation::settle(Watch* watch) noexcept {
   for (;;) {
     if (result_ >= 0)
       sent_ += static_cast<std::size_t>(result_);
     else if (would_block(result_)) {
-      drained(*this);
+      drained(*this, watch);
       return false;
     } else if (result_ != -EINTR) {
       return true;
@@ -88,14 +88,14 @@ bool SendAllOperation::start_unusual() {
 bool SendAllOperation::settle_first() noexcept {
   sent_ = 0;
   set_watch();
-  if (!settle()) return false;
+  if (!settle(slot().watch)) return false;
   finish();
   return true;
 }
 
-inline bool SendAllOperation::attempt() noexcept {
+inline bool SendAllOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, 0);
-  return settle();
+  return settle(watch);
 }
 
 void SendAllOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
@@ -116,7 +116,7 @@ void ConnectOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFram
 }
 bool ConnectOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
-bool AcceptOperation::attempt() noexcept {
+bool AcceptOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   exhausted_ = false;
   for (;;) {
     result_ = kernel().accept(fd(), nullptr, nullptr);
@@ -139,14 +139,14 @@ bool AcceptOperation::attempt() noexcept {
 #if EWOULDBLOCK != EAGAIN
       case EWOULDBLOCK:
 #endif
-        drained(*this);
+        drained(*this, watch);
         return false;
       case EMFILE:
       case ENFILE: {
         const int refused = refuse_one(fd());
         if (refused == 0) continue;
         if (would_block(refused)) {
-          drained(*this);
+          drained(*this, watch);
           return false;
         }
       }
@@ -199,13 +199,13 @@ void AcceptOperation::leaving(bool watch_is_going) noexcept {
   if (!watch_is_going) unpause();
 }
 
-bool ConnectOperation::attempt() noexcept {
+bool ConnectOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   if (!begun_) {
     result_ = kernel().connect(fd(), address_->data(), address_->length());
     // Interrupted, it goes on by itself (connect(2)).
     if (result_ != -EINPROGRESS && result_ != -EINTR) return true;
     begun_ = true;
-    drained(*this);
+    drained(*this, watch);
     return false;
   }
   int error = 0;

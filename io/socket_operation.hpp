@@ -65,10 +65,11 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   static void step(Runnable& task) noexcept;
-  bool attempt() noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   std::byte* data_;
   std::size_t size_;
@@ -101,9 +102,10 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt() noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
@@ -119,8 +121,8 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
   /// Mostly the kernel takes everything at once.
   bool await_ready() {
     const Watch* const watch = slot().watch;
-    if (--current.budget <= 0 || (watch != nullptr && (!watch->sides[1].ready || watch->sides[1].first != nullptr)))
-        [[unlikely]]
+    if (--current.budget <= 0 ||
+        (watch != nullptr && (!watch->sides[1].ready || watch->sides[1].first != nullptr))) [[unlikely]]
       return start_unusual();
     result_ = current.system->send(fd(), data_, size_, 0);
     if (result_ != static_cast<std::ptrdiff_t>(size_)) [[unlikely]]
@@ -145,12 +147,13 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   bool start_unusual();
   bool settle_first() noexcept;
-  bool settle() noexcept;
-  bool attempt() noexcept;
+  bool settle(Watch* watch) noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
@@ -191,9 +194,10 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt() noexcept;
+  bool attempt(Watch* watch) noexcept;
   void leaving(bool watch_is_going) noexcept override;
   int refuse_one(int fd) noexcept;
   void begin_pause() noexcept;
@@ -221,9 +225,10 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt() noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   const Address* address_;
   bool begun_ = false;

@@ -20,8 +20,9 @@ struct Current {
   EventLoop* loop;
   TaskState* task;
   System* system;  ///< the loop's
-  /// How many more operations the task may finish without suspending before it goes to the back of the queue. Not
-  /// positive also when its next co_await has to throw, and when no task runs: one look tells whether all is as usual.
+  /// How many more operations the task may finish without suspending before it goes to the back of the queue.
+  /// Not positive also when its next co_await has to throw, and when no task runs: one look tells whether all
+  /// is as usual.
   int budget;
   /// A turn has left something for the loop to look at: a task that ended, or a coroutine to go on with.
   bool attention;

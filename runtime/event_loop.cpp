@@ -26,7 +26,9 @@ constexpr int steps_between_polls = 64;
 // Makes the loop this thread's for a while.
 class EventLoop::Running {
  public:
-  explicit Running(EventLoop& loop) noexcept : before_(current) { current = {&loop, nullptr, &loop.system_, 0, false, nullptr}; }
+  explicit Running(EventLoop& loop) noexcept : before_(current) {
+    current = {&loop, nullptr, &loop.system_, 0, false, nullptr};
+  }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
   ~Running() { current = before_; }
@@ -185,7 +187,7 @@ void EventLoop::collect_mail() noexcept {
 // Descriptors.
 
 inline void EventLoop::dispatch(const Ready& event) noexcept {
-  if (!event.key.data.has_value()) [[unlikely]] {
+  if (!event.key.data.holds<Watch*>()) [[unlikely]] {
     mailbox_->drain();
     if (mailbox_->empty()) woken_ = true;  // by a signal
     return;

@@ -105,7 +105,7 @@ unsigned TaskState::uncancel() noexcept {
 
 void TaskState::raise_shield() noexcept {
   if (shields_++ > 0) return;
-  cancel_held_ = cancel_due_;
+  cancel_held_ = cancel_due();
   set_cancel_due(false);
 }
 
@@ -115,14 +115,14 @@ void TaskState::lower_shield() noexcept {
 
 // A task that runs now finds out by its budget.
 void TaskState::set_cancel_due(bool due) noexcept {
-  cancel_due_ = due;
-  if (current.task == this) current.budget = due ? 0 : task_budget;
+  budget_ = due ? 0 : task_budget;
+  if (current.task == this) current.budget = budget_;
 }
 
 void TaskState::run_first(Runnable& runnable) noexcept {
   auto& self = static_cast<TaskState&>(runnable);
   self.begin_turn();
-  if (self.cancel_due_) {
+  if (self.cancel_due()) {
     self.root_.destroy();
     self.root_ = nullptr;
     self.finish();

@@ -94,8 +94,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
     queued_ = true;
     queue.push(*this);
   }
-  /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call begin_turn(), and
-  /// go_on() once `coroutine` may be resumed.
+  /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call
+  /// begin_turn(), and go_on() once `coroutine` may be resumed.
   void suspend(Operation& operation, void (*step)(Runnable&) noexcept, std::coroutine_handle<> coroutine,
                AsyncFrame* frame) noexcept {
     run = step;
@@ -107,7 +107,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   void begin_turn() noexcept {
     queued_ = false;
     current.task = this;
-    current.budget = cancel_due_ ? 0 : task_budget;
+    current.budget = budget_;
   }
   void go_on() noexcept {
     waiting_ = nullptr;
@@ -117,7 +117,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   /// The loop's, after a turn in which current.attention was set.
   void end_turn() noexcept;
   /// A request to stop is waiting for the next co_await.
-  bool cancel_due() const noexcept { return cancel_due_; }
+  bool cancel_due() const noexcept { return budget_ == 0; }
   void take_cancel() noexcept { set_cancel_due(false); }
   void defer_cancel() noexcept { set_cancel_due(true); }
 
@@ -155,11 +155,11 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   std::uint64_t id_ = 0;
   std::uint64_t spawned_by_ = 0;
   std::uint32_t references_ = 1;
+  int budget_ = task_budget;  // of a turn; 0 while the next co_await has to throw
   std::uint16_t cancel_requests_ = 0;
   std::uint8_t shields_ = 0;
   Outcome outcome_ = Outcome::PENDING;
   bool queued_ = false;
-  bool cancel_due_ = false;   // the next co_await throws Cancelled
   bool cancel_held_ = false;  // a shield holds a request
   bool stopping_ = false;     // the operation waited for was stopped and will throw Cancelled
   bool retrieved_ = false;

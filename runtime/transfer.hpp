@@ -17,8 +17,8 @@
 
 namespace heddle {
 
-/// What await_suspend returns to continue with `target`. The loop looks for a target that was left whether or not it
-/// was compiled with a sanitizer itself, because the code that awaits may have been.
+/// What await_suspend returns to continue with `target`. The loop looks for a target that was left whether or
+/// not it was compiled with a sanitizer itself, because the code that awaits may have been.
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> target) noexcept {
 #if HEDDLE_TRAMPOLINE
   current.target = target;
@@ -29,7 +29,8 @@ inline std::coroutine_handle<> transfer(std::coroutine_handle<> target) noexcept
 #endif
 }
 
-/// What the outermost coroutine of a task continues with when it has ended: the loop, which has to look after the task.
+/// What the outermost coroutine of a task continues with when it has ended: the loop, which has to look after
+/// the task.
 inline std::coroutine_handle<> leave_task() noexcept {
   current.attention = true;
   return std::noop_coroutine();

@@ -1,5 +1,5 @@
-// Watch, DescriptorOperation: who waits for which direction of a descriptor, and what is known of its readiness.
-// SPDX-License-Identifier: MIT
+// Watch, DescriptorOperation: who waits for which direction of a descriptor, and what is known of its
+// readiness. SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>
@@ -22,11 +22,11 @@ constexpr EventMask event_of(Direction direction) noexcept {
 
 /// One descriptor as its loop knows it. Made when the descriptor is first waited for.
 ///
-/// Of a descriptor that heddle owns the registration is sticky. Where the selector can, it is edge-triggered for both
-/// directions: an event sets `ready`, and only an operation that found the descriptor drained clears it, so
-/// nothing is asked of the kernel in between. Elsewhere it is level-triggered, and a direction is dropped when it fires and
-/// nobody waits. The registration of a raw descriptor number lasts only as long as somebody waits, because
-/// others may close it.
+/// Of a descriptor that heddle owns the registration is sticky. Where the selector can, it is edge-triggered
+/// for both directions: an event sets `ready`, and only an operation that found the descriptor drained clears
+/// it, so nothing is asked of the kernel in between. Elsewhere it is level-triggered, and a direction is
+/// dropped when it fires and nobody waits. The registration of a raw descriptor number lasts only as long as
+/// somebody waits, because others may close it.
 class HEDDLE_EXPORT Watch : public FrameAllocated {
  public:
   struct Side {
@@ -61,12 +61,12 @@ struct WatchSlot {
   Watch* watch = nullptr;
 };
 
-/// An operation that waits for one direction of a descriptor. Operations of one direction complete in the order in which
-/// they were started; one that would block keeps its place.
+/// An operation that waits for one direction of a descriptor. Operations of one direction complete in the
+/// order in which they were started; one that would block keeps its place.
 ///
-/// A final class Op derives from this and has `bool attempt() noexcept` (tries without waiting: true when it is done, well
-/// or not; false, after drained(), if it would block) and `side_of(watch)`, the direction it waits for.
-/// It is awaited by try_first() and suspend_waiting(), or by start(), which is both.
+/// A final class Op derives from this and has `bool attempt(Watch*) noexcept` (tries without waiting: true
+/// when it is done, well or not; false, after drained(), if it would block) and `side_of(watch)`, the
+/// direction it waits for. It is awaited by try_first() and suspend_waiting(), or by start(), which is both.
 class HEDDLE_EXPORT DescriptorOperation : public Operation {
  public:
   Stop cancel() noexcept final;
@@ -74,8 +74,8 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
  protected:
   enum class State : std::uint8_t { NEW, WAITING, PAUSED, WOKEN, PASSED_ON, DONE, STOPPED };
 
-  /// `slot` must live until the operation is suspended or done. `owned`: the slot's owner closes the descriptor through
-  /// EventLoop::release, so the registration may stay.
+  /// `slot` must live until the operation is suspended or done. `owned`: the slot's owner closes the
+  /// descriptor through EventLoop::release, so the registration may stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
       : slot_(&slot), fd_(fd), state_(State::NEW), direction_(direction), owned_(owned), spare_(0) {}
   DescriptorOperation(const DescriptorOperation& other) noexcept
@@ -84,12 +84,12 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
 
   /// The operation can't go on: ECANCELED when the descriptor was closed by its owner, EBADF when by others.
   virtual void fail(int error) noexcept = 0;
-  /// It leaves its queue: it is done, stopped, or (then the watch mustn't be touched) the watch is going. For operations
-  /// that pause().
+  /// It leaves its queue: it is done, stopped, or (then the watch mustn't be touched) the watch is going. For
+  /// operations that pause().
   virtual void leaving(bool watch_is_going) noexcept;
 
-  /// Notes the current task and tries, if nobody waits already; true when the operation is done. Throws Cancelled and
-  /// std::logic_error as begin() does.
+  /// Notes the current task and tries, if nobody waits already; true when the operation is done. Throws
+  /// Cancelled and std::logic_error as begin() does.
   template <class Op>
   static bool try_first(Op& self);
   /// After try_first(): suspends the task, to wait, or only for its next turn when the operation is done.
@@ -103,8 +103,8 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// Both: true when the task is suspended.
   template <class Op>
   static bool start(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  /// The usual case of start() by itself, for inlining: it is known that the operation would block, and nobody waits. False:
-  /// start() has to be called. Op::step is its turn.
+  /// The usual case of start() by itself, for inlining: it is known that the operation would block, and
+  /// nobody waits. False: start() has to be called. Op::step is its turn.
   template <class Op>
   static bool wait_at_once(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept;
   /// For Op::advance().
@@ -120,20 +120,18 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   // For attempt().
 
   int fd() const noexcept { return fd_; }
-  /// Null before the first wait for the descriptor.
-  Watch* watch() const noexcept { return watch_; }
   /// An event has just said that the descriptor is ready.
   bool woken_by_event() const noexcept { return state_ == State::WOKEN; }
   /// The next operation of this direction has to wait for an event first.
   template <class Op>
-  static void drained(const Op& self) noexcept {
-    if (Watch* const watch = self.watch_) [[likely]]
+  static void drained(const Op& self, Watch* watch) noexcept {
+    if (watch != nullptr) [[likely]]
       self.side_of(*watch).ready = false;
   }
   /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
   template <class Op>
-  static void drained_unless_hangup(const Op& self) noexcept {
-    if (Watch* const watch = self.watch_; watch != nullptr && !watch->hangup) [[likely]]
+  static void drained_unless_hangup(const Op& self, Watch* watch) noexcept {
+    if (watch != nullptr && !watch->hangup) [[likely]]
       self.side_of(*watch).ready = false;
   }
   /// While waiting(), first in the queue: events wake nobody until unpause(), which then tries again.
@@ -148,9 +146,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// It has its result, or what it failed with.
   bool done() const noexcept { return state_ == State::DONE; }
   /// It stands in the queue of its direction.
-  bool waiting() const noexcept {
-    return state_ >= State::WAITING && state_ <= State::PASSED_ON;
-  }
+  bool waiting() const noexcept { return state_ >= State::WAITING && state_ <= State::PASSED_ON; }
   /// Queues behind those who wait. Throws as start() does.
   void wait();
 
@@ -182,7 +178,7 @@ bool DescriptorOperation::try_first(Op& self) {
     const Watch::Side& side = self.side_of(*watch);
     if (!side.ready || side.first != nullptr) return false;
   }
-  if (!self.attempt()) return false;
+  if (!self.attempt(watch)) return false;
   self.state_ = State::DONE;
   return true;
 }
@@ -220,19 +216,20 @@ inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> 
 
 template <class Op>
 bool DescriptorOperation::advance(Op& self) noexcept {
-  if (self.state_ == State::WOKEN || self.state_ == State::PASSED_ON) [[likely]] {
-    if (!self.attempt()) [[unlikely]] {
-      if (self.state_ != State::PAUSED) self.state_ = State::WAITING;
-      return false;
-    }
-    Watch::Side& side = self.side_of(*self.watch_);
-    if (self.watch_->edge && side.first == side.last) [[likely]]
-      side.first = side.last = nullptr;
-    else
-      self.leave();
-    self.state_ = State::DONE;
+  if (self.state_ != State::WOKEN && self.state_ != State::PASSED_ON) [[unlikely]]
+    return self.state_ != State::WAITING;
+  Watch& watch = *self.watch_;
+  if (!self.attempt(&watch)) [[unlikely]] {
+    if (self.state_ != State::PAUSED) self.state_ = State::WAITING;
+    return false;
   }
-  return self.state_ != State::WAITING;
+  Watch::Side& side = self.side_of(watch);
+  if (side.first == side.last && self.owned()) [[likely]]
+    side.first = side.last = nullptr;
+  else
+    self.leave();
+  self.state_ = State::DONE;
+  return true;
 }
 
 inline void DescriptorOperation::notify(State state) noexcept {
