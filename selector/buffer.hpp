@@ -45,7 +45,7 @@ class Buffer {
 
  private:
   void grow(std::size_t count) {
-    std::size_t wanted = capacity_ < 32 ? 64 : 2 * capacity_;
+    std::size_t wanted = 2 * capacity_;
     if (wanted < count) wanted = count;
     data_ = static_cast<T*>(grow_zeroed(data_, capacity_ * sizeof(T), wanted * sizeof(T)));
     capacity_ = wanted;

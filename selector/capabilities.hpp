@@ -1,5 +1,6 @@
 // Capabilities: what a selector can do beyond the contract, so that a loop can take a better path without
-// asking its type. SPDX-License-Identifier: MIT
+// asking its type.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace heddle {

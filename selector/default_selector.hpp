@@ -4,6 +4,11 @@
 
 #if defined(__linux__)
 #include "epoll_selector.hpp"
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__)
+#include "kqueue_selector.hpp"
+#elif defined(__sun)
+#include "devpoll_selector.hpp"
 #else
 #include "poll_selector.hpp"
 #endif
@@ -12,6 +17,11 @@ namespace heddle {
 
 #if defined(__linux__)
 using DefaultSelector = EpollSelector;
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__)
+using DefaultSelector = KqueueSelector;
+#elif defined(__sun)
+using DefaultSelector = DevpollSelector;
 #else
 using DefaultSelector = PollSelector;
 #endif

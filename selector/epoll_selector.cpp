@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "epoll_selector.hpp"
 
+#if defined(__linux__)
+
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -127,3 +129,5 @@ void EpollSelector::do_close() noexcept {
 }
 
 }  // namespace heddle
+
+#endif

@@ -6,10 +6,14 @@
 #include <string>
 #include <system_error>
 
+#include "default_selector.hpp"
 #include "poll_selector.hpp"
 #include "select_selector.hpp"
 #if defined(__linux__)
-#include "epoll_selector.hpp"
+#include "uring_selector.hpp"
+#endif
+#if defined(HEDDLE_HAVE_KQUEUE)
+#include "kqueue_selector.hpp"
 #endif
 
 namespace heddle {
@@ -30,8 +34,17 @@ constexpr Choice CHOICES[] = {
 #if defined(__linux__)
     {"epoll", make<EpollSelector>},
 #endif
+#if defined(HEDDLE_HAVE_KQUEUE)
+    {"kqueue", make<KqueueSelector>},
+#endif
+#if defined(__sun)
+    {"devpoll", make<DevpollSelector>},
+#endif
     {"poll", make<PollSelector>},
     {"select", make<SelectSelector>},
+#if defined(__linux__)
+    {"io_uring", make<UringSelector>, false},
+#endif
 };
 
 // What a kernel without the call, or a sandbox that forbids it, answers. A full descriptor table is no reason

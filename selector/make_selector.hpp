@@ -16,7 +16,7 @@ namespace heddle {
 /// kernel refuses.
 [[nodiscard]] HEDDLE_EXPORT std::unique_ptr<BaseSelector> make_selector(std::string_view name = "default");
 
-/// The names that make_selector() takes and that work here now, best first.
+/// The names that make_selector() takes and that work here now, in the order in which the default is chosen.
 [[nodiscard]] HEDDLE_EXPORT std::vector<std::string_view> available_selectors();
 
 }  // namespace heddle

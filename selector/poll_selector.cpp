@@ -8,14 +8,10 @@
 #include <ctime>
 #include <utility>
 
+#include "poll_events.hpp"
+
 namespace heddle {
 namespace {
-
-short wanted(EventMask events) noexcept {
-  const int read = events.contains(EVENT_READ) ? POLLIN : 0;
-  const int write = events.contains(EVENT_WRITE) ? POLLOUT : 0;
-  return static_cast<short>(read | write);
-}
 
 int wait(pollfd* polled, std::size_t count, Timeout timeout) noexcept {
 #if !defined(__APPLE__)
@@ -47,12 +43,12 @@ int PollSelector::do_register(const SelectorKey& key, std::uint32_t, Trigger) {
   places_.reserve(fd + 1);
   polled_.reserve(count_ + 1);
   places_[fd] = static_cast<std::uint32_t>(count_);
-  polled_[count_++] = {key.fd, wanted(key.events), 0};
+  polled_[count_++] = {key.fd, to_poll(key.events), 0};
   return 0;
 }
 
 int PollSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t, Trigger) {
-  polled_[places_[static_cast<std::size_t>(key.fd)]].events = wanted(key.events);
+  polled_[places_[static_cast<std::size_t>(key.fd)]].events = to_poll(key.events);
   return 0;
 }
 
@@ -68,11 +64,7 @@ int PollSelector::do_wait(Timeout timeout) {
   for (const pollfd* polled = polled_.data(); left > 0; ++polled) {
     if (polled->revents == 0) continue;
     --left;
-    const int got = polled->revents;
-    EventMask events((got & POLLIN ? 1 : 0) | (got & POLLOUT ? 2 : 0));
-    // An error, a hang-up or a closed descriptor wakes whoever waits, in both directions.
-    if ((got & (POLLERR | POLLHUP | POLLNVAL)) != 0) events = EVENT_READ | EVENT_WRITE;
-    report(polled->fd, generation(polled->fd), events, (got & (POLLERR | POLLHUP | POLLNVAL)) != 0);
+    report(polled->fd, generation(polled->fd), from_poll(polled->revents), is_hangup(polled->revents));
   }
   return 0;
 }

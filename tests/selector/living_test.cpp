@@ -1,5 +1,6 @@
 // The contract of a selector's life: closing, moving, forking, failing, and what it may watch, on every
-// selector. SPDX-License-Identifier: MIT
+// selector.
+// SPDX-License-Identifier: MIT
 #include <pty.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>

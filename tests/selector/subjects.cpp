@@ -2,9 +2,17 @@
 // SPDX-License-Identifier: MIT
 #include "subjects.hpp"
 
+#include <system_error>
+
+#include "../../selector/checked_selector.hpp"
+#include "../../selector/devpoll_selector.hpp"
 #include "../../selector/epoll_selector.hpp"
+#include "../../selector/kqueue_selector.hpp"
 #include "../../selector/poll_selector.hpp"
 #include "../../selector/select_selector.hpp"
+#include "../../selector/tracing_selector.hpp"
+#include "../../selector/uring_selector.hpp"
+#include "../support/catch.hpp"
 
 namespace heddle::test {
 namespace {
@@ -24,14 +32,38 @@ Subject plain(const char* name, bool real = true) {
   return {name, name, make<Selector>, move<Selector>, real};
 }
 
+template <class Inner>
+std::unique_ptr<BaseSelector> make_checked() {
+  return std::make_unique<CheckedSelector>(std::make_unique<Inner>(), [](void*, const char*) {});
+}
+
+template <class Inner>
+std::unique_ptr<BaseSelector> make_traced() {
+  return std::make_unique<TracingSelector>(std::make_unique<Inner>(), [](void*, std::string_view) {});
+}
+
 }  // namespace
 
 const std::vector<Subject>& subjects() {
-  static const std::vector<Subject> all{
-      plain<SelectSelector>("select"),
-      plain<PollSelector>("poll"),
-      plain<EpollSelector>("epoll"),
-  };
+  static const std::vector<Subject> all = [] {
+    std::vector<Subject> list{
+        plain<SelectSelector>("select"),
+        plain<PollSelector>("poll"),
+        plain<EpollSelector>("epoll"),
+        plain<KqueueSelector>("kqueue", false),
+        plain<DevpollSelector>("devpoll", false),
+        {"checked epoll", "epoll", make_checked<EpollSelector>, move<CheckedSelector>},
+        {"checked select", "select", make_checked<SelectSelector>, move<CheckedSelector>},
+        {"traced poll", "poll", make_traced<PollSelector>, move<TracingSelector>},
+    };
+    try {
+      UringSelector probe;
+      list.push_back(plain<UringSelector>("io_uring"));
+    } catch (const std::system_error& error) {
+      WARN("io_uring is not tested here: " << error.what());
+    }
+    return list;
+  }();
   return all;
 }
 

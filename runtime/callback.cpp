@@ -1,0 +1,57 @@
+// Callback: how a loop comes to call a function, and how that is called off.
+// SPDX-License-Identifier: MIT
+#include "callback.hpp"
+
+#include <exception>
+
+#include "event_loop.hpp"
+
+namespace heddle {
+
+Callback::Callback() noexcept : Runnable(&run_callback), Timer(&fire_callback) {}
+
+Callback::~Callback() = default;
+
+void Callback::schedule(EventLoop& loop) noexcept {
+  loop_ = &loop;
+  if (queued_) return;
+  queued_ = true;
+  if (repeats_) add_reference();  // it may be removed before its turn comes
+  loop.schedule(*this);
+}
+
+void Callback::schedule_at(EventLoop& loop, TimePoint when) {
+  loop_ = &loop;
+  loop.timers().add(*this, when);
+}
+
+void Callback::cancel() noexcept {
+  cancelled_ = true;
+  if (!armed()) return;
+  loop_->timers().remove(*this);
+  release();
+}
+
+void Callback::run_callback(Runnable& runnable) noexcept {
+  auto& self = static_cast<Callback&>(runnable);
+  self.queued_ = false;
+  // What other threads have posted learns only here which loop runs it.
+  EventLoop& loop = self.loop_ != nullptr ? *self.loop_ : *current.loop;
+  if (!self.cancelled_ && !loop.closed()) try {
+      self.call();
+    } catch (...) {
+      loop.report(std::current_exception(), std::source_location(), "callback");
+    }
+  self.release();
+}
+
+void Callback::fire_callback(Timer& timer) noexcept {
+  auto& self = static_cast<Callback&>(timer);
+  self.schedule(*self.loop_);
+}
+
+void CallHandle::cancel() noexcept {
+  if (callback_ != nullptr) callback_->cancel();
+}
+
+}  // namespace heddle

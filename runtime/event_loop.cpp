@@ -1,0 +1,408 @@
+// EventLoop: the turn (look, dispatch, run), descriptors and their watches, and how a loop ends.
+// SPDX-License-Identifier: MIT
+#include "event_loop.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "../selector/make_selector.hpp"
+#include "mailbox.hpp"
+
+namespace heddle {
+
+namespace {
+
+constexpr int steps_between_polls = 64;
+
+}  // namespace
+
+// Makes the loop this thread's for a while.
+class EventLoop::Running {
+ public:
+  explicit Running(EventLoop& loop) noexcept : before_(current) { current = {&loop, nullptr, 0}; }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() { current = before_; }
+
+ private:
+  Current before_;
+};
+
+EventLoop::EventLoop(const LoopOptions& options)
+    : TaskOwner(*this),
+      system_(options.system != nullptr ? *options.system : kernel_system()),
+      selector_(options.custom_selector),
+      owns_selector_(options.custom_selector == nullptr) {
+  auto made = owns_selector_ ? make_selector(options.selector) : nullptr;
+  if (made) selector_ = made.get();
+  mailbox_ = new Mailbox;
+  try {
+    selector_->register_(mailbox_->descriptor(), EVENT_READ);
+  } catch (...) {
+    mailbox_->release();
+    throw;
+  }
+  static_cast<void>(made.release());
+}
+
+EventLoop::~EventLoop() { close(); }
+
+EventLoop& EventLoop::running() {
+  if (current.loop == nullptr) throw std::logic_error("no event loop is running on this thread");
+  return *current.loop;
+}
+
+void EventLoop::child_done(TaskState&) noexcept {}
+
+// Callbacks.
+
+CallHandle EventLoop::queue(Callback& callback) noexcept {
+  callback.schedule(*this);
+  return CallHandle(callback);
+}
+
+CallHandle EventLoop::queue_at(TimePoint deadline, Callback& callback) {
+  try {
+    callback.schedule_at(*this, deadline);
+  } catch (...) {
+    callback.release();
+    throw;
+  }
+  return CallHandle(callback);
+}
+
+void EventLoop::post(Callback& callback) noexcept {
+  if (!mailbox_->post(callback)) callback.release();
+}
+
+TimePoint EventLoop::deadline_after(Duration delay) const noexcept {
+  const TimePoint now = time();
+  return delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
+}
+
+// The turn.
+
+void EventLoop::check_runnable() const {
+  if (current.loop != nullptr)
+    throw std::logic_error(
+        "an event loop is running on this thread already: co_await or spawn() the task instead");
+  if (closed_) throw std::logic_error("the event loop is closed");
+}
+
+void EventLoop::run_until_complete(const TaskState& task) {
+  check_runnable();
+  const Running running(*this);
+  stopped_ = woken_ = false;
+  while (!task.done() && !stopped_ && !woken_) step(Timeout());
+}
+
+void EventLoop::run_forever() {
+  check_runnable();
+  const Running running(*this);
+  stopped_ = false;
+  while (!stopped_) step(Timeout());
+}
+
+void EventLoop::run_once(Timeout limit) {
+  check_runnable();
+  const Running running(*this);
+  step(limit);
+}
+
+void EventLoop::step(Timeout limit) {
+  poll(limit);
+  run_ready();
+}
+
+std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
+  if (!ready_.empty() || !mailbox_->empty()) return TimePoint();
+  if (timers_.empty()) return std::nullopt;
+  return timers_.earliest();
+}
+
+void EventLoop::run_ready() noexcept {
+  steps_left_ = steps_between_polls;
+  while (!ready_.empty() && steps_left_-- > 0) {
+    Runnable& next = ready_.pop();
+    next.run(next);
+  }
+}
+
+void EventLoop::poll(Timeout limit) {
+  Timeout timeout = limit;
+  if (!ready_.empty()) {
+    timeout = Duration(0);
+  } else if (!timers_.empty()) {
+    const Duration left = timers_.earliest() - time();
+    if (timeout.forever() || left < timeout.duration()) timeout = left;
+  }
+  const bool sleeps = !timeout.only_looks() && mailbox_->fall_asleep();
+  if (!sleeps) timeout = Duration(0);
+
+  ReadyList events;
+  try {
+    events = selector_->select(timeout);
+  } catch (const std::system_error& error) {
+    mailbox_->awake();
+    // select(2) says only that one of its descriptors was closed by somebody.
+    if (error.code() != std::errc::bad_file_descriptor) throw;
+    fail_closed();
+  }
+  if (sleeps) mailbox_->awake();
+
+  for (const Ready& event : events) dispatch(event);
+  if (!mailbox_->empty()) collect_mail();
+  if (!timers_.empty()) {
+    const TimePoint now = time();
+    while (Timer* const timer = timers_.pop_due(now)) timer->fire(*timer);
+  }
+}
+
+void EventLoop::collect_mail() noexcept {
+  Runnable* posted = mailbox_->take();
+  while (posted != nullptr) {
+    Runnable* const next = posted->next;
+    schedule(*posted);
+    posted = next;
+  }
+}
+
+// Descriptors.
+
+void EventLoop::dispatch(const Ready& event) noexcept {
+  if (!event.key.data.has_value()) [[unlikely]] {
+    mailbox_->drain();
+    if (mailbox_->empty()) woken_ = true;  // by a signal
+    return;
+  }
+  Watch& watch = *event.key.data.get<Watch*>();
+  if (event.hangup) watch.hangup = true;
+  if (event.events.contains(EVENT_READ)) notify(watch, Direction::READ);
+  if (event.events.contains(EVENT_WRITE)) notify(watch, Direction::WRITE);
+}
+
+void EventLoop::notify(Watch& watch, Direction direction) noexcept {
+  Watch::Side& side = watch.side(direction);
+  side.ready = true;
+  if (side.first != nullptr) {
+    side.first->notify(DescriptorOperation::State::WOKEN);
+  } else if (!watch.edge && side.callback == nullptr) {
+    want_quietly(watch, watch.registered & ~event_of(direction));
+  }
+  if (side.callback != nullptr) side.callback->schedule(*this);
+}
+
+Watch* EventLoop::find_watch(int fd) const noexcept {
+  const SelectorKey* const key = selector_->find(fd);
+  return key != nullptr && key->data.holds<Watch*>() ? key->data.get<Watch*>() : nullptr;
+}
+
+Watch& EventLoop::watch(int fd) {
+  if (Watch* const found = find_watch(fd)) return *found;
+  auto* const made = new Watch(*this, fd);
+  made->link = &watches_;
+  made->next = watches_;
+  if (made->next != nullptr) made->next->link = &made->next;
+  watches_ = made;
+  return *made;
+}
+
+void EventLoop::arm(Watch& watch, Direction direction, bool owned) {
+  const EventMask event = event_of(direction);
+  if (!watch.registered && owned && selector_->capabilities().has(Capability::EDGE_TRIGGER)) {
+    selector_->register_(watch.fd, EVENT_READ | EVENT_WRITE, &watch, Trigger::EDGE);
+    watch.registered = EVENT_READ | EVENT_WRITE;
+    watch.edge = true;
+  } else if (!watch.registered.contains(event)) {
+    // Without a kernel object the selector can't tell now that the descriptor is closed.
+    if (selector_->descriptor() < 0 && (system_.poll_now(watch.fd, 0) & POLLNVAL) != 0)
+      throw_errno(EBADF, "waiting", watch.fd);
+    want(watch, watch.registered | event);
+  }
+  if (owned) watch.owned = true;
+}
+
+// `events` of a level-triggered watch, or none of any.
+void EventLoop::want(Watch& watch, EventMask events) {
+  if (events == watch.registered) return;
+  const EventMask before = std::exchange(watch.registered, EventMask(0));
+  if (!events)
+    selector_->unregister(watch.fd);
+  else if (!before)
+    selector_->register_(watch.fd, events, &watch);
+  else
+    selector_->modify(watch.fd, events, &watch);
+  watch.registered = events;
+}
+
+// Wanting less fails only if somebody has closed the descriptor, and then there is nothing to take back.
+void EventLoop::want_quietly(Watch& watch, EventMask events) noexcept {
+  try {
+    want(watch, events);
+  } catch (const std::exception&) {
+  }
+}
+
+void EventLoop::disarm_if_idle(Watch& watch) noexcept {
+  EventMask needed(0);
+  for (const Direction direction : {Direction::READ, Direction::WRITE}) {
+    const Watch::Side& side = watch.side(direction);
+    if (side.first != nullptr || side.callback != nullptr) needed |= event_of(direction);
+  }
+  want_quietly(watch, needed);
+  if (!needed) forget(watch);
+}
+
+void EventLoop::forget(Watch& watch) noexcept {
+  *watch.link = watch.next;
+  if (watch.next != nullptr) watch.next->link = watch.link;
+  delete &watch;
+}
+
+void EventLoop::release(Watch& watch) noexcept {
+  for (Watch::Side& side : watch.sides) {
+    while (DescriptorOperation* const waiter = side.first) {
+      side.first = waiter->next_;
+      waiter->abandon(ECANCELED);
+    }
+    if (side.callback != nullptr) {
+      std::exchange(side.callback, nullptr)->abandon();
+    }
+  }
+  if (watch.loop == nullptr) {
+    delete &watch;
+    return;
+  }
+  watch.loop->want_quietly(watch, EventMask(0));
+  watch.loop->forget(watch);
+}
+
+void EventLoop::fail_closed() noexcept {
+  Watch* next = nullptr;
+  for (Watch* watch = watches_; watch != nullptr; watch = next) {
+    next = watch->next;
+    if (!watch->registered || (system_.poll_now(watch->fd, 0) & POLLNVAL) == 0) continue;
+    selector_->unregister(watch->fd);
+    watch->registered = EventMask(0);
+    watch->edge = false;
+    for (Watch::Side& side : watch->sides) {
+      side.ready = true;  // whoever comes now is told by the kernel
+      while (DescriptorOperation* const waiter = side.first) {
+        side.first = waiter->next_;
+        waiter->abandon(EBADF);
+      }
+      side.last = nullptr;
+    }
+    if (!watch->owned && watch->idle()) forget(*watch);
+  }
+}
+
+bool EventLoop::set_callback(int fd, Direction direction, Callback* callback) {
+  Watch* watch = find_watch(fd);
+  if (callback == nullptr) {
+    if (watch == nullptr || watch->side(direction).callback == nullptr) return false;
+    std::exchange(watch->side(direction).callback, nullptr)->abandon();
+    if (!watch->owned) disarm_if_idle(*watch);
+    return true;
+  }
+  callback->set_repeats();
+  bool replaced = false;
+  try {
+    if (fd < 0) throw ValueError("a callback for a negative descriptor");
+    if (watch == nullptr) watch = &this->watch(fd);
+    if (watch->edge) {  // a callback is told again and again
+      selector_->unregister(fd);
+      watch->registered = EventMask(0);
+      watch->edge = false;
+      want(*watch, EVENT_READ | EVENT_WRITE);
+    }
+    arm(*watch, direction, false);
+  } catch (...) {
+    callback->abandon();
+    if (watch != nullptr && !watch->owned) disarm_if_idle(*watch);
+    throw;
+  }
+  if (Callback* const before = std::exchange(watch->side(direction).callback, callback)) {
+    before->abandon();
+    replaced = true;
+  }
+  return replaced;
+}
+
+// The end.
+
+void EventLoop::close() noexcept {
+  if (closed_) return;
+  const Running running(*this);
+  closing_ = true;
+  cancel_children();
+  while (first_child() != nullptr) step(Timeout());
+  closed_ = true;  // from here on callbacks are dropped when their turn comes
+  for (Runnable* posted = mailbox_->close(); posted != nullptr;) {
+    Runnable* const next = posted->next;
+    schedule(*posted);
+    posted = next;
+  }
+  while (Timer* const timer = timers_.pop_due(TimePoint::max())) timer->fire(*timer);
+  while (!ready_.empty()) run_ready();
+
+  while (Watch* const watch = watches_) {
+    for (Watch::Side& side : watch->sides)
+      if (side.callback != nullptr) std::exchange(side.callback, nullptr)->abandon();
+    if (!watch->owned) {
+      disarm_if_idle(*watch);
+      continue;
+    }
+    want_quietly(*watch, EventMask(0));
+    watches_ = watch->next;
+    if (watches_ != nullptr) watches_->link = &watches_;
+    watch->loop = nullptr;
+    watch->next = nullptr;
+  }
+  if (owns_selector_) {
+    delete selector_;
+    selector_ = nullptr;
+  } else {
+    selector_->unregister(mailbox_->descriptor());
+  }
+  mailbox_->release();
+}
+
+// What nobody retrieves.
+
+void EventLoop::report(std::exception_ptr error, std::source_location where,
+                       std::string_view task_name) noexcept {
+  if (exception_handler_ != nullptr)
+    exception_handler_(*this, std::move(error), where, task_name, exception_argument_);
+  else
+    print_exception(std::move(error), where, task_name);
+}
+
+void print_exception(std::exception_ptr error, std::source_location where,
+                     std::string_view task_name) noexcept {
+  const char* what = "an exception that is no std::exception";
+  std::string copy;
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& exception) {
+    copy = exception.what();
+    what = copy.c_str();
+  } catch (...) {
+  }
+  std::fprintf(stderr, "heddle: nobody retrieved an exception: %s", what);
+  if (!task_name.empty())
+    std::fprintf(stderr, " (%.*s)", static_cast<int>(task_name.size()), task_name.data());
+  if (where.line() != 0)
+    std::fprintf(stderr, " from the task spawned at %s:%u", where.file_name(),
+                 static_cast<unsigned>(where.line()));
+  std::fputc('\n', stderr);
+}
+
+}  // namespace heddle

@@ -1,0 +1,198 @@
+// EventLoop: runs what is ready, fires timers, and asks a selector what comes next. One loop a thread.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <source_location>
+#include <string_view>
+#include <utility>
+
+#include "../selector/base_selector.hpp"
+#include "../selector/system.hpp"
+#include "callback.hpp"
+#include "runnable.hpp"
+#include "task_state.hpp"
+#include "timer_heap.hpp"
+#include "watch.hpp"
+
+namespace heddle {
+
+class Mailbox;
+
+/// What an event loop is made of.
+struct LoopOptions {
+  /// The selector by name: "default", "epoll", "poll", "select" (see make_selector). Unused when
+  /// `custom_selector` is set.
+  std::string_view selector = "default";
+  /// A selector of the caller's, which must outlive the loop.
+  BaseSelector* custom_selector = nullptr;
+  /// The clock and the kernel, which must outlive the loop and all descriptors made on it. nullptr: the real
+  /// ones.
+  System* system = nullptr;
+};
+
+/// The scheduler under everything: a queue of what is ready, timers, a selector and a clock.
+///
+/// What is ready runs first in, first out; nothing ever runs inline from the call that made it ready. While
+/// there is work, the selector and the timers are looked at every 64 steps. All members are for the loop's
+/// own thread, but call_soon_threadsafe(). heddle::run() makes a loop and is all that most programs need; a
+/// loop of one's own is driven by run_until_complete(), run_forever() or run_once().
+class HEDDLE_EXPORT EventLoop final : public TaskOwner {
+ public:
+  /// Throws ValueError for an unknown selector, std::system_error if the kernel refuses.
+  explicit EventLoop(const LoopOptions& options = {});
+  /// close()s.
+  ~EventLoop();
+
+  /// The loop that runs on this thread. Throws std::logic_error if none does.
+  static EventLoop& running();
+
+  /// Calls `function(arguments...)` on the next turn. The loop owns copies of both.
+  template <class F, class... A>
+  CallHandle call_soon(F&& function, A&&... arguments) {
+    return queue(make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+  }
+  /// The same after `delay`, never earlier, by the system's clock.
+  template <class F, class... A>
+  CallHandle call_later(Duration delay, F&& function, A&&... arguments) {
+    return call_at(deadline_after(delay), std::forward<F>(function), std::forward<A>(arguments)...);
+  }
+  /// The same at a point of time(). What is due at the same time is called in the order it was asked for.
+  template <class F, class... A>
+  CallHandle call_at(TimePoint deadline, F&& function, A&&... arguments) {
+    return queue_at(deadline, make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+  }
+  /// call_soon() from any thread or from a callback of another loop, while this loop exists. Wakes the loop
+  /// if it sleeps: one wake-up for all calls until it has looked. Not for signal handlers (it allocates).
+  template <class F, class... A>
+  void call_soon_threadsafe(F&& function, A&&... arguments) {
+    post(make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+  }
+
+  /// Calls `function(arguments...)` each time `fd` is ready for reading, until remove_reader(); replaces the
+  /// one before. Throws ValueError for a bad descriptor, std::system_error where the selector refuses it (a
+  /// regular file on epoll).
+  template <class F, class... A>
+  void add_reader(int fd, F&& function, A&&... arguments) {
+    set_callback(fd, Direction::READ,
+                 &make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+  }
+  template <class F, class... A>
+  void add_writer(int fd, F&& function, A&&... arguments) {
+    set_callback(fd, Direction::WRITE,
+                 &make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+  }
+  /// To be called before the descriptor is closed. Returns whether there was one.
+  bool remove_reader(int fd) { return set_callback(fd, Direction::READ, nullptr); }
+  bool remove_writer(int fd) { return set_callback(fd, Direction::WRITE, nullptr); }
+
+  /// Runs until `task` is done. This and the next two throw std::logic_error if a loop runs on this thread
+  /// already.
+  void run_until_complete(const TaskState& task);
+  /// Runs until stop() is called.
+  void run_forever();
+  /// Ends run_forever() and run_until_complete() after the step that runs now.
+  void stop() noexcept {
+    stopped_ = true;
+    steps_left_ = 0;
+  }
+  /// One turn: waits no longer than `limit` if nothing is ready, then runs at most 64 steps. For those who
+  /// embed the loop.
+  void run_once(Timeout limit = {});
+  /// When run_once() has to be called next if no descriptor becomes ready: nullopt for never; the past for
+  /// now.
+  std::optional<TimePoint> next_deadline() const noexcept;
+  bool is_running() const noexcept { return current.loop == this; }
+
+  /// Cancels every task and runs until all are done; then drops what is queued and gives up the selector.
+  /// Descriptors that are still open can be closed afterwards. Idempotent. A task that goes on after its
+  /// Cancelled is waited for.
+  void close() noexcept;
+
+  /// The system's clock, read now.
+  TimePoint time() const noexcept { return system_.now(); }
+  /// `delay` from now, saturating.
+  TimePoint deadline_after(Duration delay) const noexcept;
+
+  BaseSelector& selector() const noexcept { return *selector_; }
+  System& system() const noexcept { return system_; }
+
+  /// Gets each exception that leaves a callback, or a task whose result nobody asks for. By default it is
+  /// printed on stderr with where the task or call came from. Null restores that.
+  using ExceptionHandler = void (*)(EventLoop& loop, std::exception_ptr error, std::source_location where,
+                                    std::string_view task_name, void* argument);
+  void set_exception_handler(ExceptionHandler handler, void* argument = nullptr) noexcept {
+    exception_handler_ = handler;
+    exception_argument_ = argument;
+  }
+  void report(std::exception_ptr error, std::source_location where, std::string_view task_name) noexcept;
+
+  // For awaitables and for those who own descriptors.
+
+  void schedule(Runnable& runnable) noexcept { ready_.push(runnable); }
+  TimerHeap& timers() noexcept { return timers_; }
+  /// The watch of `fd`, nullptr when there is none.
+  Watch* find_watch(int fd) const noexcept;
+  /// The same, made if need be. Throws std::bad_alloc.
+  Watch& watch(int fd);
+  /// Registers what `watch` needs now that somebody waits for `direction`. Throws what the selector throws,
+  /// and std::system_error with EBADF if the descriptor is closed; then nothing has changed.
+  void arm(Watch& watch, Direction direction, bool owned);
+  /// Nobody may wait for `watch` any more: drops it, or what it needn't watch.
+  void disarm_if_idle(Watch& watch) noexcept;
+  /// An owner closes its descriptor: everybody who waits gets ECANCELED, and the number is no longer watched.
+  /// To be called before the close. Works after the loop has closed.
+  static void release(Watch& watch) noexcept;
+  /// Where other threads leave calls for this loop; it may outlive the loop.
+  Mailbox& mailbox() const noexcept { return *mailbox_; }
+  std::uint64_t next_task_id() noexcept { return ++last_task_id_; }
+  /// Tasks that start now are cancelled at once.
+  bool closing() const noexcept { return closing_; }
+  bool closed() const noexcept { return closed_; }
+
+ private:
+  friend class Callback;
+  class Running;
+
+  void child_done(TaskState& child) noexcept override;
+  CallHandle queue(Callback& callback) noexcept;
+  CallHandle queue_at(TimePoint deadline, Callback& callback);
+  void post(Callback& callback) noexcept;
+  bool set_callback(int fd, Direction direction, Callback* callback);
+  void want(Watch& watch, EventMask events);
+  void want_quietly(Watch& watch, EventMask events) noexcept;
+  void forget(Watch& watch) noexcept;
+  void fail_closed() noexcept;
+  void dispatch(const Ready& ready) noexcept;
+  void notify(Watch& watch, Direction direction) noexcept;
+  void check_runnable() const;
+  void step(Timeout limit);
+  void run_ready() noexcept;
+  void poll(Timeout limit);
+  void collect_mail() noexcept;
+
+  RunQueue ready_;
+  TimerHeap timers_;
+  System& system_;
+  BaseSelector* selector_;
+  bool owns_selector_;
+  bool stopped_ = false;
+  bool woken_ = false;
+  int steps_left_ = 0;
+  bool closing_ = false;
+  bool closed_ = false;
+  Mailbox* mailbox_;
+  Watch* watches_ = nullptr;
+  ExceptionHandler exception_handler_ = nullptr;
+  void* exception_argument_ = nullptr;
+  std::uint64_t last_task_id_ = 0;
+};
+
+/// What an EventLoop does with an exception nobody retrieves, unless told otherwise: it is printed on stderr.
+HEDDLE_EXPORT void print_exception(std::exception_ptr error, std::source_location where,
+                                   std::string_view task_name) noexcept;
+
+}  // namespace heddle

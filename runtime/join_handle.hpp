@@ -1,0 +1,142 @@
+// spawn / JoinHandle: tasks that run beside the one that started them.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <source_location>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "call.hpp"
+#include "operation.hpp"
+#include "task.hpp"
+#include "task_state.hpp"
+
+namespace heddle {
+
+/// Waits for a task's end. A request to stop is passed on to that task, as in asyncio, and the wait ends with
+/// it.
+class HEDDLE_EXPORT JoinOperation : public Operation {
+ public:
+  explicit JoinOperation(TaskState& target) noexcept : target_(target) {}
+
+  bool await_ready();
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    suspend(coroutine);
+    enqueue();
+  }
+
+  Stop cancel() noexcept override;
+
+  /// The target is done: leaves its list and wakes the task that waits.
+  void target_done() noexcept;
+
+ protected:
+  void enqueue() noexcept;
+
+  TaskState& target_;
+
+ private:
+  JoinOperation* next_ = nullptr;
+};
+
+[[noreturn]] HEDDLE_EXPORT void throw_not_done();
+
+/// Refers to a spawned task; `co_await handle` waits for it and yields its result (once) or throws what it
+/// threw; Cancelled if it was cancelled. A handle that is dropped leaves the task to its owner. On the loop's
+/// thread only.
+template <class T = void>
+class [[nodiscard]] JoinHandle {
+ public:
+  JoinHandle() noexcept = default;
+  explicit JoinHandle(SpawnedTask<T>& state) noexcept : state_(&state) { state.add_reference(); }
+  JoinHandle(JoinHandle&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  JoinHandle& operator=(JoinHandle&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~JoinHandle() {
+    if (state_ != nullptr) state_->release();
+  }
+
+  /// Asks the task to stop (see TaskState::cancel); false if it was done already.
+  bool cancel() noexcept { return state_->cancel(); }
+  bool done() const noexcept { return state_->done(); }
+  bool cancelled() const noexcept { return state_->outcome() == Outcome::CANCELLED; }
+  /// What the task failed with, null otherwise.
+  std::exception_ptr error() const noexcept {
+    state_->mark_retrieved();
+    return state_->error();
+  }
+  /// The result of a task that is done(), as co_await gives it. Throws std::logic_error when it isn't done.
+  T result() {
+    if (!done()) throw_not_done();
+    return state_->take();
+  }
+  /// Names the task in dumps and reports.
+  JoinHandle& set_name(std::string_view name) & {
+    state_->set_name(name);
+    return *this;
+  }
+  JoinHandle&& set_name(std::string_view name) && {
+    state_->set_name(name);
+    return std::move(*this);
+  }
+  std::string_view name() const noexcept { return state_->name(); }
+  TaskState& state() const noexcept { return *state_; }
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+
+  class Awaiter final : public JoinOperation {
+   public:
+    explicit Awaiter(SpawnedTask<T>& state) noexcept : JoinOperation(state) {}
+    T await_resume() { return static_cast<SpawnedTask<T>&>(target_).take(); }
+  };
+  Awaiter operator co_await() const noexcept { return Awaiter(*state_); }
+
+ private:
+  SpawnedTask<T>* state_ = nullptr;
+};
+
+/// The loop of this thread, as the owner of new tasks. Throws std::logic_error if none runs.
+HEDDLE_EXPORT TaskOwner& running_owner();
+
+/// Starts `task` as a child of `owner` on the loop's next turn.
+template <class T>
+JoinHandle<T> spawn_for(TaskOwner& owner, Task<T> task, std::source_location where) {
+  auto* const state = new SpawnedTask<T>(task.release());
+  JoinHandle<T> handle(*state);
+  state->start(owner, where);
+  return handle;
+}
+
+/// A coroutine that owns a function and its arguments while it runs what the function returns.
+template <class F, class... A>
+auto invoke_owned(F function, A... arguments) -> Task<typename std::invoke_result_t<F&, A...>::value_type> {
+  co_return co_await call(function, std::move(arguments)...);
+}
+
+/// A callable that returns a Task when it is given A...
+template <class F, class... A>
+concept CoroutineFunction = requires { typename std::invoke_result_t<F&, A...>::promise_type; };
+
+/// Starts `task` beside the caller, on the running loop's next turn: the loop owns it. The exception of a
+/// task whose handle is dropped goes to the loop's exception handler. Throws std::logic_error if no loop runs
+/// on this thread.
+template <class T>
+JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {
+  return spawn_for(running_owner(), std::move(task), where);
+}
+
+/// The same for `function(arguments...)`, which returns a Task. The new task owns both, so nothing dangles.
+template <class F, class... A>
+  requires CoroutineFunction<std::decay_t<F>, std::decay_t<A>...>
+auto spawn(F&& function, A&&... arguments) {
+  return spawn_for(running_owner(),
+                   invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
+                                                                     std::forward<A>(arguments)...),
+                   std::source_location());
+}
+
+}  // namespace heddle

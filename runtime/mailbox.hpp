@@ -1,0 +1,57 @@
+// Mailbox: where other threads leave work for a loop, and how they wake it. For .cpp files only.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+
+#include "runnable.hpp"
+
+namespace heddle {
+
+/// A lock-free stack of posted work with a descriptor that becomes readable. Counted references, because a
+/// thread may still post to it when the loop is gone.
+class Mailbox {
+ public:
+  /// Throws std::system_error when no descriptor is to be had.
+  Mailbox();
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+
+  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  // Any thread.
+
+  /// False when the loop has closed: the work stays the caller's.
+  bool post(Runnable& runnable) noexcept;
+  /// Makes the descriptor readable. Async-signal-safe.
+  void wake() const noexcept;
+
+  // The loop's thread.
+
+  int descriptor() const noexcept { return read_fd_; }
+  bool empty() const noexcept { return head_.load(std::memory_order_acquire) == nullptr; }
+  /// All that was posted, oldest first, linked by `next`; nullptr when there is nothing.
+  Runnable* take() noexcept;
+  /// To be called before the loop sleeps; false if something came in, and then it must not.
+  bool fall_asleep() noexcept;
+  void awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
+  /// Makes the descriptor unreadable again.
+  void drain() const noexcept;
+  /// From now on nothing is taken. What was posted before is handed out, as by take().
+  Runnable* close() noexcept;
+
+ private:
+  ~Mailbox();
+  static Runnable* oldest_first(Runnable* newest) noexcept;
+
+  std::atomic<Runnable*> head_{nullptr};
+  std::atomic<bool> asleep_{false};
+  std::atomic<unsigned> references_{1};
+  int read_fd_ = -1;
+  int write_fd_ = -1;
+};
+
+}  // namespace heddle

@@ -1,0 +1,97 @@
+// Readiness as a result: single directions, and both at once.
+// SPDX-License-Identifier: MIT
+#include "ready.hpp"
+
+#include <poll.h>
+
+#include <cerrno>
+#include <string>
+
+#include "../selector/errors.hpp"
+#include "event_loop.hpp"
+
+namespace heddle {
+
+bool ReadinessOperation::attempt(int fd) noexcept {
+  // An event that has just come is the answer. What is only remembered from one may have been used up.
+  if (woken_by_event()) return true;
+  // Whether a foreign descriptor can be waited for at all is the selector's to say, when it is registered.
+  if (!owned() && watch() == nullptr) return false;
+  const short events = direction() == Direction::READ ? POLLIN : POLLOUT;
+  const int found = current.loop->system().poll_now(fd, events);
+  if (found < 0 || (found & POLLNVAL) != 0)
+    error_ = found < 0 ? -found : EBADF;
+  else if (found == 0)
+    mark_drained();
+  return found != 0;
+}
+
+void ReadinessOperation::fail(int error) noexcept { error_ = error; }
+
+void ReadinessOperation::check() const {
+  check_cancelled();
+  if (error_ != 0) throw_errno(error_, direction() == Direction::READ ? "readable" : "writable", fd());
+}
+
+ReadyOperation::ReadyOperation(int fd, EventMask events)
+    : wanted_(events), read_(fd, Direction::READ), write_(fd, Direction::WRITE) {
+  if (!events || !(EVENT_READ | EVENT_WRITE).contains(events))
+    throw ValueError("ready() on fd " + std::to_string(fd) +
+                     ": the mask must be EVENT_READ, EVENT_WRITE or both");
+}
+
+bool ReadyOperation::await_ready() {
+  begin();
+  for (ReadinessOperation* const side : {&read_, &write_})
+    if (wants(*side)) side->start();
+  return collect();
+}
+
+void ReadyOperation::wait() {
+  try {
+    for (ReadinessOperation* const side : {&read_, &write_})
+      if (wants(*side)) side->wait();
+  } catch (...) {
+    withdraw();
+    throw;
+  }
+}
+
+bool ReadyOperation::advance() noexcept {
+  for (ReadinessOperation* const side : {&read_, &write_})
+    if (wants(*side)) side->advance();
+  if (!stopped_ && !collect()) return false;
+  withdraw();
+  return true;
+}
+
+Operation::Stop ReadyOperation::cancel() noexcept {
+  if (collect()) return Stop::TOO_LATE;
+  withdraw();
+  stopped_ = true;
+  return Stop::STOPPED;
+}
+
+bool ReadyOperation::wants(const ReadinessOperation& side) const noexcept {
+  return wanted_.contains(event_of(side.direction()));
+}
+
+bool ReadyOperation::collect() noexcept {
+  for (const ReadinessOperation* const side : {&read_, &write_})
+    if (side->done()) fired_ |= event_of(side->direction());
+  return static_cast<bool>(fired_);
+}
+
+void ReadyOperation::withdraw() noexcept {
+  for (ReadinessOperation* const side : {&read_, &write_})
+    if (side->waiting()) side->cancel();
+}
+
+EventMask ReadyOperation::await_resume() const {
+  if (stopped_) throw Cancelled();
+  if (fired_.contains(EVENT_READ)) read_.check();
+  if (fired_.contains(EVENT_WRITE)) write_.check();
+  return fired_;
+}
+
+}  // namespace heddle

@@ -1,0 +1,41 @@
+// SleepOperation: a timer in the frame of the coroutine that sleeps.
+// SPDX-License-Identifier: MIT
+#include "sleep.hpp"
+
+#include "event_loop.hpp"
+
+namespace heddle {
+
+void SleepOperation::arm() {
+  EventLoop& loop = *current.loop;
+  if (!absolute_) {
+    if (duration_.forever()) return;
+    if (duration_.only_looks()) {
+      fired_ = true;
+      wake();
+      return;
+    }
+    deadline = loop.deadline_after(duration_.duration());
+  }
+  loop.timers().add(*this, deadline);
+}
+
+void SleepOperation::expire(Timer& timer) noexcept {
+  auto& self = static_cast<SleepOperation&>(timer);
+  self.fired_ = true;
+  self.wake();
+}
+
+Operation::Stop SleepOperation::cancel() noexcept {
+  if (fired_) return Stop::TOO_LATE;
+  current.loop->timers().remove(*this);
+  stopped_ = true;
+  return Stop::STOPPED;
+}
+
+Operation::Stop YieldOperation::cancel() noexcept {
+  stopped_ = true;
+  return Stop::STOPPED;
+}
+
+}  // namespace heddle

@@ -1,0 +1,216 @@
+// Task<T>: a coroutine that runs when it is awaited, or beside its caller when it is spawned.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <new>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include "../selector/export.hpp"
+#include "async_frame.hpp"
+#include "frame_allocator.hpp"
+#include "transfer.hpp"
+
+#if defined(__has_cpp_attribute)
+#if __has_cpp_attribute(clang::coro_return_type) && __has_cpp_attribute(clang::coro_lifetimebound)
+#define HEDDLE_CORO_TASK [[clang::coro_return_type, clang::coro_lifetimebound]]
+#endif
+#endif
+#ifndef HEDDLE_CORO_TASK
+#define HEDDLE_CORO_TASK
+#endif
+
+namespace heddle {
+
+template <class T>
+class Task;
+
+/// How a coroutine ended, or that it hasn't.
+enum class Outcome : unsigned char { PENDING, VALUE, ERROR, CANCELLED };
+
+/// ERROR or CANCELLED, by the exception that is being handled now.
+HEDDLE_EXPORT Outcome outcome_in_flight() noexcept;
+[[noreturn]] HEDDLE_EXPORT void throw_task_spent();
+
+/// The part of a Task's promise that doesn't depend on its result.
+class TaskPromiseBase : public AsyncFrame {
+ public:
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { free_frame(frame, size); }
+
+  std::suspend_always initial_suspend() noexcept { return {}; }
+
+  struct FinalAwaiter {
+    bool await_ready() noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
+      // The outermost coroutine of a task has nobody to continue: whoever resumed the task sees that it is
+      // done.
+      if (std::coroutine_handle<> next = self.promise().continuation) [[likely]]
+        return transfer(next);
+      return std::noop_coroutine();
+    }
+    void await_resume() noexcept {}
+  };
+  FinalAwaiter final_suspend() noexcept { return {}; }
+
+  /// Notes the place of each co_await before it is entered.
+  template <class Awaitable>
+  Awaitable&& await_transform(Awaitable&& awaitable,
+                              std::source_location here = std::source_location::current()) noexcept {
+    where = here;
+    return static_cast<Awaitable&&>(awaitable);
+  }
+
+  std::coroutine_handle<> continuation;
+};
+
+template <class T>
+class TaskPromise final : public TaskPromiseBase {
+ public:
+  TaskPromise() noexcept {}
+  TaskPromise(const TaskPromise&) = delete;
+  TaskPromise& operator=(const TaskPromise&) = delete;
+  ~TaskPromise() {
+    if (outcome_ == Outcome::VALUE)
+      value_.~Stored();
+    else if (outcome_ != Outcome::PENDING)
+      error_.~exception_ptr();
+  }
+
+  Task<T> get_return_object() noexcept;
+
+  template <class U = T>
+    requires std::convertible_to<U&&, T>
+  void return_value(U&& value) {
+    ::new (static_cast<void*>(&value_)) Stored(static_cast<U&&>(value));
+    outcome_ = Outcome::VALUE;
+  }
+
+  void unhandled_exception() noexcept {
+    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::current_exception());
+    outcome_ = outcome_in_flight();
+  }
+
+  Outcome outcome() const noexcept { return outcome_; }
+  const std::exception_ptr& error() const noexcept { return error_; }
+
+  T take() {
+    if (outcome_ != Outcome::VALUE) [[unlikely]]
+      std::rethrow_exception(error_);
+    return static_cast<T&&>(value_);
+  }
+
+ private:
+  using Stored = std::remove_cv_t<T>;
+
+  union {
+    Stored value_;
+    std::exception_ptr error_;
+  };
+  Outcome outcome_ = Outcome::PENDING;
+};
+
+template <>
+class TaskPromise<void> final : public TaskPromiseBase {
+ public:
+  Task<void> get_return_object() noexcept;
+  void return_void() noexcept { outcome_ = Outcome::VALUE; }
+  void unhandled_exception() noexcept {
+    error_ = std::current_exception();
+    outcome_ = outcome_in_flight();
+  }
+
+  Outcome outcome() const noexcept { return outcome_; }
+  const std::exception_ptr& error() const noexcept { return error_; }
+
+  void take() {
+    if (error_) [[unlikely]]
+      std::rethrow_exception(error_);
+  }
+
+ private:
+  std::exception_ptr error_;
+  Outcome outcome_ = Outcome::PENDING;
+};
+
+/// The result of a coroutine function that yields a T (any movable type, or void). The body doesn't start
+/// before the Task is awaited, spawned or run; then it can be awaited no more (std::logic_error). What the
+/// body throws comes out of the co_await. An awaited Task is cancelled through its leaf: see
+/// TaskHandle::cancel.
+///
+/// A coroutine keeps references and the captures of a lambda as references: they must outlive it. Pass by
+/// value what may not, or let spawn(function, arguments...) own them.
+template <class T = void>
+class [[nodiscard]] HEDDLE_CORO_TASK Task {
+  static_assert(!std::is_reference_v<T>, "a Task yields a value: return a pointer instead of a reference");
+
+ public:
+  using promise_type = TaskPromise<T>;
+  using Handle = std::coroutine_handle<promise_type>;
+  using value_type = T;
+
+  Task() noexcept = default;
+  explicit Task(Handle coroutine) noexcept : coroutine_(coroutine) {}
+  Task(Task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+  Task& operator=(Task&& other) noexcept {
+    if (this != &other) {
+      if (coroutine_) coroutine_.destroy();
+      coroutine_ = std::exchange(other.coroutine_, nullptr);
+    }
+    return *this;
+  }
+  ~Task() {
+    if (coroutine_) coroutine_.destroy();
+  }
+
+  /// False once it was awaited, spawned, run or moved from.
+  bool valid() const noexcept { return static_cast<bool>(coroutine_); }
+
+  /// Hands over the coroutine, not yet started; the caller owns it.
+  Handle release() {
+    if (!coroutine_) throw_task_spent();
+    return std::exchange(coroutine_, nullptr);
+  }
+
+  class Awaiter {
+   public:
+    explicit Awaiter(Handle coroutine) noexcept : coroutine_(coroutine) {}
+    Awaiter(const Awaiter&) = delete;
+    Awaiter& operator=(const Awaiter&) = delete;
+    ~Awaiter() { coroutine_.destroy(); }
+
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+      TaskPromise<T>& promise = coroutine_.promise();
+      promise.continuation = parent;
+      promise.parent = frame_of(parent.promise());
+      return transfer(coroutine_);
+    }
+    T await_resume() { return coroutine_.promise().take(); }
+
+   private:
+    Handle coroutine_;
+  };
+
+  Awaiter operator co_await() { return Awaiter(release()); }
+
+ private:
+  Handle coroutine_;
+};
+
+template <class T>
+Task<T> TaskPromise<T>::get_return_object() noexcept {
+  return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this));
+}
+
+inline Task<void> TaskPromise<void>::get_return_object() noexcept {
+  return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this));
+}
+
+}  // namespace heddle

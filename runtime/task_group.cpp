@@ -1,0 +1,147 @@
+// TaskGroup: what happens when a child fails, when the parent is to stop, and at the end.
+// SPDX-License-Identifier: MIT
+#include "task_group.hpp"
+
+#include <cassert>
+#include <string>
+
+#include "event_loop.hpp"
+
+namespace heddle {
+
+namespace {
+
+std::string message_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& exception) {
+    return exception.what();
+  } catch (...) {
+    return "no std::exception";
+  }
+}
+
+std::string summary_of(const std::vector<std::exception_ptr>& exceptions) {
+  std::string text =
+      std::to_string(exceptions.size()) + (exceptions.size() == 1 ? " error" : " errors") + " in a TaskGroup";
+  const char* separator = ": ";
+  for (const std::exception_ptr& exception : exceptions) {
+    text += separator + message_of(exception);
+    separator = "; ";
+  }
+  return text;
+}
+
+}  // namespace
+
+ExceptionGroup::ExceptionGroup(std::vector<std::exception_ptr> exceptions)
+    : std::runtime_error(summary_of(exceptions)), exceptions_(std::move(exceptions)) {}
+ExceptionGroup::ExceptionGroup(const ExceptionGroup&) = default;
+ExceptionGroup::~ExceptionGroup() = default;
+
+void throw_if_any(std::vector<std::exception_ptr> errors) {
+  if (!errors.empty()) throw ExceptionGroup(std::move(errors));
+}
+
+// Waits until the group has no children.
+class TaskGroup::Join final : public Operation {
+ public:
+  explicit Join(TaskGroup& group) noexcept : group_(group) {}
+
+  bool await_ready() {
+    begin();
+    return group_.first_child() == nullptr;
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    group_.joining_ = this;
+    suspend(coroutine);
+  }
+  void await_resume() const {
+    if (stopped_) throw Cancelled();
+  }
+
+  Stop cancel() noexcept override {
+    if (group_.joining_ == nullptr) return Stop::TOO_LATE;
+    group_.joining_ = nullptr;
+    stopped_ = true;
+    return Stop::STOPPED;
+  }
+  void group_empty() noexcept {
+    group_.joining_ = nullptr;
+    wake();
+  }
+
+ private:
+  TaskGroup& group_;
+  bool stopped_ = false;
+};
+
+TaskGroup::TaskGroup() : TaskOwner(EventLoop::running()), parent_(*current.task) {}
+
+TaskGroup::~TaskGroup() {
+  assert(first_child() == nullptr);
+  while (failed_ != nullptr) std::exchange(failed_, failed_->next_sibling_)->release();
+}
+
+void TaskGroup::check_open() const {
+  if (closed_) throw std::logic_error("spawn() into a TaskGroup that has ended");
+}
+
+void TaskGroup::abort() noexcept {
+  aborting_ = true;
+  cancel_children();
+}
+
+void TaskGroup::child_done(TaskState& child) noexcept {
+  if (child.outcome() == Outcome::ERROR) {
+    child.mark_retrieved();
+    child.add_reference();
+    child.next_sibling_ = nullptr;
+    *failed_end_ = &child;
+    failed_end_ = &child.next_sibling_;
+    if (!aborting_) {
+      abort();
+      if (!closing_ && !cancelled_parent_) cancelled_parent_ = parent_.cancel();
+    }
+  }
+  if (first_child() == nullptr && joining_ != nullptr) joining_->group_empty();
+}
+
+Task<std::vector<std::exception_ptr>> TaskGroup::close(std::exception_ptr body) {
+  closing_ = true;
+  bool stop = false;         // a request to stop that this task has to pass on
+  bool body_failed = false;  // by something else
+  if (body) {
+    abort();
+    try {
+      std::rethrow_exception(body);
+    } catch (const Cancelled&) {
+      stop = true;
+    } catch (...) {
+      body_failed = true;
+    }
+  }
+  if (cancelled_parent_ && parent_.uncancel() == 0) stop = false;
+  while (first_child() != nullptr) {
+    try {
+      co_await Join(*this);
+    } catch (const Cancelled&) {
+      stop = true;
+      if (!aborting_) abort();
+    }
+  }
+  closed_ = true;
+  std::vector<std::exception_ptr> errors;
+  for (const TaskState* child = failed_; child != nullptr; child = child->next_sibling_)
+    errors.push_back(child->error());
+  if (body_failed) errors.push_back(body);
+  if (stop) {
+    if (errors.empty()) throw Cancelled();
+    // The errors are thrown now, and the request to stop by the next co_await.
+    parent_.defer_cancel();
+  }
+  co_return errors;
+}
+
+}  // namespace heddle

@@ -1,0 +1,168 @@
+// TaskState: running, cancelling and finishing a spawned task; the out-of-line parts of Task.
+// SPDX-License-Identifier: MIT
+#include "task_state.hpp"
+
+#include <cxxabi.h>
+
+#include <cstring>
+#include <stdexcept>
+#include <typeinfo>
+
+#include "event_loop.hpp"
+#include "join_handle.hpp"
+#include "operation.hpp"
+
+namespace heddle {
+
+Outcome outcome_in_flight() noexcept {
+  const std::type_info* const type = abi::__cxa_current_exception_type();
+  return type != nullptr && *type == typeid(Cancelled) ? Outcome::CANCELLED : Outcome::ERROR;
+}
+
+void throw_task_spent() {
+  throw std::logic_error(
+      "a Task can be awaited, spawned or run once, and this one was already (or it was moved from)");
+}
+
+void throw_no_task(const char* operation) {
+  throw std::logic_error(std::string(operation) +
+                         " outside of a task: run the coroutine by heddle::run() or heddle::spawn()");
+}
+
+bool Operation::advance() noexcept { return true; }
+
+void TaskOwner::cancel_children() noexcept {
+  for (TaskState* child = children_; child != nullptr; child = child->next_sibling_) child->cancel();
+}
+
+TaskState::TaskState(std::coroutine_handle<> root) noexcept
+    : Runnable(&run_task), AsyncFrame(), root_(root), resume_(root) {}
+
+TaskState::~TaskState() {
+  if (root_) root_.destroy();
+  delete[] name_;
+}
+
+void TaskState::start(TaskOwner& owner, std::source_location spawned_at) noexcept {
+  where = spawned_at;
+  owner_ = &owner;
+  id_ = owner.loop().next_task_id();
+  if (current.task != nullptr) spawned_by_ = current.task->id_;
+  link_ = &owner.children_;
+  next_sibling_ = owner.children_;
+  if (next_sibling_ != nullptr) next_sibling_->link_ = &next_sibling_;
+  owner.children_ = this;
+  schedule();
+  if (owner.loop().closing()) [[unlikely]]
+    cancel();
+}
+
+void TaskState::set_name(std::string_view name) {
+  char* const copy = new char[name.size() + 1];
+  std::memcpy(copy, name.data(), name.size());
+  copy[name.size()] = '\0';
+  delete[] std::exchange(name_, copy);
+}
+
+void TaskState::schedule() noexcept {
+  if (queued_) return;
+  queued_ = true;
+  owner_->loop().schedule(*this);
+}
+
+bool TaskState::cancel() noexcept {
+  if (done()) return false;
+  ++cancel_requests_;
+  if (shields_ > 0) {
+    cancel_held_ = true;
+  } else if (waiting_ == nullptr) {
+    cancel_due_ = true;
+  } else if (!stopping_) {
+    switch (waiting_->cancel()) {
+      case Operation::Stop::STOPPED:
+        stopping_ = true;
+        schedule();
+        break;
+      case Operation::Stop::LATER:
+        break;
+      case Operation::Stop::TOO_LATE:
+        cancel_due_ = true;
+        break;
+    }
+  }
+  return true;
+}
+
+unsigned TaskState::uncancel() noexcept {
+  if (cancel_requests_ > 0) --cancel_requests_;
+  if (cancel_requests_ == 0) cancel_due_ = cancel_held_ = false;
+  return cancel_requests_;
+}
+
+void TaskState::raise_shield() noexcept {
+  if (shields_++ == 0) cancel_held_ = std::exchange(cancel_due_, false);
+}
+
+void TaskState::lower_shield() noexcept {
+  if (--shields_ == 0 && std::exchange(cancel_held_, false)) cancel_due_ = true;
+}
+
+void TaskState::run_task(Runnable& runnable) noexcept {
+  auto& self = static_cast<TaskState&>(runnable);
+  self.queued_ = false;
+  current.task = &self;
+  current.budget = task_budget;
+  if (self.waiting_ != nullptr) [[likely]] {
+    if (!self.waiting_->advance()) {
+      current.task = nullptr;
+      return;
+    }
+    self.waiting_ = nullptr;
+    self.stopping_ = false;
+    resume(self.resume_);
+  } else if (!self.started_) {
+    self.started_ = true;
+    self.root_started();
+  }
+  // Either the task is suspended at another operation now, or it has come to its end.
+  if (self.waiting_ == nullptr) self.finish_if_done();
+  current.task = nullptr;
+}
+
+void TaskState::root_started() noexcept {
+  if (!cancel_due_) {
+    resume(root_);
+    return;
+  }
+  root_.destroy();
+  root_ = nullptr;
+}
+
+void TaskState::finish_if_done() noexcept {
+  Outcome outcome = Outcome::CANCELLED;
+  if (root_) {
+    if (!root_.done()) return;
+    outcome = settle();
+    root_.destroy();
+    root_ = nullptr;
+  }
+  outcome_ = outcome;
+  *link_ = next_sibling_;
+  if (next_sibling_ != nullptr) next_sibling_->link_ = link_;
+  while (joiners_ != nullptr) joiners_->target_done();
+  std::exchange(owner_, nullptr)->child_done(*this);
+  release();
+}
+
+void TaskState::release() noexcept {
+  if (--references_ != 0) return;
+  if (outcome_ == Outcome::ERROR && !retrieved_) {
+    if (current.loop != nullptr)
+      current.loop->report(error(), where, name());
+    else
+      print_exception(error(), where, name());
+  }
+  delete this;
+}
+
+}  // namespace heddle

@@ -1,0 +1,237 @@
+// TaskState: the part of a spawned task that outlives its coroutine: schedule, cancellation, result, joiners.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <source_location>
+#include <string_view>
+
+#include "../selector/export.hpp"
+#include "async_frame.hpp"
+#include "cancelled.hpp"
+#include "frame_allocator.hpp"
+#include "runnable.hpp"
+#include "task.hpp"
+#include "transfer.hpp"
+
+namespace heddle {
+
+class EventLoop;
+class JoinOperation;
+class Operation;
+class TaskState;
+
+/// What runs on this thread now. `budget` is how many more operations the task may finish without suspending
+/// before it goes to the back of the queue.
+struct Current {
+  EventLoop* loop;
+  TaskState* task;
+  int budget;
+};
+
+[[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local Current current{};
+
+/// Operations a task may finish in a row without suspending.
+inline constexpr int task_budget = 128;
+
+/// Whoever a running task belongs to: its loop, or a TaskGroup. Every task has exactly one owner until it is
+/// done.
+class HEDDLE_EXPORT TaskOwner {
+ public:
+  EventLoop& loop() const noexcept { return loop_; }
+  TaskState* first_child() const noexcept { return children_; }
+
+  /// Asks every child to stop.
+  void cancel_children() noexcept;
+
+ protected:
+  explicit TaskOwner(EventLoop& loop) noexcept : loop_(loop) {}
+  TaskOwner(const TaskOwner&) = delete;
+  TaskOwner& operator=(const TaskOwner&) = delete;
+  ~TaskOwner() = default;
+
+  /// `child` has its outcome and is on the list no more.
+  virtual void child_done(TaskState& child) noexcept = 0;
+
+ private:
+  friend class TaskState;
+  EventLoop& loop_;
+  TaskState* children_ = nullptr;
+};
+
+/// A spawned task. Counted references: one is held by the running coroutine, one by a JoinHandle.
+class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
+ public:
+  /// Makes the task a child of `owner` and queues it; it doesn't run before the loop's next turn.
+  void start(TaskOwner& owner, std::source_location where) noexcept;
+
+  /// Requests the task to stop: the co_await it is suspended at, or else its next one, throws Cancelled. A
+  /// task that hasn't started never will. Returns false, and does nothing, if the task is done. The requests
+  /// are counted (cancel_requests), but those that come before the Cancelled is thrown make one Cancelled
+  /// together.
+  bool cancel() noexcept;
+  /// Takes one request back (a timeout does, when the request was its own) and returns how many are left.
+  unsigned uncancel() noexcept;
+  unsigned cancel_requests() const noexcept { return cancel_requests_; }
+
+  bool done() const noexcept { return outcome_ != Outcome::PENDING; }
+  Outcome outcome() const noexcept { return outcome_; }
+  /// The exception the task failed with; null for a value and for a task that was cancelled.
+  virtual std::exception_ptr error() const noexcept = 0;
+
+  std::uint64_t id() const noexcept { return id_; }
+  std::uint64_t spawned_by() const noexcept { return spawned_by_; }
+  std::string_view name() const noexcept {
+    return name_ != nullptr ? std::string_view(name_) : std::string_view();
+  }
+  void set_name(std::string_view name);
+  TaskOwner* owner() const noexcept { return owner_; }
+  TaskState* next_sibling() const noexcept { return next_sibling_; }
+  /// The innermost suspended coroutine, nullptr while the task runs or hasn't started.
+  const AsyncFrame* leaf() const noexcept { return waiting_ != nullptr ? leaf_ : nullptr; }
+
+  /// Somebody has taken note of the exception: it is not reported when the task goes.
+  void mark_retrieved() noexcept { retrieved_ = true; }
+
+  void add_reference() noexcept { ++references_; }
+  void release() noexcept;
+
+  // What leaf operations call.
+
+  /// Queues the task, once.
+  void schedule() noexcept;
+  /// The task is suspended until `operation` has advanced; `coroutine` is what is resumed then.
+  void suspend(Operation& operation, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept {
+    waiting_ = &operation;
+    resume_ = coroutine;
+    leaf_ = frame;
+  }
+  /// A request to stop is waiting for the next co_await.
+  bool cancel_due() const noexcept { return cancel_due_; }
+  void take_cancel() noexcept { cancel_due_ = false; }
+  void defer_cancel() noexcept { cancel_due_ = true; }
+
+  /// While a shield is up, requests to stop wait until it is down again.
+  void raise_shield() noexcept;
+  void lower_shield() noexcept;
+
+ protected:
+  explicit TaskState(std::coroutine_handle<> root) noexcept;
+  virtual ~TaskState();
+
+  /// Moves the outcome out of the coroutine's promise.
+  virtual Outcome settle() noexcept = 0;
+
+  /// The outermost coroutine; null once the task is done.
+  std::coroutine_handle<> root_;
+
+ private:
+  friend class JoinOperation;
+  friend class TaskGroup;
+  friend class TaskOwner;
+
+  static void run_task(Runnable& runnable) noexcept;
+  void root_started() noexcept;
+  void finish_if_done() noexcept;
+
+  std::coroutine_handle<> resume_;
+  AsyncFrame* leaf_ = nullptr;
+  Operation* waiting_ = nullptr;
+  TaskOwner* owner_ = nullptr;
+  TaskState* next_sibling_ = nullptr;
+  TaskState** link_ = nullptr;  // what points to this task in its owner's list
+  JoinOperation* joiners_ = nullptr;
+  char* name_ = nullptr;
+  std::uint64_t id_ = 0;
+  std::uint64_t spawned_by_ = 0;
+  std::uint32_t references_ = 1;
+  std::uint16_t cancel_requests_ = 0;
+  std::uint8_t shields_ = 0;
+  Outcome outcome_ = Outcome::PENDING;
+  bool queued_ = false;
+  bool started_ = false;
+  bool cancel_due_ = false;   // the next co_await throws Cancelled
+  bool cancel_held_ = false;  // a shield holds a request
+  bool stopping_ = false;     // the operation waited for was stopped and will throw Cancelled
+  bool retrieved_ = false;
+};
+
+/// A TaskState with room for the result, so that the coroutine's frame, and with it its parameters, can go at
+/// once.
+template <class T>
+class SpawnedTask final : public TaskState, public FrameAllocated {
+ public:
+  explicit SpawnedTask(typename Task<T>::Handle root) noexcept : TaskState(root) {}
+
+  std::exception_ptr error() const noexcept override {
+    return outcome() == Outcome::ERROR ? error_ : nullptr;
+  }
+
+  /// The result, once; throws what the task ended with.
+  T take() {
+    mark_retrieved();
+    if (outcome() == Outcome::CANCELLED) throw Cancelled();
+    if (outcome() != Outcome::VALUE) std::rethrow_exception(error_);
+    return static_cast<T&&>(value_);
+  }
+
+ private:
+  ~SpawnedTask() override {
+    if (outcome() == Outcome::VALUE)
+      value_.~T();
+    else if (outcome() == Outcome::ERROR)
+      error_.~exception_ptr();
+  }
+
+  Outcome settle() noexcept override {
+    auto& promise = Task<T>::Handle::from_address(root_.address()).promise();
+    if (promise.outcome() == Outcome::CANCELLED) return Outcome::CANCELLED;
+    std::exception_ptr error;
+    try {
+      if (promise.outcome() == Outcome::VALUE) {
+        ::new (static_cast<void*>(&value_)) T(promise.take());
+        return Outcome::VALUE;
+      }
+      error = promise.error();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::move(error));
+    return Outcome::ERROR;
+  }
+
+  union {
+    T value_;
+    std::exception_ptr error_;
+  };
+};
+
+template <>
+class SpawnedTask<void> final : public TaskState, public FrameAllocated {
+ public:
+  explicit SpawnedTask(Task<void>::Handle root) noexcept : TaskState(root) {}
+
+  std::exception_ptr error() const noexcept override { return error_; }
+
+  void take() {
+    mark_retrieved();
+    if (outcome() == Outcome::CANCELLED) throw Cancelled();
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  ~SpawnedTask() override = default;
+
+  Outcome settle() noexcept override {
+    auto& promise = Task<void>::Handle::from_address(root_.address()).promise();
+    if (promise.outcome() == Outcome::ERROR) error_ = promise.error();
+    return promise.outcome();
+  }
+
+  std::exception_ptr error_;
+};
+
+}  // namespace heddle

@@ -1,0 +1,89 @@
+// DevpollSelector: readiness from /dev/poll. Changes are written to the device, waits are an ioctl.
+// SPDX-License-Identifier: MIT
+#include "devpoll_selector.hpp"
+
+#if defined(HEDDLE_HAVE_DEVPOLL)
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/devpoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "poll_events.hpp"
+
+namespace heddle {
+
+DevpollSelector::DevpollSelector() : BaseSelector("write to /dev/poll", "ioctl DP_POLL") {
+  ready_.reserve(1);
+  device_ = ::open("/dev/poll", O_RDWR | O_CLOEXEC);
+  if (device_ < 0) throw_errno(errno, "open /dev/poll", -1);
+}
+
+DevpollSelector::DevpollSelector(DevpollSelector&& other) noexcept
+    : BaseSelector(std::move(other)),
+      device_(std::exchange(other.device_, -1)),
+      ready_(std::move(other.ready_)) {}
+
+DevpollSelector::~DevpollSelector() { close(); }
+
+int DevpollSelector::fileno() const {
+  if (closed()) throw SelectorClosed("devpoll selector is closed");
+  return device_;
+}
+
+int DevpollSelector::tell(const pollfd* changes, std::size_t count) noexcept {
+  const std::size_t size = count * sizeof(pollfd);
+  for (;;) {
+    const ssize_t written = ::write(device_, changes, size);
+    if (written == static_cast<ssize_t>(size)) return 0;
+    if (written >= 0) return EIO;
+    if (errno != EINTR) return errno;
+  }
+}
+
+int DevpollSelector::do_register(const SelectorKey& key, std::uint32_t, Trigger) {
+  reserve_slot(key.fd);
+  ready_.reserve(size() + 1);
+  const pollfd change{key.fd, to_poll(key.events), 0};
+  return tell(&change, 1);
+}
+
+int DevpollSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t, Trigger) {
+  // Events written twice are added up, so the old ones go first.
+  const pollfd changes[] = {{key.fd, POLLREMOVE, 0}, {key.fd, to_poll(key.events), 0}};
+  const int error = tell(changes, 2);
+  if (error != 0) tell(changes, 1);
+  return error;
+}
+
+void DevpollSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept {
+  const pollfd change{key.fd, POLLREMOVE, 0};
+  tell(&change, 1);
+}
+
+int DevpollSelector::do_wait(Timeout timeout) {
+  dvpoll request{};
+  request.dp_fds = ready_.data();
+  request.dp_nfds = static_cast<decltype(request.dp_nfds)>(ready_.capacity());
+  request.dp_timeout = timeout.milliseconds();
+  const int count = ::ioctl(device_, DP_POLL, &request);
+  if (count < 0) return errno;
+  for (int i = 0; i < count; ++i) {
+    const pollfd& ready = ready_[static_cast<std::size_t>(i)];
+    if (find(ready.fd) == nullptr) continue;
+    report(ready.fd, generation(ready.fd), from_poll(ready.revents), is_hangup(ready.revents));
+  }
+  return 0;
+}
+
+void DevpollSelector::do_close() noexcept {
+  if (device_ >= 0) ::close(std::exchange(device_, -1));
+}
+
+}  // namespace heddle
+
+#endif

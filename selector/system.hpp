@@ -1,0 +1,89 @@
+// System: the seam between heddle and the kernel: the clock, and every call that moves bytes or makes
+// descriptors. SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "export.hpp"
+
+struct sockaddr;
+struct msghdr;
+struct iovec;
+
+namespace heddle {
+
+/// A point on the monotonic clock of a System.
+using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
+
+/// The calls by which heddle reaches the kernel. An event loop is constructed with one (KernelSystem unless
+/// told otherwise) and everything above it calls nothing else, so a test can put a failing, a slow or a
+/// simulated world here.
+///
+/// Every call has the arguments and the meaning of the POSIX function of its name, and returns what that
+/// returns, but a failure is the errno negated (-EAGAIN), never -1. Descriptors that are made here are
+/// non-blocking and close-on-exec.
+class HEDDLE_EXPORT System {
+ public:
+  virtual ~System();
+
+  virtual TimePoint now() noexcept = 0;
+
+  virtual int socket(int domain, int type, int protocol) noexcept = 0;
+  virtual int bind(int fd, const sockaddr* address, unsigned length) noexcept = 0;
+  virtual int listen(int fd, int backlog) noexcept = 0;
+  virtual int accept(int fd, sockaddr* address, unsigned* length) noexcept = 0;
+  virtual int connect(int fd, const sockaddr* address, unsigned length) noexcept = 0;
+  virtual int shutdown(int fd, int how) noexcept = 0;
+  virtual int close(int fd) noexcept = 0;
+
+  virtual std::ptrdiff_t recv(int fd, void* data, std::size_t size, int flags) noexcept = 0;
+  virtual std::ptrdiff_t send(int fd, const void* data, std::size_t size, int flags) noexcept = 0;
+  virtual std::ptrdiff_t recvmsg(int fd, msghdr* message, int flags) noexcept = 0;
+  virtual std::ptrdiff_t sendmsg(int fd, const msghdr* message, int flags) noexcept = 0;
+  virtual std::ptrdiff_t read(int fd, void* data, std::size_t size) noexcept = 0;
+  virtual std::ptrdiff_t write(int fd, const void* data, std::size_t size) noexcept = 0;
+
+  virtual int getsockname(int fd, sockaddr* address, unsigned* length) noexcept = 0;
+  virtual int getpeername(int fd, sockaddr* address, unsigned* length) noexcept = 0;
+  virtual int getsockopt(int fd, int level, int name, void* value, unsigned* length) noexcept = 0;
+  virtual int setsockopt(int fd, int level, int name, const void* value, unsigned length) noexcept = 0;
+
+  /// What of `events` (poll(2) bits) holds for `fd` now, without waiting: the bits, 0 for none, or the errno
+  /// negated.
+  virtual int poll_now(int fd, short events) noexcept = 0;
+
+ protected:
+  System() = default;
+  System(const System&) = default;
+  System& operator=(const System&) = default;
+};
+
+/// The real kernel. Stateless; derive from it to change single calls.
+class HEDDLE_EXPORT KernelSystem : public System {
+ public:
+  TimePoint now() noexcept override;
+  int socket(int domain, int type, int protocol) noexcept override;
+  int bind(int fd, const sockaddr* address, unsigned length) noexcept override;
+  int listen(int fd, int backlog) noexcept override;
+  int accept(int fd, sockaddr* address, unsigned* length) noexcept override;
+  int connect(int fd, const sockaddr* address, unsigned length) noexcept override;
+  int shutdown(int fd, int how) noexcept override;
+  int close(int fd) noexcept override;
+  std::ptrdiff_t recv(int fd, void* data, std::size_t size, int flags) noexcept override;
+  std::ptrdiff_t send(int fd, const void* data, std::size_t size, int flags) noexcept override;
+  std::ptrdiff_t recvmsg(int fd, msghdr* message, int flags) noexcept override;
+  std::ptrdiff_t sendmsg(int fd, const msghdr* message, int flags) noexcept override;
+  std::ptrdiff_t read(int fd, void* data, std::size_t size) noexcept override;
+  std::ptrdiff_t write(int fd, const void* data, std::size_t size) noexcept override;
+  int getsockname(int fd, sockaddr* address, unsigned* length) noexcept override;
+  int getpeername(int fd, sockaddr* address, unsigned* length) noexcept override;
+  int getsockopt(int fd, int level, int name, void* value, unsigned* length) noexcept override;
+  int setsockopt(int fd, int level, int name, const void* value, unsigned length) noexcept override;
+  int poll_now(int fd, short events) noexcept override;
+};
+
+/// The KernelSystem that everything uses unless told otherwise; it lives as long as the process.
+HEDDLE_EXPORT System& kernel_system() noexcept;
+
+}  // namespace heddle

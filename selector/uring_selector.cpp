@@ -1,0 +1,266 @@
+// UringSelector: readiness from io_uring(7) through liburing. Without liburing only the constructor is left,
+// and throws.
+// SPDX-License-Identifier: MIT
+#include "uring_selector.hpp"
+
+#include <cerrno>
+#include <utility>
+
+#if defined(HEDDLE_HAVE_URING)
+
+#include <fcntl.h>
+#include <liburing.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "poll_events.hpp"
+
+namespace heddle {
+namespace {
+
+constexpr unsigned SUBMISSIONS = 1024;
+constexpr unsigned COMPLETIONS = 8192;
+constexpr std::uint64_t NOBODY = ~std::uint64_t{0};  // user data of cancels: a descriptor there can't be
+
+std::uint64_t tag(int fd, std::uint32_t generation) noexcept {
+  return static_cast<std::uint64_t>(generation) << 32 | static_cast<std::uint32_t>(fd);
+}
+
+}  // namespace
+
+// A poll's life: queued (wants arming), armed (in the kernel's hands), done (its completion was seen).
+struct UringSelector::Watch {
+  std::uint32_t generation;
+  short events;
+  bool registered;
+  bool queued;
+  bool armed;
+};
+
+UringSelector::UringSelector() : BaseSelector("io_uring_enter", "io_uring_enter"), owner_(::getpid()) {
+  ring_.reserve(1);
+  io_uring_params params{};
+  params.flags = IORING_SETUP_CQSIZE;
+  params.cq_entries = COMPLETIONS;
+  int error = -::io_uring_queue_init_params(SUBMISSIONS, &ring_[0], &params);
+  if (error == 0 && (params.features & IORING_FEAT_EXT_ARG) == 0) {
+    ::io_uring_queue_exit(&ring_[0]);
+    error = ENOSYS;  // before Linux 5.11 a timeout would have to be a request of its own
+  }
+  if (error == EPERM || error == EACCES || error == ENOSYS) {
+    throw_errno(error, "io_uring_setup (denied by the kernel, kernel.io_uring_disabled or a sandbox)", -1);
+  }
+  if (error != 0) throw_errno(error, "io_uring_setup", -1);
+}
+
+UringSelector::UringSelector(UringSelector&& other) noexcept
+    : BaseSelector(std::move(other)),
+      ring_(std::move(other.ring_)),
+      watches_(std::move(other.watches_)),
+      queue_(std::move(other.queue_)),
+      queued_(std::exchange(other.queued_, 0)),
+      owner_(other.owner_),
+      nested_(other.nested_) {}
+
+UringSelector::~UringSelector() { close(); }
+
+int UringSelector::descriptor() const noexcept {
+  if (closed()) return -1;
+  nested_ = true;
+  return ring_[0].ring_fd;
+}
+
+int UringSelector::fileno() const {
+  if (closed()) throw SelectorClosed("io_uring selector is closed");
+  return descriptor();
+}
+
+int UringSelector::do_register(const SelectorKey& key, std::uint32_t generation, Trigger) {
+  // The poll travels with the next select(), but a closed descriptor is refused here, where the mistake is.
+  if (::fcntl(key.fd, F_GETFD) < 0) return errno;
+  const auto index = static_cast<std::size_t>(key.fd);
+  watches_.reserve(index + 1);
+  queue_.reserve(watches_.capacity());
+  Watch& watch = watches_[index];
+  watch.generation = generation;
+  watch.events = to_poll(key.events);
+  watch.registered = true;
+  queue(key.fd);
+  if (!nested_) return 0;
+  const int error = arm_queued();
+  if (error != 0) watch.registered = false;
+  return error;
+}
+
+int UringSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t generation, Trigger trigger) {
+  Watch& watch = watches_[static_cast<std::size_t>(key.fd)];
+  watch.registered = false;
+  if (!watch.armed) return do_register(key, generation, trigger);
+  // The old poll out and the new one in, with one call, which also says whether the descriptor is still open.
+  watch.armed = false;
+  int error = push_cancel(key.fd);
+  if (error != 0) return error;
+  watch.generation = generation;
+  watch.events = to_poll(key.events);
+  watch.registered = true;
+  error = push_poll(key.fd);
+  if (error == 0) error = submit();
+  drain([&](int fd, int result) {
+    if (fd == key.fd && result == -EBADF) error = EBADF;
+  });
+  if (error != 0) watch.registered = false;
+  return error;
+}
+
+void UringSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept {
+  Watch& watch = watches_[static_cast<std::size_t>(key.fd)];
+  watch.registered = false;
+  if (!watch.armed) return;
+  // At once: an armed poll would keep the file open.
+  watch.armed = false;
+  if (push_cancel(key.fd) == 0) submit();
+  drain();
+}
+
+int UringSelector::do_wait(Timeout timeout) {
+  // What has completed before now may have been consumed since: it is only a hint of what to arm again. A
+  // poll looks at its file as it is armed, so what completes from here on is true.
+  drain();
+  int error = arm_queued();
+  if (error != 0) return error;
+  if (timeout.only_looks()) {
+    error = -::io_uring_get_events(&ring_[0]);
+  } else if (io_uring_cq_ready(&ring_[0]) == 0) {
+    // A call of its own, so that a signal ends it with EINTR even when there was something to submit.
+    const auto ns = timeout.duration().count();
+    __kernel_timespec until{ns / 1'000'000'000, ns % 1'000'000'000};
+    io_uring_cqe* first = nullptr;
+    error = -::io_uring_wait_cqes(&ring_[0], &first, 1, timeout.forever() ? nullptr : &until, nullptr);
+  }
+  if (error > 0 && error != ETIME) return error;
+  drain([this](int fd, int result) {
+    if (result == -ECANCELED) return;  // its thread ended: armed again next time
+    // An error such as EBADF wakes whoever waits, as poll(2) would with POLLNVAL.
+    const int revents = result < 0 ? POLLNVAL : result;
+    const std::uint32_t generation = watches_[static_cast<std::size_t>(fd)].generation;
+    report(fd, generation, from_poll(revents), is_hangup(revents));
+  });
+  return nested_ ? arm_queued() : 0;
+}
+
+void UringSelector::do_close() noexcept {
+  // The ring's own end comes later, in the background; until then its polls would keep files open. A forked
+  // child leaves them alone: they are its parent's.
+  if (::getpid() == owner_) {
+    for (std::size_t i = 0; i < watches_.capacity(); ++i) {
+      if (watches_[i].armed) push_cancel(static_cast<int>(i));
+    }
+    submit();
+  }
+  ::io_uring_queue_exit(&ring_[0]);
+}
+
+// Takes each completion off the ring; those of current polls want arming again, and are shown to `visit`.
+template <class Visit>
+void UringSelector::drain(Visit&& visit) noexcept {
+  for (;;) {
+    unsigned head = 0;
+    unsigned count = 0;
+    io_uring_cqe* cqe = nullptr;
+    io_uring_for_each_cqe(&ring_[0], head, cqe) {
+      ++count;
+      const auto fd = static_cast<std::uint32_t>(cqe->user_data);
+      if (fd >= watches_.capacity()) continue;
+      Watch& watch = watches_[fd];
+      if (!watch.armed || watch.generation != cqe->user_data >> 32) continue;
+      watch.armed = false;
+      queue(static_cast<int>(fd));
+      visit(static_cast<int>(fd), static_cast<int>(cqe->res));
+    }
+    io_uring_cq_advance(&ring_[0], count);
+    // More than the ring could hold waits in the kernel.
+    if (!io_uring_cq_has_overflow(&ring_[0]) || ::io_uring_get_events(&ring_[0]) < 0) return;
+  }
+}
+
+void UringSelector::drain() noexcept {
+  drain([](int, int) {});
+}
+
+// Never allocates: each descriptor is in it once, and it has room for all.
+void UringSelector::queue(int fd) noexcept {
+  Watch& watch = watches_[static_cast<std::size_t>(fd)];
+  if (watch.queued) return;
+  watch.queued = true;
+  queue_[queued_++] = fd;
+}
+
+int UringSelector::arm_queued() noexcept {
+  for (; queued_ > 0; --queued_) {
+    const int fd = queue_[queued_ - 1];
+    Watch& watch = watches_[static_cast<std::size_t>(fd)];
+    if (watch.registered && !watch.armed) {
+      const int error = push_poll(fd);
+      if (error != 0) return error;
+    }
+    watch.queued = false;
+  }
+  return submit();
+}
+
+int UringSelector::push_poll(int fd) noexcept {
+  if (io_uring_sq_space_left(&ring_[0]) == 0) {
+    const int error = submit();
+    if (error != 0) return error;
+  }
+  io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_[0]);
+  Watch& watch = watches_[static_cast<std::size_t>(fd)];
+  io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(watch.events));
+  io_uring_sqe_set_data64(sqe, tag(fd, watch.generation));
+  watch.armed = true;
+  return 0;
+}
+
+int UringSelector::push_cancel(int fd) noexcept {
+  if (io_uring_sq_space_left(&ring_[0]) == 0) {
+    const int error = submit();
+    if (error != 0) return error;
+  }
+  io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_[0]);
+  io_uring_prep_poll_remove(sqe, tag(fd, watches_[static_cast<std::size_t>(fd)].generation));
+  io_uring_sqe_set_data64(sqe, NOBODY);
+  return 0;
+}
+
+int UringSelector::submit() noexcept {
+  while (io_uring_sq_ready(&ring_[0]) > 0) {
+    const int result = ::io_uring_submit(&ring_[0]);
+    if (result < 0 && result != -EINTR) return -result;
+  }
+  return 0;
+}
+
+}  // namespace heddle
+
+#else
+
+namespace heddle {
+
+struct UringSelector::Watch {};
+
+UringSelector::UringSelector() : BaseSelector("io_uring_enter", "io_uring_enter") {
+  throw_errno(ENOSYS, "io_uring_setup (heddle was built without liburing)", -1);
+}
+UringSelector::UringSelector(UringSelector&& other) noexcept : BaseSelector(std::move(other)) {}
+UringSelector::~UringSelector() = default;
+int UringSelector::descriptor() const noexcept { return -1; }
+int UringSelector::fileno() const { return -1; }
+int UringSelector::do_register(const SelectorKey&, std::uint32_t, Trigger) { return ENOSYS; }
+int UringSelector::do_modify(const SelectorKey&, EventMask, std::uint32_t, Trigger) { return ENOSYS; }
+void UringSelector::do_unregister(const SelectorKey&, std::uint32_t) noexcept {}
+int UringSelector::do_wait(Timeout) { return ENOSYS; }
+void UringSelector::do_close() noexcept {}
+
+}  // namespace heddle
+
+#endif
