@@ -45,12 +45,14 @@ def surplus(server, count=2000):
     served, refused = [], []
     for i in range(1150):
         client = server.connect()
+        answer = b""
         try:
-            client.sendall(b"hello")
-            answer = client.recv(5, socket.MSG_WAITALL)
+            for word in (b"hello", b"again"):  # one word may be echoed before the server has to wait for more
+                client.sendall(word)
+                answer = client.recv(5, socket.MSG_WAITALL)
+                bb.check(answer in (word, b""), f"client {i} got {answer!r}")
         except ConnectionError:
             answer = b""
-        bb.check(answer in (b"hello", b""), f"client {i} got {answer!r}")
         (served if answer else refused).append(client)
     bb.check(len(served) >= 900, f"only {len(served)} were served")
     bb.check(len(served) < bb.SELECT_LIMIT, f"{len(served)} served with select, which cannot be")
@@ -73,7 +75,10 @@ def full_table(server, _=None):
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
     clients = [server.connect() for _ in range(80)]
     for client in clients:
-        client.sendall(b"hello")
+        try:
+            client.sendall(b"hello")
+        except ConnectionError:
+            pass  # refused already
     served = [client for client in clients if answered(client)]
     bb.check(30 <= len(served) <= 40, f"{len(served)} of 80 served with room for 40")
     cpu, start = server.cpu(), time.monotonic()
