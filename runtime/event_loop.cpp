@@ -133,6 +133,7 @@ void EventLoop::run_ready() noexcept {
     Runnable& next = ready_.pop();
     next.run(next);
   }
+  current.task = nullptr;
 }
 
 void EventLoop::poll(Timeout limit) {
@@ -176,7 +177,7 @@ void EventLoop::collect_mail() noexcept {
 
 // Descriptors.
 
-void EventLoop::dispatch(const Ready& event) noexcept {
+inline void EventLoop::dispatch(const Ready& event) noexcept {
   if (!event.key.data.has_value()) [[unlikely]] {
     mailbox_->drain();
     if (mailbox_->empty()) woken_ = true;  // by a signal
@@ -184,19 +185,27 @@ void EventLoop::dispatch(const Ready& event) noexcept {
   }
   Watch& watch = *event.key.data.get<Watch*>();
   if (event.hangup) watch.hangup = true;
-  if (event.events.contains(EVENT_READ)) notify(watch, Direction::READ);
-  if (event.events.contains(EVENT_WRITE)) notify(watch, Direction::WRITE);
+  if (event.events.contains(EVENT_READ)) notify(watch, watch.sides[0], Direction::READ);
+  if (event.events.contains(EVENT_WRITE)) notify(watch, watch.sides[1], Direction::WRITE);
 }
 
-void EventLoop::notify(Watch& watch, Direction direction) noexcept {
-  Watch::Side& side = watch.side(direction);
+inline void EventLoop::notify(Watch& watch, Watch::Side& side, Direction direction) noexcept {
   side.ready = true;
-  if (side.first != nullptr) {
-    side.first->notify(DescriptorOperation::State::WOKEN);
-  } else if (!watch.edge && side.callback == nullptr) {
-    want_quietly(watch, watch.registered & ~event_of(direction));
+  if (!watch.edge) [[unlikely]]
+    notify_level(watch, direction);
+  else if (side.first != nullptr && side.first->state_ == DescriptorOperation::State::WAITING) {
+    side.first->state_ = DescriptorOperation::State::WOKEN;
+    side.first->task_->schedule_on(ready_);
   }
+}
+
+void EventLoop::notify_level(Watch& watch, Direction direction) noexcept {
+  Watch::Side& side = watch.side(direction);
   if (side.callback != nullptr) side.callback->schedule(*this);
+  if (side.first != nullptr && side.first->state_ != DescriptorOperation::State::PAUSED)
+    side.first->notify(DescriptorOperation::State::WOKEN);
+  else if (side.callback == nullptr)
+    want_quietly(watch, watch.registered & ~event_of(direction));
 }
 
 Watch* EventLoop::find_watch(int fd) const noexcept {

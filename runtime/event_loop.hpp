@@ -133,6 +133,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   // For awaitables and for those who own descriptors.
 
   void schedule(Runnable& runnable) noexcept { ready_.push(runnable); }
+  RunQueue& ready_queue() noexcept { return ready_; }
   TimerHeap& timers() noexcept { return timers_; }
   /// The watch of `fd`, nullptr when there is none.
   Watch* find_watch(int fd) const noexcept;
@@ -167,7 +168,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void forget(Watch& watch) noexcept;
   void fail_closed() noexcept;
   void dispatch(const Ready& ready) noexcept;
-  void notify(Watch& watch, Direction direction) noexcept;
+  void notify(Watch& watch, Watch::Side& side, Direction direction) noexcept;
+  void notify_level(Watch& watch, Direction direction) noexcept;
   void check_runnable() const;
   void step(Timeout limit);
   void run_ready() noexcept;

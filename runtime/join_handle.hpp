@@ -24,7 +24,7 @@ class HEDDLE_EXPORT JoinOperation : public Operation {
   bool await_ready();
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    suspend(coroutine);
+    suspend(*this, coroutine);
     enqueue();
   }
 
@@ -48,7 +48,7 @@ class HEDDLE_EXPORT JoinOperation : public Operation {
 /// threw; Cancelled if it was cancelled. A handle that is dropped leaves the task to its owner. On the loop's
 /// thread only.
 template <class T = void>
-class [[nodiscard]] JoinHandle {
+class JoinHandle {
  public:
   JoinHandle() noexcept = default;
   explicit JoinHandle(SpawnedTask<T>& state) noexcept : state_(&state) { state.add_reference(); }

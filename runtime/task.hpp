@@ -36,6 +36,23 @@ enum class Outcome : unsigned char { PENDING, VALUE, ERROR, CANCELLED };
 HEDDLE_EXPORT Outcome outcome_in_flight() noexcept;
 [[noreturn]] HEDDLE_EXPORT void throw_task_spent();
 
+/// Awaits an operation that lives elsewhere.
+template <class Awaiter>
+class AwaiterReference {
+ public:
+  explicit AwaiterReference(Awaiter& awaiter) noexcept : awaiter_(awaiter) {}
+
+  decltype(auto) await_ready() { return awaiter_.await_ready(); }
+  template <class Promise>
+  decltype(auto) await_suspend(std::coroutine_handle<Promise> coroutine) {
+    return awaiter_.await_suspend(coroutine);
+  }
+  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  Awaiter& awaiter_;
+};
+
 /// The part of a Task's promise that doesn't depend on its result.
 class TaskPromiseBase : public AsyncFrame {
  public:
@@ -58,12 +75,16 @@ class TaskPromiseBase : public AsyncFrame {
   };
   FinalAwaiter final_suspend() noexcept { return {}; }
 
-  /// Notes the place of each co_await before it is entered.
+  /// Notes the place of each co_await before it is entered. What is awaited itself, and not through an operator
+  /// co_await, is awaited by reference, because GCC 12 would await a copy.
   template <class Awaitable>
-  Awaitable&& await_transform(Awaitable&& awaitable,
-                              std::source_location here = std::source_location::current()) noexcept {
+  decltype(auto) await_transform(Awaitable&& awaitable,
+                                 std::source_location here = std::source_location::current()) noexcept {
     where = here;
-    return static_cast<Awaitable&&>(awaitable);
+    if constexpr (requires { awaitable.await_ready(); })
+      return AwaiterReference<std::remove_reference_t<Awaitable>>(awaitable);
+    else
+      return static_cast<Awaitable&&>(awaitable);
   }
 
   std::coroutine_handle<> continuation;

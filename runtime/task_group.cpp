@@ -55,7 +55,7 @@ class TaskGroup::Join final : public Operation {
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
     group_.joining_ = this;
-    suspend(coroutine);
+    suspend(*this, coroutine);
   }
   void await_resume() const {
     if (stopped_) throw Cancelled();

@@ -29,14 +29,18 @@ void throw_no_task(const char* operation) {
                          " outside of a task: run the coroutine by heddle::run() or heddle::spawn()");
 }
 
-bool Operation::advance() noexcept { return true; }
+void throw_cannot_begin() {
+  if (current.task == nullptr) throw_no_task("co_await");
+  current.task->take_cancel();
+  throw Cancelled();
+}
 
 void TaskOwner::cancel_children() noexcept {
   for (TaskState* child = children_; child != nullptr; child = child->next_sibling_) child->cancel();
 }
 
 TaskState::TaskState(std::coroutine_handle<> root) noexcept
-    : Runnable(&run_task), AsyncFrame(), root_(root), resume_(root) {}
+    : Runnable(&run_first), AsyncFrame(), root_(root), resume_(root) {}
 
 TaskState::~TaskState() {
   if (root_) root_.destroy();
@@ -64,11 +68,7 @@ void TaskState::set_name(std::string_view name) {
   delete[] std::exchange(name_, copy);
 }
 
-void TaskState::schedule() noexcept {
-  if (queued_) return;
-  queued_ = true;
-  owner_->loop().schedule(*this);
-}
+void TaskState::schedule() noexcept { schedule_on(owner_->loop().ready_queue()); }
 
 bool TaskState::cancel() noexcept {
   if (done()) return false;
@@ -107,35 +107,16 @@ void TaskState::lower_shield() noexcept {
   if (--shields_ == 0 && std::exchange(cancel_held_, false)) cancel_due_ = true;
 }
 
-void TaskState::run_task(Runnable& runnable) noexcept {
+void TaskState::run_first(Runnable& runnable) noexcept {
   auto& self = static_cast<TaskState&>(runnable);
-  self.queued_ = false;
-  current.task = &self;
-  current.budget = task_budget;
-  if (self.waiting_ != nullptr) [[likely]] {
-    if (!self.waiting_->advance()) {
-      current.task = nullptr;
-      return;
-    }
-    self.waiting_ = nullptr;
-    self.stopping_ = false;
-    resume(self.resume_);
-  } else if (!self.started_) {
-    self.started_ = true;
-    self.root_started();
+  self.begin_turn();
+  if (self.cancel_due_) {
+    self.root_.destroy();
+    self.root_ = nullptr;
+    self.finish_if_done();
+  } else {
+    self.go_on();
   }
-  // Either the task is suspended at another operation now, or it has come to its end.
-  if (self.waiting_ == nullptr) self.finish_if_done();
-  current.task = nullptr;
-}
-
-void TaskState::root_started() noexcept {
-  if (!cancel_due_) {
-    resume(root_);
-    return;
-  }
-  root_.destroy();
-  root_ = nullptr;
 }
 
 void TaskState::finish_if_done() noexcept {

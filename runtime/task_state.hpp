@@ -101,13 +101,36 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
 
   // What leaf operations call.
 
-  /// Queues the task, once.
+  /// Queues the task, once, on the running loop, which is its own.
   void schedule() noexcept;
-  /// The task is suspended until `operation` has advanced; `coroutine` is what is resumed then.
-  void suspend(Operation& operation, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept {
+  template <class Queue>
+  void schedule_on(Queue& queue) noexcept {
+    if (queued_) return;
+    queued_ = true;
+    queue.push(*this);
+  }
+  /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call begin_turn(), and
+  /// go_on() once `coroutine` may be resumed.
+  void suspend(Operation& operation, void (*step)(Runnable&) noexcept, std::coroutine_handle<> coroutine,
+               AsyncFrame* frame) noexcept {
+    run = step;
     waiting_ = &operation;
     resume_ = coroutine;
     leaf_ = frame;
+  }
+  Operation& waiting_for() const noexcept { return *waiting_; }
+  void begin_turn() noexcept {
+    queued_ = false;
+    current.task = this;
+    current.budget = task_budget;
+  }
+  void go_on() noexcept {
+    waiting_ = nullptr;
+    stopping_ = false;
+    resume(resume_);
+    // Either the task is suspended at another operation now, or it has come to its end.
+    if (waiting_ == nullptr) [[unlikely]]
+      finish_if_done();
   }
   /// A request to stop is waiting for the next co_await.
   bool cancel_due() const noexcept { return cancel_due_; }
@@ -133,8 +156,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   friend class TaskGroup;
   friend class TaskOwner;
 
-  static void run_task(Runnable& runnable) noexcept;
-  void root_started() noexcept;
+  static void run_first(Runnable& runnable) noexcept;
   void finish_if_done() noexcept;
 
   std::coroutine_handle<> resume_;
@@ -152,7 +174,6 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   std::uint8_t shields_ = 0;
   Outcome outcome_ = Outcome::PENDING;
   bool queued_ = false;
-  bool started_ = false;
   bool cancel_due_ = false;   // the next co_await throws Cancelled
   bool cancel_held_ = false;  // a shield holds a request
   bool stopping_ = false;     // the operation waited for was stopped and will throw Cancelled

@@ -1,0 +1,37 @@
+// The coroutine echo server: one coroutine accepts, and one per client sends back what it gets.
+// SPDX-License-Identifier: MIT
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <heddle/io/resolver.hpp>
+#include <heddle/io/tcp.hpp>
+#include <heddle/runtime/run.hpp>
+
+#include "options.hpp"
+
+heddle::Task<void> echo(heddle::TcpStream client) try {
+  std::array<std::byte, 16384> buffer;
+  while (const std::size_t size = co_await client.read_some(buffer))
+    co_await client.write_all(std::span(buffer).first(size));
+} catch (const std::exception&) {
+  // A client that resets its connection is no news. The stream closes as this coroutine ends.
+}
+
+heddle::Task<void> serve(Options options) {
+  const auto addresses = co_await heddle::resolve(options.host, options.port);
+  auto listener = heddle::TcpListener::bind(addresses.front());
+  std::printf("listening on %s (selector %s)\n", to_string(listener.local_address()).c_str(),
+              heddle::EventLoop::running().selector().name());
+  std::fflush(stdout);
+  for (;;) heddle::spawn(echo(co_await listener.accept()));
+}
+
+int main(int argc, char** argv) {
+  const Options options = parse_options(argc, argv);
+  try {
+    heddle::run(serve(options), {.selector = options.selector});  // until SIGINT
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "echo_server: %s\n", error.what());
+    return 1;
+  }
+}

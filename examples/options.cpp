@@ -1,0 +1,63 @@
+// The example servers' command line, by getopt_long.
+// SPDX-License-Identifier: MIT
+#include "options.hpp"
+
+#include <getopt.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <heddle/selector/make_selector.hpp>
+
+namespace {
+
+[[noreturn]] void usage(const char* program, std::FILE* out, int status) {
+  std::fprintf(out,
+               "usage: %s [--host HOST] [--port PORT] [--selector NAME]\n"
+               "  --host      name or number to listen on (127.0.0.1)\n"
+               "  --port      0 to 65535, 0 for any that is free (7000)\n"
+               "  --selector  default",
+               program);
+  for (const auto& name : heddle::available_selectors())
+    std::fprintf(out, " | %s", std::string(name).c_str());
+  std::fputc('\n', out);
+  std::exit(status);
+}
+
+}  // namespace
+
+Options parse_options(int argc, char** argv) {
+  static const option known[] = {{"host", required_argument, nullptr, 'h'},
+                                 {"port", required_argument, nullptr, 'p'},
+                                 {"selector", required_argument, nullptr, 's'},
+                                 {"help", no_argument, nullptr, '?'},
+                                 {nullptr, 0, nullptr, 0}};
+  Options options;
+  for (int letter = 0; (letter = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
+    if (letter == 'h') {
+      options.host = optarg;
+    } else if (letter == 'p') {
+      const char* const end = optarg + std::strlen(optarg);
+      const auto [rest, error] = std::from_chars(optarg, end, options.port);
+      if (error != std::errc() || rest != end) {
+        std::fprintf(stderr, "%s: \"%s\" is not a port\n", argv[0], optarg);
+        usage(argv[0], stderr, 2);
+      }
+    } else if (letter == 's') {
+      options.selector = optarg;
+      try {
+        static_cast<void>(heddle::make_selector(options.selector));
+      } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
+        std::exit(2);
+      }
+    } else {
+      const bool asked = optopt == 0 && std::strcmp(argv[optind - 1], "--help") == 0;
+      usage(argv[0], asked ? stdout : stderr, asked ? 0 : 2);
+    }
+  }
+  if (optind < argc) usage(argv[0], stderr, 2);
+  return options;
+}

@@ -1,0 +1,25 @@
+// All of heddle in one include; the headers of single nouns compile faster.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "io/address.hpp"
+#include "io/fd.hpp"
+#include "io/resolver.hpp"
+#include "io/result.hpp"
+#include "io/socket.hpp"
+#include "io/tcp.hpp"
+#include "runtime/event_loop.hpp"
+#include "runtime/gather.hpp"
+#include "runtime/join_handle.hpp"
+#include "runtime/ready.hpp"
+#include "runtime/run.hpp"
+#include "runtime/sleep.hpp"
+#include "runtime/task.hpp"
+#include "runtime/task_group.hpp"
+#include "runtime/timeout.hpp"
+#include "runtime/to_thread.hpp"
+#include "selector/default_selector.hpp"
+#include "selector/epoll_selector.hpp"
+#include "selector/make_selector.hpp"
+#include "selector/poll_selector.hpp"
+#include "selector/select_selector.hpp"
