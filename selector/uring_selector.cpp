@@ -22,8 +22,8 @@ constexpr unsigned SUBMISSIONS = 1024;
 constexpr unsigned COMPLETIONS = 8192;
 constexpr std::uint64_t NOBODY = ~std::uint64_t{0};  // user data of cancels: a descriptor there can't be
 
-std::uint64_t tag(int fd, std::uint32_t generation) noexcept {
-  return static_cast<std::uint64_t>(generation) << 32 | static_cast<std::uint32_t>(fd);
+std::uint64_t tag(int fd, std::uint32_t arming) noexcept {
+  return static_cast<std::uint64_t>(arming) << 32 | static_cast<std::uint32_t>(fd);
 }
 
 }  // namespace
@@ -31,10 +31,12 @@ std::uint64_t tag(int fd, std::uint32_t generation) noexcept {
 // A poll's life: queued (wants arming), armed (in the kernel's hands), done (its completion was seen).
 struct UringSelector::Watch {
   std::uint32_t generation;
+  std::uint32_t arming;  // counts polls, so that a completion of one is not taken for another's
   short events;
   bool registered;
   bool queued;
   bool armed;
+  bool stays;  // a multishot poll; see drain()
 };
 
 UringSelector::UringSelector() : BaseSelector("io_uring_enter", "io_uring_enter"), owner_(::getpid()) {
@@ -85,6 +87,7 @@ int UringSelector::do_register(const SelectorKey& key, std::uint32_t generation,
   watch.generation = generation;
   watch.events = to_poll(key.events);
   watch.registered = true;
+  watch.stays = false;
   queue(key.fd);
   if (!nested_) return 0;
   const int error = arm_queued();
@@ -103,6 +106,7 @@ int UringSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t ge
   watch.generation = generation;
   watch.events = to_poll(key.events);
   watch.registered = true;
+  watch.stays = false;
   error = push_poll(key.fd);
   if (error == 0) error = submit();
   drain([&](int fd, int result) {
@@ -172,10 +176,20 @@ void UringSelector::drain(Visit&& visit) noexcept {
       const auto fd = static_cast<std::uint32_t>(cqe->user_data);
       if (fd >= watches_.capacity()) continue;
       Watch& watch = watches_[fd];
-      if (!watch.armed || watch.generation != cqe->user_data >> 32) continue;
-      watch.armed = false;
+      if (!watch.armed || watch.arming != cqe->user_data >> 32) continue;
+      watch.armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
+      if (watch.armed && watch.queued) continue;  // it said so already
+      const int result = cqe->res;
+      const bool asked = result < 0 || is_hangup(result) || (result & watch.events) != 0;
+      if (!asked) {
+        // io_uring watches for POLLRDHUP unasked: once the peer is half closed, a one-shot poll for POLLOUT
+        // ends at once, again and again. One that stays says it once, and then speaks up when there is room
+        // to write.
+        watch.stays = true;
+        if (watch.armed) continue;
+      }
       queue(static_cast<int>(fd));
-      visit(static_cast<int>(fd), static_cast<int>(cqe->res));
+      if (asked) visit(static_cast<int>(fd), result);
     }
     io_uring_cq_advance(&ring_[0], count);
     // More than the ring could hold waits in the kernel.
@@ -199,8 +213,9 @@ int UringSelector::arm_queued() noexcept {
   for (; queued_ > 0; --queued_) {
     const int fd = queue_[queued_ - 1];
     Watch& watch = watches_[static_cast<std::size_t>(fd)];
-    if (watch.registered && !watch.armed) {
-      const int error = push_poll(fd);
+    if (watch.registered) {
+      int error = watch.armed ? push_cancel(fd) : 0;
+      if (error == 0) error = push_poll(fd);
       if (error != 0) return error;
     }
     watch.queued = false;
@@ -216,7 +231,8 @@ int UringSelector::push_poll(int fd) noexcept {
   io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_[0]);
   Watch& watch = watches_[static_cast<std::size_t>(fd)];
   io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(watch.events));
-  io_uring_sqe_set_data64(sqe, tag(fd, watch.generation));
+  if (watch.stays) sqe->len = IORING_POLL_ADD_MULTI;
+  io_uring_sqe_set_data64(sqe, tag(fd, ++watch.arming));
   watch.armed = true;
   return 0;
 }
@@ -227,7 +243,7 @@ int UringSelector::push_cancel(int fd) noexcept {
     if (error != 0) return error;
   }
   io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_[0]);
-  io_uring_prep_poll_remove(sqe, tag(fd, watches_[static_cast<std::size_t>(fd)].generation));
+  io_uring_prep_poll_remove(sqe, tag(fd, watches_[static_cast<std::size_t>(fd)].arming));
   io_uring_sqe_set_data64(sqe, NOBODY);
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cmath>
 #include <csignal>
+#include <ctime>
 #include <limits>
 #include <system_error>
 #include <thread>
@@ -248,6 +249,35 @@ CONTRACT("a half-closed peer is the end of reading and no bar to writing") {
   CHECK(now(selector, pair.a) == EVENT_READ);
   selector.modify(pair.a, BOTH);
   CHECK(now(selector, pair.a) == BOTH);
+}
+
+CONTRACT(
+    "a half-closed peer does not wake who waits to write into a full buffer, nor make that a busy wait") {
+  Pair pair = Pair::sockets();
+  pair.a.fill();
+  selector.register_(pair.a, EVENT_WRITE);
+  CHECK(now(selector, pair.a) == NONE);
+  must(::shutdown(pair.b.fileno(), SHUT_WR));
+  CHECK(now(selector, pair.a) == NONE);
+  const std::clock_t before = std::clock();
+  CHECK(selector.select(50ms).empty());
+  CHECK(std::clock() - before < CLOCKS_PER_SEC / 40);
+  for (int round = 0; round < 3; ++round) {
+    while (!pair.b.read().empty()) {
+    }
+    CHECK(now(selector, pair.a) == EVENT_WRITE);
+    CHECK(now(selector, pair.a) == EVENT_WRITE);
+    pair.a.fill();
+    CHECK(now(selector, pair.a) == NONE);
+    CHECK(selector.select(1ms).empty());
+  }
+  selector.modify(pair.a, BOTH);
+  CHECK(now(selector, pair.a) == EVENT_READ);
+  selector.unregister(pair.a);
+  pair.a.close();
+  while (!pair.b.read().empty()) {
+  }
+  CHECK(pair.b.at_end());
 }
 
 CONTRACT("a reset connection is ready for all that was asked") {
