@@ -14,12 +14,14 @@ namespace heddle {
 /// Why the current task can't begin an operation: Cancelled, or std::logic_error when no task runs.
 [[noreturn]] HEDDLE_EXPORT void throw_cannot_begin();
 
-/// A leaf awaitable: what is at the end of every chain of co_awaits. It lives in the frame of the coroutine that awaits it.
+/// A leaf awaitable: what is at the end of every chain of co_awaits. It lives in the frame of the coroutine
+/// that awaits it.
 ///
-/// An operation derives from this and is awaited in these steps. await_ready() or await_suspend() calls begin(), then tries to
-/// finish without waiting; if it could, and finished() agrees, the coroutine isn't suspended. Otherwise await_suspend()
-/// calls suspend() and arranges for wake() to be called. After a wake(), on the task's turn, advance() says
-/// whether the task may go on. await_resume() yields the result, or throws Cancelled if cancel() had stopped it.
+/// An operation derives from this and is awaited in these steps. await_ready() or await_suspend() calls
+/// begin(), then tries to finish without waiting; if it could, and finished() agrees, the coroutine isn't
+/// suspended. Otherwise await_suspend() calls suspend() and arranges for wake() to be called. After a wake(),
+/// on the task's turn, advance() says whether the task may go on. await_resume() yields the result, or throws
+/// Cancelled if cancel() had stopped it.
 class HEDDLE_EXPORT Operation {
  public:
   /// How an operation answers a request to stop.
@@ -32,8 +34,8 @@ class HEDDLE_EXPORT Operation {
   Operation(const Operation&) noexcept {}
   Operation& operator=(const Operation&) = delete;
 
-  /// The task's turn has come: true if it may be resumed, false if it has to wait on (wake() is called again then).
-  /// Not virtual: suspend() notes which one to call.
+  /// The task's turn has come: true if it may be resumed, false if it has to wait on (wake() is called again
+  /// then). Not virtual: suspend() notes which one to call.
   bool advance() noexcept { return true; }
   /// Called when the task is asked to stop while it waits for this operation.
   virtual Stop cancel() noexcept = 0;
@@ -42,16 +44,16 @@ class HEDDLE_EXPORT Operation {
   Operation() noexcept {}
   ~Operation() = default;
 
-  /// Notes the current task. Throws Cancelled if it was asked to stop, before anything is done; std::logic_error if no
-  /// task runs.
+  /// Notes the current task. Throws Cancelled if it was asked to stop, before anything is done;
+  /// std::logic_error if no task runs.
   void begin() {
     task_ = current.task;
     if (task_ == nullptr || task_->cancel_due()) [[unlikely]]
       throw_cannot_begin();
   }
 
-  /// An operation is done without having waited. False when the task has spent its budget: it is to suspend() and wake()
-  /// itself then, so that others get their turn.
+  /// An operation is done without having waited. False when the task has spent its budget: it is to suspend()
+  /// and wake() itself then, so that others get their turn.
   static bool finished() noexcept { return --current.budget > 0; }
 
   /// Suspends the task until `self`, which is this operation as its own type, has advanced.

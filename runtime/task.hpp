@@ -75,8 +75,8 @@ class TaskPromiseBase : public AsyncFrame {
   };
   FinalAwaiter final_suspend() noexcept { return {}; }
 
-  /// Notes the place of each co_await before it is entered. What is awaited itself, and not through an operator
-  /// co_await, is awaited by reference, because GCC 12 would await a copy.
+  /// Notes the place of each co_await before it is entered. What is awaited itself, and not through an
+  /// operator co_await, is awaited by reference, because GCC 12 would await a copy.
   template <class Awaitable>
   decltype(auto) await_transform(Awaitable&& awaitable,
                                  std::source_location here = std::source_location::current()) noexcept {

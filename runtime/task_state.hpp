@@ -109,8 +109,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
     queued_ = true;
     queue.push(*this);
   }
-  /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call begin_turn(), and
-  /// go_on() once `coroutine` may be resumed.
+  /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call
+  /// begin_turn(), and go_on() once `coroutine` may be resumed.
   void suspend(Operation& operation, void (*step)(Runnable&) noexcept, std::coroutine_handle<> coroutine,
                AsyncFrame* frame) noexcept {
     run = step;

@@ -1,4 +1,5 @@
-// Watch, DescriptorOperation: who waits for which direction of a descriptor, and what is known of its readiness.
+// Watch, DescriptorOperation: who waits for which direction of a descriptor, and what is known of its
+// readiness.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -22,11 +23,11 @@ constexpr EventMask event_of(Direction direction) noexcept {
 
 /// One descriptor as its loop knows it. Made when the descriptor is first waited for.
 ///
-/// Of a descriptor that heddle owns the registration is sticky. Where the selector can, it is edge-triggered for both
-/// directions: an event sets `ready`, and only an operation that found the descriptor drained clears it, so
-/// nothing is asked of the kernel in between. Elsewhere it is level-triggered, and a direction is dropped when it fires and
-/// nobody waits. The registration of a raw descriptor number lasts only as long as somebody waits, because
-/// others may close it.
+/// Of a descriptor that heddle owns the registration is sticky. Where the selector can, it is edge-triggered
+/// for both directions: an event sets `ready`, and only an operation that found the descriptor drained clears
+/// it, so nothing is asked of the kernel in between. Elsewhere it is level-triggered, and a direction is
+/// dropped when it fires and nobody waits. The registration of a raw descriptor number lasts only as long as
+/// somebody waits, because others may close it.
 class HEDDLE_EXPORT Watch : public FrameAllocated {
  public:
   struct Side {
@@ -61,12 +62,12 @@ struct WatchSlot {
   Watch* watch = nullptr;
 };
 
-/// An operation that waits for one direction of a descriptor. Operations of one direction complete in the order in which
-/// they were started; one that would block keeps its place.
+/// An operation that waits for one direction of a descriptor. Operations of one direction complete in the
+/// order in which they were started; one that would block keeps its place.
 ///
-/// A final class Op derives from this and has `bool attempt() noexcept` (tries without waiting: true when it is done, well
-/// or not; false, after drained(), if it would block) and `side_of(watch)`, the direction it waits for.
-/// It is awaited by try_first() and suspend_waiting(), or by start(), which is both.
+/// A final class Op derives from this and has `bool attempt() noexcept` (tries without waiting: true when it
+/// is done, well or not; false, after drained(), if it would block) and `side_of(watch)`, the direction it
+/// waits for. It is awaited by try_first() and suspend_waiting(), or by start(), which is both.
 class HEDDLE_EXPORT DescriptorOperation : public Operation {
  public:
   Stop cancel() noexcept final;
@@ -74,8 +75,8 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
  protected:
   enum class State : std::uint8_t { NEW, WAITING, PAUSED, WOKEN, PASSED_ON, DONE, STOPPED };
 
-  /// `slot` must live until the operation is suspended or done. `owned`: the slot's owner closes the descriptor through
-  /// EventLoop::release, so the registration may stay.
+  /// `slot` must live until the operation is suspended or done. `owned`: the slot's owner closes the
+  /// descriptor through EventLoop::release, so the registration may stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
       : slot_(&slot), fd_(fd), direction_(direction), owned_(owned), state_(State::NEW) {}
   DescriptorOperation(const DescriptorOperation& other) noexcept
@@ -84,12 +85,12 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
 
   /// The operation can't go on: ECANCELED when the descriptor was closed by its owner, EBADF when by others.
   virtual void fail(int error) noexcept = 0;
-  /// It leaves its queue: it is done, stopped, or (then the watch mustn't be touched) the watch is going. For operations
-  /// that pause().
+  /// It leaves its queue: it is done, stopped, or (then the watch mustn't be touched) the watch is going. For
+  /// operations that pause().
   virtual void leaving(bool watch_is_going) noexcept;
 
-  /// Notes the current task and tries, if nobody waits already; true when the operation is done. Throws Cancelled and
-  /// std::logic_error as begin() does.
+  /// Notes the current task and tries, if nobody waits already; true when the operation is done. Throws
+  /// Cancelled and std::logic_error as begin() does.
   template <class Op>
   static bool try_first(Op& self);
   /// After try_first(): suspends the task, to wait, or only for its next turn when the operation is done.
@@ -140,9 +141,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// It has its result, or what it failed with.
   bool done() const noexcept { return state_ == State::DONE; }
   /// It stands in the queue of its direction.
-  bool waiting() const noexcept {
-    return state_ >= State::WAITING && state_ <= State::PASSED_ON;
-  }
+  bool waiting() const noexcept { return state_ >= State::WAITING && state_ <= State::PASSED_ON; }
   /// Queues behind those who wait. Throws as start() does.
   void wait();
 

@@ -84,7 +84,7 @@ def main():
             text, here = read(path), path.relative_to(root)
             if not text.startswith("//"):
                 problems.append(f"{here} does not begin with a comment that says what it is for")
-            if "SPDX-License-Identifier: MIT" not in "\n".join(text.splitlines()[:12]):
+            if "// SPDX-License-Identifier: MIT" not in text.splitlines()[:12]:
                 problems.append(f"{here} has no SPDX line near its top")
             if path.suffix == ".hpp" and text.count("\n") > HEADER_LINES:
                 problems.append(f"{here} has {text.count(chr(10))} lines; a header should read as a page or few")

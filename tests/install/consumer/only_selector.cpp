@@ -1,5 +1,6 @@
 // Uses heddle::selector alone: registers one end of a pair, is told when it is readable, and catches what it
-// throws. SPDX-License-Identifier: MIT
+// throws.
+// SPDX-License-Identifier: MIT
 #include <sys/socket.h>
 #include <unistd.h>
 #include <heddle/selector/default_selector.hpp>
