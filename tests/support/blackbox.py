@@ -326,9 +326,9 @@ def main(*checks):
             with Server(options.server, options.selector) as server:
                 try:
                     function(server) if options.scale is None else function(server, options.scale)
-                except OSError as error:
-                    server.alive()  # that would explain it
-                    raise error
+                except (OSError, Failed):
+                    server.alive()  # if it isn't, that is the better message
+                    raise
                 server.alive()
                 server.interrupt()
         return body
