@@ -1,5 +1,6 @@
 // What each socket operation does when its turn comes, and what it learns about the socket's readiness from
-// that. SPDX-License-Identifier: MIT
+// that.
+// SPDX-License-Identifier: MIT
 #include "socket_operation.hpp"
 
 #include <sys/socket.h>

@@ -57,7 +57,7 @@ bool ReadyOperation::await_ready() {
   for (ReadinessOperation* const side : {&read_, &write_})
     if (wants(*side)) {
       side->find_watch();
-      DescriptorOperation::try_first(*side);
+      ReadinessOperation::try_first(*side);
     }
   return collect();
 }

@@ -1,5 +1,6 @@
 // DeadlineScope: whose request it was that stopped a task is told by counting them, as asyncio.timeout()
-// does. SPDX-License-Identifier: MIT
+// does.
+// SPDX-License-Identifier: MIT
 #include "timeout.hpp"
 
 #include "event_loop.hpp"

@@ -1,5 +1,6 @@
 // DescriptorOperation: trying, queueing for readiness, being woken, leaving. The order of the waiters is kept
-// here. SPDX-License-Identifier: MIT
+// here.
+// SPDX-License-Identifier: MIT
 #include "watch.hpp"
 
 #include <cerrno>
