@@ -3,13 +3,13 @@
 #include "base_selector.hpp"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 
 namespace heddle {
 namespace {
@@ -44,7 +44,7 @@ BaseSelector::BaseSelector(BaseSelector&& other) noexcept
     : slots_(std::move(other.slots_)),
       ready_(std::move(other.ready_)),
       size_(other.size_),
-      ready_count_(other.ready_count_),
+      ready_end_(std::exchange(other.ready_end_, nullptr)),
       interrupted_(other.interrupted_),
       closed_(other.closed_),
       change_call_(other.change_call_),
@@ -52,7 +52,6 @@ BaseSelector::BaseSelector(BaseSelector&& other) noexcept
       hook_(other.hook_),
       hook_argument_(other.hook_argument_) {
   other.size_ = 0;
-  other.ready_count_ = 0;
   other.closed_ = true;
 }
 
@@ -124,28 +123,16 @@ SelectorKey BaseSelector::modify(FileObj fileobj, EventMask events, SelectorData
 ReadyList BaseSelector::select(Timeout timeout) {
   check_open();
   ready_.reserve(size_);
-  ready_count_ = 0;
+  ready_end_ = ready_.data();
   stray_ = false;
   interrupted_ = false;
   // The clock is read only where there is a time to keep.
   const std::int64_t started = timeout.forever() || timeout.only_looks() ? 0 : now();
   const int error = do_wait(timeout);
-  if (error == 0 && !stray_ && (ready_count_ != 0 || timeout.only_looks())) [[likely]] {
-    return {ready_.data(), ready_count_};
+  if (error == 0 && !stray_ && (ready_end_ != ready_.data() || timeout.only_looks())) [[likely]] {
+    return ready();
   }
   return wait_again(timeout, started, error);
-}
-
-// ThreadSanitizer holds signal handlers back until a call that it knows, and it doesn't know pselect(): a
-// wait for a handler's doing would last for ever.
-static void let_handlers_run() noexcept {
-#if defined(__SANITIZE_THREAD__)
-  ::usleep(0);
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-  ::usleep(0);
-#endif
-#endif
 }
 
 // The wait ended without an answer: a signal came, time may be left over, or a stray event was all there was.
@@ -156,19 +143,18 @@ ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int er
     if (stray_) {
       error = do_purge();
       // What was reported beside the stray is reported again by the next wait, unless that can't be had.
-      if (error != 0 && ready_count_ != 0) break;
+      if (error != 0 && !ready().empty()) break;
       if (error != 0) throw_errno(error, wait_call_, descriptor());
-      ready_count_ = 0;
+      ready_end_ = ready_.data();
     } else if (error == EINTR) {
-      ready_count_ = 0;
-      let_handlers_run();
+      ready_end_ = ready_.data();
       if (hook_ != nullptr && hook_(hook_argument_)) {
         interrupted_ = true;
         break;
       }
     } else if (error != 0) {
       throw_errno(error, wait_call_, descriptor());
-    } else if (ready_count_ != 0 || left.only_looks()) {
+    } else if (!ready().empty() || left.only_looks()) {
       break;
     } else {
       look_again = false;
@@ -181,7 +167,7 @@ ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int er
     stray_ = false;
     error = do_wait(left);
   }
-  return {ready_.data(), ready_count_};
+  return ready();
 }
 
 SelectorKey BaseSelector::get_key(FileObj fileobj) const {
@@ -213,9 +199,8 @@ int BaseSelector::next(int fd) const noexcept {
   return -1;
 }
 
-void BaseSelector::check_open() const {
-  if (closed_) [[unlikely]]
-    throw SelectorClosed(std::string(name()) + " selector is closed");
+void BaseSelector::refuse_closed() const {
+  throw SelectorClosed(std::string(name()) + " selector is closed");
 }
 
 void BaseSelector::check_mask(const char* call, FileObj fileobj, EventMask events) const {
