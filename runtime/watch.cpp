@@ -98,7 +98,7 @@ void DescriptorOperation::unpause() noexcept {
   side.paused = false;
   if (side.first == nullptr) return;
   if (!watch_->edge) try {
-      current.loop->arm(*watch_, direction_, owned_);
+      watch_->loop->arm(*watch_, direction_, owned_);
     } catch (const std::exception&) {
       // The operation that is woken now will be told what is wrong.
     }
