@@ -102,7 +102,7 @@ void TaskGroup::child_done(TaskState& child) noexcept {
     failed_end_ = &child.next_sibling_;
     if (!aborting_) {
       abort();
-      if (!closing_ && !cancelled_parent_) cancelled_parent_ = parent_.cancel();
+      if (!closing_ && !cancelled_parent_) cancelled_parent_ = parent_.cancel_inside(parent_shields_);
     }
   }
   if (first_child() == nullptr && joining_ != nullptr) joining_->group_empty();

@@ -70,6 +70,7 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
   void abort() noexcept;
 
   TaskState& parent_;
+  unsigned parent_shields_ = parent_.shields();
   Join* joining_ = nullptr;
   TaskState* failed_ = nullptr;  // those children, linked as siblings, in the order in which they failed
   TaskState** failed_end_ = &failed_;

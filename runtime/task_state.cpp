@@ -4,6 +4,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <typeinfo>
@@ -70,11 +71,21 @@ void TaskState::schedule() noexcept {
   owner_->loop().schedule(*this);
 }
 
-bool TaskState::cancel() noexcept {
+namespace {
+
+// Shields beyond the eighth are taken for one.
+std::uint8_t shield_bit(unsigned shields) noexcept {
+  return static_cast<std::uint8_t>(1U << std::min(shields, 7U));
+}
+
+}  // namespace
+
+bool TaskState::cancel_inside(unsigned shields) noexcept {
   if (done()) return false;
   ++cancel_requests_;
-  if (shields_ > 0) {
-    cancel_held_ = true;
+  if (shields_ > shields) {
+    cancel_held_ |= shield_bit(shields);
+    ++held_requests_;
   } else if (waiting_ == nullptr) {
     cancel_due_ = true;
   } else if (!stopping_) {
@@ -95,16 +106,25 @@ bool TaskState::cancel() noexcept {
 
 unsigned TaskState::uncancel() noexcept {
   if (cancel_requests_ > 0) --cancel_requests_;
-  if (cancel_requests_ == 0) cancel_due_ = cancel_held_ = false;
+  if (cancel_requests_ <= held_requests_) cancel_due_ = false;  // those that are left are held
+  if (cancel_requests_ == 0) cancel_held_ = 0, held_requests_ = 0;
   return cancel_requests_;
 }
 
 void TaskState::raise_shield() noexcept {
-  if (shields_++ == 0) cancel_held_ = std::exchange(cancel_due_, false);
+  if (std::exchange(cancel_due_, false)) {
+    cancel_held_ |= shield_bit(shields_);
+    ++held_requests_;
+  }
+  ++shields_;
 }
 
 void TaskState::lower_shield() noexcept {
-  if (--shields_ == 0 && std::exchange(cancel_held_, false)) cancel_due_ = true;
+  const std::uint8_t bit = shield_bit(--shields_);
+  if ((cancel_held_ & bit) == 0) return;
+  cancel_held_ = static_cast<std::uint8_t>(cancel_held_ & ~bit);
+  held_requests_ = cancel_held_ == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(held_requests_ - 1);
+  cancel_due_ = true;
 }
 
 void TaskState::run_task(Runnable& runnable) noexcept {

@@ -32,6 +32,7 @@ class HEDDLE_EXPORT DeadlineScope : private Timer {
 
   TaskState& task_;
   unsigned requests_before_;
+  unsigned shields_ = task_.shields();
   bool expired_ = false;
 };
 
