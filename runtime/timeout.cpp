@@ -16,6 +16,8 @@ TaskState& current_task(const char* operation) {
 
 }  // namespace
 
+ShieldScope::ShieldScope() : task_(current_task("shield()")) { task_.raise_shield(); }
+
 DeadlineScope::DeadlineScope(Timeout after)
     : Timer(&expire), task_(current_task("timeout()")), requests_before_(task_.requests_in_force()) {
   if (!after.forever()) current.loop->timers().add(*this, current.loop->deadline_after(after.duration()));

@@ -10,6 +10,8 @@
 
 #include "../../runtime/run.hpp"
 #include "../../runtime/sleep.hpp"
+#include "../../runtime/task_group.hpp"
+#include "../../runtime/timeout.hpp"
 #include "../support/on_selectors.hpp"
 
 using namespace heddle;
@@ -326,6 +328,12 @@ TEST_CASE("a co_await outside of a task is an error that says what to do") {
     auto sleeps = []() -> Task<void> { co_await sleep(1s); };
     await_task_outside(sleeps(), message);
     CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
+    message.clear();
+    await_task_outside(timeout(1s, sleeps()), message);
+    CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
+    message.clear();
+    await_task_outside(shield(sleeps()), message);
+    CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
   };
   SECTION("where no loop runs") { outside(); }
   SECTION("in a callback of a loop") {
@@ -337,5 +345,15 @@ TEST_CASE("a co_await outside of a task is an error that says what to do") {
     });
     loop.run_once(Duration(0));
     CHECK(called);
+  }
+  SECTION("a group in a callback of a loop") {
+    EventLoop loop;
+    std::string message;
+    loop.call_soon([&] {
+      auto body = [](TaskGroup&) -> Task<void> { co_return; };
+      await_task_outside(task_group(body), message);
+    });
+    loop.run_once(Duration(0));
+    CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
   }
 }
