@@ -150,7 +150,8 @@ void EventLoop::poll(Timeout limit) {
   if (!ready_.empty()) {
     timeout = Duration(0);
   } else if (!timers_.empty()) {
-    const Duration left = timers_.earliest() - time();
+    const TimePoint now = time();
+    const Duration left = std::max(timers_.earliest(), now) - now;  // TimePoint::min() - now would overflow
     if (timeout.forever() || left < timeout.duration()) timeout = left;
   }
   const bool sleeps = !timeout.only_looks() && mailbox_->fall_asleep();
