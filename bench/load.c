@@ -1,5 +1,6 @@
 // The load: CONNECTIONS connections, one message in flight on each, MESSAGES in all; then it says how it
-// went, as JSON. SPDX-License-Identifier: MIT
+// went, as JSON.
+// SPDX-License-Identifier: MIT
 //
 // usage: load HOST PORT CONNECTIONS MESSAGES [SIZE]
 #define _GNU_SOURCE

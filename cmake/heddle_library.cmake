@@ -45,6 +45,8 @@ function(heddle_add_library layer)
       VERSION ${PROJECT_VERSION}
       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
     heddle_set_warnings(${target})
+    # Position-independent, but nobody replaces single functions of ours: calls within the library may be inlined.
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU,Clang>:-fno-semantic-interposition>)
   else()
     set(scope INTERFACE)
     add_library(${target} INTERFACE)

@@ -28,12 +28,12 @@ volatile sig_atomic_t interrupted = 0;
   throw std::system_error(errno, std::generic_category(), what);
 }
 
-// "127.0.0.1:7000"
+// "127.0.0.1:7000", "[::1]:7000"
 std::string name_of(const sockaddr* address, socklen_t length) {
   char host[NI_MAXHOST];
   char port[NI_MAXSERV];
   ::getnameinfo(address, length, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
-  return std::string(host) + ':' + port;
+  return (address->sa_family == AF_INET6 ? '[' + std::string(host) + ']' : host) + ':' + port;
 }
 
 int listen_on(const Options& options) {

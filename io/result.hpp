@@ -19,8 +19,9 @@ struct Failure {
   int fd = -1;
 
   std::error_code code() const noexcept { return {error, std::generic_category()}; }
-  /// As std::system_error: "recv on fd 7: Connection reset by peer".
-  [[noreturn]] void raise() const { throw_errno(error, operation, fd); }
+  /// As std::system_error: "recv on fd 7: Connection reset by peer", "recv on a closed descriptor: Bad file
+  /// descriptor".
+  [[noreturn]] HEDDLE_EXPORT void raise() const;
 };
 
 /// The outcome of an operation that was awaited by as_result(): a T, or a Failure. T is a small value.
@@ -61,8 +62,12 @@ class [[nodiscard]] AsResult {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
     try {
-      operation_.await_suspend(coroutine);
-      return true;
+      if constexpr (std::is_void_v<decltype(operation_.await_suspend(coroutine))>) {
+        operation_.await_suspend(coroutine);
+        return true;
+      } else {
+        return operation_.await_suspend(coroutine);
+      }
     } catch (const std::system_error& error) {
       refused_ = {error.code().value(), "waiting", operation_.fileno()};
     } catch (const ValueError&) {  // a selector that can't watch this descriptor

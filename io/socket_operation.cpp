@@ -1,5 +1,6 @@
 // What each socket operation does when its turn comes, and what it learns about the socket's readiness from
-// that. SPDX-License-Identifier: MIT
+// that.
+// SPDX-License-Identifier: MIT
 #include "socket_operation.hpp"
 
 #include <sys/socket.h>
@@ -12,66 +13,114 @@ namespace heddle {
 
 namespace {
 
-#ifdef MSG_NOSIGNAL
-constexpr int send_flags = MSG_NOSIGNAL;
-#else
-constexpr int send_flags = 0;  // SO_NOSIGPIPE is set instead
-#endif
-
 constexpr auto accept_pause = std::chrono::milliseconds(50);
 
 bool would_block(std::ptrdiff_t result) noexcept { return result == -EAGAIN || result == -EWOULDBLOCK; }
 
-System& kernel() noexcept { return current.loop->system(); }
+System& kernel() noexcept { return *current.system; }
 
 }  // namespace
 
-bool ReceiveOperation::attempt(int fd) noexcept {
-  do result_ = kernel().recv(fd, data_, size_, 0);
-  while (result_ == -EINTR);
-  if (would_block(result_)) {
-    mark_drained();
-    return false;
-  }
-  // A stream that gave less than it was asked for is empty, so the next receive needn't try.
-  if (result_ > 0 && static_cast<std::size_t>(result_) < size_) mark_drained_unless_hangup();
-  return true;
-}
-
-bool SendOperation::attempt(int fd) noexcept {
-  do result_ = kernel().send(fd, data_, size_, send_flags);
-  while (result_ == -EINTR);
-  if (would_block(result_)) {
-    mark_drained();
-    return false;
-  }
-  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) mark_drained_unless_hangup();
-  return true;
-}
-
-bool SendAllOperation::attempt(int fd) noexcept {
-  while (left_ > 0) {
-    const std::ptrdiff_t sent = kernel().send(fd, data_, left_, send_flags);
-    if (sent == -EINTR) continue;
-    if (would_block(sent)) {
-      mark_drained();
-      return false;
-    }
-    if (sent < 0) {
-      result_ = sent;
+inline bool ReceiveOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
+  for (;;) {
+    result_ = kernel().recv(fd(), data_, size_, 0);
+    if (result_ > 0) [[likely]] {
+      // A stream that gave less than it was asked for is empty, so the next receive needn't try.
+      if (static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this, watch);
       return true;
     }
-    result_ += sent;
-    data_ += sent;
-    left_ -= static_cast<std::size_t>(sent);
+    if (would_block(result_)) {
+      drained(*this, watch);
+      return false;
+    }
+    if (result_ != -EINTR) return true;
   }
+}
+
+bool ReceiveOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  return DescriptorOperation::start(*this, coroutine, frame);
+}
+inline bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+void ReceiveOperation::step(Runnable& task) noexcept { turn<ReceiveOperation>(task); }
+
+inline bool SendOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
+  do result_ = kernel().send(fd(), data_, size_, 0);
+  while (result_ == -EINTR);
+  if (would_block(result_)) [[unlikely]] {
+    drained(*this, watch);
+    return false;
+  }
+  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this, watch);
   return true;
 }
 
-bool AcceptOperation::attempt(int fd) noexcept {
+// Whoever sends is mostly done at once.
+bool SendOperation::await_ready() { return try_first(*this) && finished(); }
+void SendOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  suspend_waiting(*this, coroutine, frame);
+}
+inline bool SendOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+// What the last send() said, and more of them until all is sent or the kernel takes no more.
+bool SendAllOperation::settle(Watch* watch) noexcept {
+  for (;;) {
+    if (result_ >= 0)
+      sent_ += static_cast<std::size_t>(result_);
+    else if (would_block(result_)) {
+      drained(*this, watch);
+      return false;
+    } else if (result_ != -EINTR) {
+      return true;
+    }
+    if (sent_ == size_) {
+      result_ = 0;
+      return true;
+    }
+    result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, 0);
+  }
+}
+
+// The task has to stop or has spent its budget, others wait already, or the kernel takes nothing now.
+bool SendAllOperation::start_unusual() {
+  sent_ = 0;
+  return try_first(*this) && current.budget > 0;
+}
+
+bool SendAllOperation::settle_first() noexcept {
+  sent_ = 0;
+  set_watch();
+  if (!settle(slot().watch)) return false;
+  finish();
+  return true;
+}
+
+inline bool SendAllOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
+  result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, 0);
+  return settle(watch);
+}
+
+void SendAllOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  suspend_waiting(*this, coroutine, frame);
+}
+inline bool SendAllOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+bool AcceptOperation::await_ready() { return try_first(*this) && finished(); }
+void AcceptOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  suspend_waiting(*this, coroutine, frame);
+  if (exhausted_) begin_pause();
+}
+bool AcceptOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+bool ConnectOperation::await_ready() { return try_first(*this) && finished(); }
+void ConnectOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  suspend_waiting(*this, coroutine, frame);
+}
+bool ConnectOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+bool AcceptOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   exhausted_ = false;
   for (;;) {
-    result_ = kernel().accept(fd, nullptr, nullptr);
+    result_ = kernel().accept(fd(), nullptr, nullptr);
     switch (-result_) {
       case EINTR:
       // These concern one connection, and that is gone (accept(2)).
@@ -91,14 +140,14 @@ bool AcceptOperation::attempt(int fd) noexcept {
 #if EWOULDBLOCK != EAGAIN
       case EWOULDBLOCK:
 #endif
-        mark_drained();
+        drained(*this, watch);
         return false;
       case EMFILE:
       case ENFILE: {
-        const int refused = refuse_one(fd);
+        const int refused = refuse_one(fd());
         if (refused == 0) continue;
         if (would_block(refused)) {
-          mark_drained();
+          drained(*this, watch);
           return false;
         }
       }
@@ -147,22 +196,22 @@ void AcceptOperation::end_pause(Timer& timer) noexcept {
 
 void AcceptOperation::leaving(bool watch_is_going) noexcept {
   if (!armed()) return;
-  current.loop->timers().remove(*this);
+  task_->owner()->loop().timers().remove(*this);
   if (!watch_is_going) unpause();
 }
 
-bool ConnectOperation::attempt(int fd) noexcept {
+bool ConnectOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   if (!begun_) {
-    result_ = kernel().connect(fd, address_->data(), address_->length());
+    result_ = kernel().connect(fd(), address_->data(), address_->length());
     // Interrupted, it goes on by itself (connect(2)).
     if (result_ != -EINPROGRESS && result_ != -EINTR) return true;
     begun_ = true;
-    mark_drained();
+    drained(*this, watch);
     return false;
   }
   int error = 0;
   unsigned length = sizeof error;
-  result_ = kernel().getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  result_ = kernel().getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &length);
   if (result_ == 0) result_ = -error;
   return true;
 }

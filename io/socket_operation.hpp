@@ -16,17 +16,12 @@ namespace heddle {
 /// One system call on a socket, made again when the socket is ready, until it succeeds or fails.
 class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
  public:
-  bool await_ready() { return start(); }
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    start_waiting(coroutine);
-  }
   int fileno() const noexcept { return fd(); }
 
  protected:
-  SocketOperation(Fd& socket, Direction direction, const char* name)
-      : DescriptorOperation(socket.checked_slot(name), socket.fileno(), direction, true) {}
-  SocketOperation(const SocketOperation&) noexcept = default;
+  SocketOperation(Fd& socket, Direction direction) noexcept
+      : DescriptorOperation(socket.slot(), socket.fileno(), direction, true) {}
+  SocketOperation(const SocketOperation& other) noexcept : DescriptorOperation(other) {}  // before it starts
   ~SocketOperation() = default;
 
   void fail(int error) noexcept final { result_ = -error; }
@@ -35,11 +30,11 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   void check(const char* name) const {
     check_cancelled();
     if (result_ < 0) [[unlikely]]
-      throw_errno(static_cast<int>(-result_), name, fd());
+      failure(name).raise();
   }
   Failure failure(const char* name) const noexcept { return {static_cast<int>(-result_), name, fd()}; }
 
-  std::ptrdiff_t result_ = 0;  ///< what the call returned: a negative errno where it failed
+  std::ptrdiff_t result_;  ///< what the call returned: a negative errno where it failed
 };
 
 /// Yields how many bytes came; 0: the peer has ended its side (or the buffer is empty). Cancel-safe: nothing
@@ -47,8 +42,14 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
 class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
  public:
   ReceiveOperation(Fd& socket, std::span<std::byte> buffer)
-      : SocketOperation(socket, Direction::READ, "recv"), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperation(socket, Direction::READ), data_(buffer.data()), size_(buffer.size()) {}
 
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    AsyncFrame* const frame = frame_of(coroutine.promise());
+    return wait_at_once(*this, coroutine, frame) || start(coroutine, frame);
+  }
   std::size_t await_resume() const {
     check("recv");
     return static_cast<std::size_t>(result_);
@@ -60,8 +61,15 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
   }
   AsResult<ReceiveOperation> as_result() && noexcept { return AsResult(*this); }
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
+  bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  static void step(Runnable& task) noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   std::byte* data_;
   std::size_t size_;
@@ -72,8 +80,13 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
 class HEDDLE_EXPORT SendOperation final : public SocketOperation {
  public:
   SendOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperation(socket, Direction::WRITE, "send"), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperation(socket, Direction::WRITE), data_(buffer.data()), size_(buffer.size()) {}
 
+  bool await_ready();
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
+    suspend_here(coroutine, frame_of(coroutine.promise()));
+  }
   std::size_t await_resume() const {
     check("send");
     return static_cast<std::size_t>(result_);
@@ -85,8 +98,14 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
   }
   AsResult<SendOperation> as_result() && noexcept { return AsResult(*this); }
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
+  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  bool attempt(Watch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
@@ -97,22 +116,48 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
 class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
  public:
   SendAllOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperation(socket, Direction::WRITE, "send"), data_(buffer.data()), left_(buffer.size()) {}
+      : SocketOperation(socket, Direction::WRITE), data_(buffer.data()), size_(buffer.size()) {}
 
+  /// Mostly the kernel takes everything at once.
+  bool await_ready() {
+    const Watch* const watch = slot().watch;
+    if (--current.budget <= 0 ||
+        (watch != nullptr && (!watch->sides[1].ready || watch->sides[1].first != nullptr))) [[unlikely]]
+      return start_unusual();
+    result_ = current.system->send(fd(), data_, size_, 0);
+    if (result_ != static_cast<std::ptrdiff_t>(size_)) [[unlikely]]
+      return settle_first();
+    finish();
+    return true;
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
+    suspend_here(coroutine, frame_of(coroutine.promise()));
+  }
   void await_resume() const { check("send"); }
   /// How many bytes were sent: all.
   Result<std::size_t> take_result() const {
     check_cancelled();
     if (result_ < 0) return failure("send");
-    return static_cast<std::size_t>(result_);
+    return size_;
   }
   AsResult<SendAllOperation> as_result() && noexcept { return AsResult(*this); }
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
+  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  bool start_unusual();
+  bool settle_first() noexcept;
+  bool settle(Watch* watch) noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   const std::byte* data_;
-  std::size_t left_;
+  std::size_t size_;
+  std::size_t sent_;
 };
 
 /// Yields a connected socket. A connection that was dropped before it could be accepted is passed over. When
@@ -121,15 +166,15 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
 class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Timer {
  public:
   AcceptOperation(Fd& listener, Fd& spare)
-      : SocketOperation(listener, Direction::READ, "accept"), Timer(&end_pause), spare_(&spare) {}
+      : SocketOperation(listener, Direction::READ), Timer(&end_pause), spare_(&spare) {}
   AcceptOperation(const AcceptOperation& other) noexcept
       : SocketOperation(other), Timer(&end_pause), spare_(other.spare_) {}
   AcceptOperation& operator=(const AcceptOperation&) = delete;
 
+  bool await_ready();
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    start_waiting(coroutine);
-    if (exhausted_) begin_pause();
+    suspend_here(coroutine, frame_of(coroutine.promise()));
   }
   Fd await_resume() const {
     check("accept");
@@ -145,8 +190,14 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
   /// A descriptor to be held in reserve; closed if there is none to be had.
   static Fd make_spare() noexcept;
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
+  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  bool attempt(Watch* watch) noexcept;
   void leaving(bool watch_is_going) noexcept override;
   int refuse_one(int fd) noexcept;
   void begin_pause() noexcept;
@@ -161,12 +212,23 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
  public:
   /// The address is read when the operation is awaited.
   ConnectOperation(Fd& socket, const Address& address)
-      : SocketOperation(socket, Direction::WRITE, "connect"), address_(&address) {}
+      : SocketOperation(socket, Direction::WRITE), address_(&address) {}
 
+  bool await_ready();
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
+    suspend_here(coroutine, frame_of(coroutine.promise()));
+  }
   void await_resume() const { check("connect"); }
 
+  bool advance() noexcept;
+
  private:
-  bool attempt(int fd) noexcept override;
+  friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
+  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
+  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  bool attempt(Watch* watch) noexcept;
 
   const Address* address_;
   bool begun_ = false;

@@ -1,5 +1,6 @@
 // The recycling allocator's slow path: first use on a thread, empty and full classes, large blocks, thread
-// exit. SPDX-License-Identifier: MIT
+// exit.
+// SPDX-License-Identifier: MIT
 #include "frame_allocator.hpp"
 
 #include <new>

@@ -1,5 +1,6 @@
 // allocate_frame / free_frame: a recycling allocator, one per thread, for coroutine frames and other
-// short-lived blocks. SPDX-License-Identifier: MIT
+// short-lived blocks.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -24,7 +24,7 @@ class HEDDLE_EXPORT JoinOperation : public Operation {
   bool await_ready();
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    suspend(coroutine);
+    suspend(*this, coroutine);
     enqueue();
   }
 

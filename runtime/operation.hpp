@@ -11,14 +11,17 @@
 namespace heddle {
 
 [[noreturn]] HEDDLE_EXPORT void throw_no_task(const char* operation);
+/// Throws Cancelled if the current task was asked to stop, std::logic_error if no task runs.
+HEDDLE_EXPORT void check_task();
 
 /// A leaf awaitable: what is at the end of every chain of co_awaits. It lives in the frame of the coroutine
 /// that awaits it.
 ///
-/// An operation derives from this and is awaited in these steps. await_ready() calls begin(), tries to finish
-/// without waiting, and if it could, returns finished(); else false. await_suspend() calls suspend() and
-/// arranges for wake() to be called. After a wake(), on the task's turn, advance() says whether the task may
-/// go on. await_resume() yields the result, or throws Cancelled if cancel() had stopped it.
+/// An operation derives from this and is awaited in these steps. await_ready() or await_suspend() calls
+/// begin(), then tries to finish without waiting; if it could, and finished() agrees, the coroutine isn't
+/// suspended. Otherwise await_suspend() calls suspend() and arranges for wake() to be called. After a wake(),
+/// on the task's turn, advance() says whether the task may go on. await_resume() yields the result, or throws
+/// Cancelled if cancel() had stopped it.
 class HEDDLE_EXPORT Operation {
  public:
   /// How an operation answers a request to stop.
@@ -32,39 +35,51 @@ class HEDDLE_EXPORT Operation {
   Operation& operator=(const Operation&) = delete;
 
   /// The task's turn has come: true if it may be resumed, false if it has to wait on (wake() is called again
-  /// then).
-  virtual bool advance() noexcept;
+  /// then). Not virtual: suspend() notes which one to call.
+  bool advance() noexcept { return true; }
   /// Called when the task is asked to stop while it waits for this operation.
   virtual Stop cancel() noexcept = 0;
 
  protected:
-  Operation() noexcept = default;
+  Operation() noexcept {}
   ~Operation() = default;
 
   /// Notes the current task. Throws Cancelled if it was asked to stop, before anything is done;
   /// std::logic_error if no task runs.
   void begin() {
+    check_can_begin();
     task_ = current.task;
-    if (task_ == nullptr) [[unlikely]]
-      throw_no_task("co_await");
-    if (task_->cancel_due()) [[unlikely]] {
-      task_->take_cancel();
-      throw Cancelled();
-    }
+  }
+  static void check_can_begin() {
+    if (current.budget <= 0) [[unlikely]]
+      check_task();
   }
 
   /// An operation is done without having waited. False when the task has spent its budget: it is to suspend()
   /// and wake() itself then, so that others get their turn.
   static bool finished() noexcept { return --current.budget > 0; }
 
-  template <class Promise>
-  void suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    task_->suspend(*this, coroutine, frame_of(coroutine.promise()));
+  /// Suspends the task until `self`, which is this operation as its own type, has advanced.
+  template <class Self>
+  void suspend(Self& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept {
+    task_->suspend(self, &turn<Self>, coroutine, frame);
+  }
+  template <class Self, class Promise>
+  void suspend(Self& self, std::coroutine_handle<Promise> coroutine) noexcept {
+    suspend(self, coroutine, frame_of(coroutine.promise()));
   }
 
   void wake() noexcept { task_->schedule(); }
 
-  TaskState* task_ = nullptr;
+  /// The turn of a task that is suspended at a Self.
+  template <class Self>
+  static void turn(Runnable& runnable) noexcept {
+    auto& task = static_cast<TaskState&>(runnable);
+    task.begin_turn();
+    if (static_cast<Self&>(task.waiting_for()).advance()) task.go_on();
+  }
+
+  TaskState* task_;  // set by begin()
 };
 
 }  // namespace heddle

@@ -12,17 +12,29 @@
 
 namespace heddle {
 
-bool ReadinessOperation::attempt(int fd) noexcept {
+bool ReadinessOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  find_watch();
+  return DescriptorOperation::start(*this, coroutine, frame);
+}
+
+bool ReadinessOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+// A descriptor of somebody else's may be watched already, for another task or for its owner.
+void ReadinessOperation::find_watch() noexcept {
+  if (!owned() && current.loop != nullptr) own_.watch = current.loop->find_watch(fd());
+}
+
+bool ReadinessOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   // An event that has just come is the answer. What is only remembered from one may have been used up.
   if (woken_by_event()) return true;
   // Whether a foreign descriptor can be waited for at all is the selector's to say, when it is registered.
-  if (!owned() && watch() == nullptr) return false;
+  if (!owned() && watch == nullptr) return false;
   const short events = direction() == Direction::READ ? POLLIN : POLLOUT;
-  const int found = current.loop->system().poll_now(fd, events);
+  const int found = current.loop->system().poll_now(fd(), events);
   if (found < 0 || (found & POLLNVAL) != 0)
     error_ = found < 0 ? -found : EBADF;
   else if (found == 0)
-    mark_drained();
+    drained(*this, watch);
   return found != 0;
 }
 
@@ -43,14 +55,20 @@ ReadyOperation::ReadyOperation(int fd, EventMask events)
 bool ReadyOperation::await_ready() {
   begin();
   for (ReadinessOperation* const side : {&read_, &write_})
-    if (wants(*side)) side->start();
+    if (wants(*side)) {
+      side->find_watch();
+      ReadinessOperation::try_first(*side);
+    }
   return collect();
 }
 
 void ReadyOperation::wait() {
   try {
     for (ReadinessOperation* const side : {&read_, &write_})
-      if (wants(*side)) side->wait();
+      if (wants(*side)) {
+        side->task_ = task_;
+        side->wait();
+      }
   } catch (...) {
     withdraw();
     throw;

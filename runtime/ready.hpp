@@ -8,7 +8,7 @@
 namespace heddle {
 
 /// Waits for one direction of a descriptor and leaves what to do then to the caller.
-class HEDDLE_EXPORT ReadinessOperation : public DescriptorOperation {
+class HEDDLE_EXPORT ReadinessOperation final : public DescriptorOperation {
  public:
   /// A descriptor that somebody else owns: it is registered only while the operation waits.
   ReadinessOperation(int fd, Direction direction) noexcept
@@ -22,25 +22,29 @@ class HEDDLE_EXPORT ReadinessOperation : public DescriptorOperation {
         own_(other.own_) {}
   ReadinessOperation& operator=(const ReadinessOperation&) = delete;
 
-  bool await_ready() { return start(); }
+  bool await_ready() const noexcept { return false; }
   template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    start_waiting(coroutine);
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    return start(coroutine, frame_of(coroutine.promise()));
   }
   EventMask await_resume() const {
     check();
     return event_of(direction());
   }
 
- protected:
-  /// Throws what the operation ended with, if not with readiness.
-  void check() const;
+  bool advance() noexcept;
 
  private:
+  friend class DescriptorOperation;
   friend class ReadyOperation;
 
-  bool attempt(int fd) noexcept override;
+  bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  void find_watch() noexcept;
+  Watch::Side& side_of(Watch& watch) const noexcept { return watch.side(direction()); }
+  bool attempt(Watch* watch) noexcept;
   void fail(int error) noexcept override;
+  /// Throws what the operation ended with, if not with readiness.
+  void check() const;
 
   WatchSlot own_;
   int error_ = 0;
@@ -56,11 +60,11 @@ class HEDDLE_EXPORT ReadyOperation final : public Operation {
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
     wait();
-    suspend(coroutine);
+    suspend(*this, coroutine);
   }
   EventMask await_resume() const;
 
-  bool advance() noexcept override;
+  bool advance() noexcept;
   Stop cancel() noexcept override;
 
  private:

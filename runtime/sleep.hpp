@@ -25,7 +25,7 @@ class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
     arm();
-    suspend(coroutine);
+    suspend(*this, coroutine);
   }
   void await_resume() const {
     if (stopped_) throw Cancelled();
@@ -57,7 +57,7 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    suspend(coroutine);
+    suspend(*this, coroutine);
     wake();
   }
   void await_resume() const {

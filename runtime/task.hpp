@@ -23,6 +23,15 @@
 #ifndef HEDDLE_CORO_TASK
 #define HEDDLE_CORO_TASK
 #endif
+// For functions that return a Task without being coroutines: those who need no frame of their own.
+#if defined(__has_cpp_attribute)
+#if __has_cpp_attribute(clang::coro_wrapper)
+#define HEDDLE_CORO_WRAPPER [[clang::coro_wrapper]]
+#endif
+#endif
+#ifndef HEDDLE_CORO_WRAPPER
+#define HEDDLE_CORO_WRAPPER
+#endif
 
 namespace heddle {
 
@@ -65,31 +74,24 @@ class TaskPromiseBase : public AsyncFrame {
     bool await_ready() noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
-      // The outermost coroutine of a task has nobody to continue: whoever resumed the task sees that it is
-      // done.
       if (std::coroutine_handle<> next = self.promise().continuation) [[likely]]
         return transfer(next);
-      return std::noop_coroutine();
+      return leave_task();
     }
     void await_resume() noexcept {}
   };
   FinalAwaiter final_suspend() noexcept { return {}; }
 
-  /// Notes the place of each co_await before it is entered.
+  /// Notes the place of each co_await before it is entered. What is awaited itself, and not through an
+  /// operator co_await, is awaited by reference, because GCC 12 would await a copy.
   template <class Awaitable>
-  Awaitable&& await_transform(Awaitable&& awaitable,
-                              std::source_location here = std::source_location::current()) noexcept {
+  decltype(auto) await_transform(Awaitable&& awaitable,
+                                 std::source_location here = std::source_location::current()) noexcept {
     where = here;
-    return static_cast<Awaitable&&>(awaitable);
-  }
-
-  /// The same for an operation that is a variable: GCC 12 would await a copy of it.
-  template <class Awaiter>
-    requires requires(Awaiter& awaiter) { awaiter.await_ready(); }
-  AwaiterReference<Awaiter> await_transform(
-      Awaiter& awaiter, std::source_location here = std::source_location::current()) noexcept {
-    where = here;
-    return AwaiterReference<Awaiter>(awaiter);
+    if constexpr (requires { awaitable.await_ready(); })
+      return AwaiterReference<std::remove_reference_t<Awaitable>>(awaitable);
+    else
+      return static_cast<Awaitable&&>(awaitable);
   }
 
   std::coroutine_handle<> continuation;

@@ -4,6 +4,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <typeinfo>
@@ -29,14 +30,19 @@ void throw_no_task(const char* operation) {
                          " outside of a task: run the coroutine by heddle::run() or heddle::spawn()");
 }
 
-bool Operation::advance() noexcept { return true; }
+void check_task() {
+  if (current.task == nullptr) throw_no_task("co_await");
+  if (!current.task->cancel_due()) return;
+  current.task->take_cancel();
+  throw Cancelled();
+}
 
 void TaskOwner::cancel_children() noexcept {
   for (TaskState* child = children_; child != nullptr; child = child->next_sibling_) child->cancel();
 }
 
 TaskState::TaskState(std::coroutine_handle<> root) noexcept
-    : Runnable(&run_task), AsyncFrame(), root_(root), resume_(root) {}
+    : Runnable(&run_first), AsyncFrame(), root_(root), resume_(root) {}
 
 TaskState::~TaskState() {
   if (root_) root_.destroy();
@@ -64,19 +70,25 @@ void TaskState::set_name(std::string_view name) {
   delete[] std::exchange(name_, copy);
 }
 
-void TaskState::schedule() noexcept {
-  if (queued_) return;
-  queued_ = true;
-  owner_->loop().schedule(*this);
+void TaskState::schedule() noexcept { schedule_on(owner_->loop().ready_queue()); }
+
+namespace {
+
+// Shields beyond the eighth are taken for one.
+std::uint8_t shield_bit(unsigned shields) noexcept {
+  return static_cast<std::uint8_t>(1U << std::min(shields, 7U));
 }
 
-bool TaskState::cancel() noexcept {
+}  // namespace
+
+bool TaskState::cancel_inside(unsigned shields) noexcept {
   if (done()) return false;
   ++cancel_requests_;
-  if (shields_ > 0) {
-    cancel_held_ = true;
+  if (shields_ > shields) {
+    cancel_held_ |= shield_bit(shields);
+    ++held_requests_;
   } else if (waiting_ == nullptr) {
-    cancel_due_ = true;
+    set_cancel_due(true);
   } else if (!stopping_) {
     switch (waiting_->cancel()) {
       case Operation::Stop::STOPPED:
@@ -86,7 +98,7 @@ bool TaskState::cancel() noexcept {
       case Operation::Stop::LATER:
         break;
       case Operation::Stop::TOO_LATE:
-        cancel_due_ = true;
+        set_cancel_due(true);
         break;
     }
   }
@@ -95,53 +107,55 @@ bool TaskState::cancel() noexcept {
 
 unsigned TaskState::uncancel() noexcept {
   if (cancel_requests_ > 0) --cancel_requests_;
-  if (cancel_requests_ == 0) cancel_due_ = cancel_held_ = false;
+  if (cancel_requests_ <= held_requests_) set_cancel_due(false);  // those that are left are held
+  if (cancel_requests_ == 0) cancel_held_ = 0, held_requests_ = 0;
   return cancel_requests_;
 }
 
 void TaskState::raise_shield() noexcept {
-  if (shields_++ == 0) cancel_held_ = std::exchange(cancel_due_, false);
+  if (cancel_due()) {
+    set_cancel_due(false);
+    cancel_held_ |= shield_bit(shields_);
+    ++held_requests_;
+  }
+  ++shields_;
 }
 
 void TaskState::lower_shield() noexcept {
-  if (--shields_ == 0 && std::exchange(cancel_held_, false)) cancel_due_ = true;
+  const std::uint8_t bit = shield_bit(--shields_);
+  if ((cancel_held_ & bit) == 0) return;
+  cancel_held_ = static_cast<std::uint8_t>(cancel_held_ & ~bit);
+  held_requests_ = cancel_held_ == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(held_requests_ - 1);
+  set_cancel_due(true);
 }
 
-void TaskState::run_task(Runnable& runnable) noexcept {
+// A task that runs now finds out by its budget.
+void TaskState::set_cancel_due(bool due) noexcept {
+  budget_ = due ? 0 : task_budget;
+  if (current.task == this) current.budget = budget_;
+}
+
+void TaskState::run_first(Runnable& runnable) noexcept {
   auto& self = static_cast<TaskState&>(runnable);
-  self.queued_ = false;
-  current.task = &self;
-  current.budget = task_budget;
-  if (self.waiting_ != nullptr) [[likely]] {
-    if (!self.waiting_->advance()) {
-      current.task = nullptr;
-      return;
-    }
-    self.waiting_ = nullptr;
-    self.stopping_ = false;
-    resume(self.resume_);
-  } else if (!self.started_) {
-    self.started_ = true;
-    self.root_started();
+  self.begin_turn();
+  if (self.cancel_due()) {
+    self.root_.destroy();
+    self.root_ = nullptr;
+    self.finish();
+  } else {
+    self.go_on();
   }
-  // Either the task is suspended at another operation now, or it has come to its end.
-  if (self.waiting_ == nullptr) self.finish_if_done();
-  current.task = nullptr;
 }
 
-void TaskState::root_started() noexcept {
-  if (!cancel_due_) {
-    resume(root_);
-    return;
-  }
-  root_.destroy();
-  root_ = nullptr;
+void TaskState::end_turn() noexcept {
+  current.attention = false;
+  while (current.target) std::exchange(current.target, nullptr).resume();
+  if (waiting_ == nullptr && root_.done()) finish();
 }
 
-void TaskState::finish_if_done() noexcept {
+void TaskState::finish() noexcept {
   Outcome outcome = Outcome::CANCELLED;
   if (root_) {
-    if (!root_.done()) return;
     outcome = settle();
     root_.destroy();
     root_ = nullptr;
@@ -151,6 +165,7 @@ void TaskState::finish_if_done() noexcept {
   if (next_sibling_ != nullptr) next_sibling_->link_ = link_;
   while (joiners_ != nullptr) joiners_->target_done();
   std::exchange(owner_, nullptr)->child_done(*this);
+  current.task = nullptr;
   release();
 }
 

@@ -12,30 +12,15 @@
 #include "../selector/export.hpp"
 #include "async_frame.hpp"
 #include "cancelled.hpp"
+#include "current.hpp"
 #include "frame_allocator.hpp"
 #include "runnable.hpp"
 #include "task.hpp"
-#include "transfer.hpp"
 
 namespace heddle {
 
-class EventLoop;
 class JoinOperation;
 class Operation;
-class TaskState;
-
-/// What runs on this thread now. `budget` is how many more operations the task may finish without suspending
-/// before it goes to the back of the queue.
-struct Current {
-  EventLoop* loop;
-  TaskState* task;
-  int budget;
-};
-
-[[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local Current current{};
-
-/// Operations a task may finish in a row without suspending.
-inline constexpr int task_budget = 128;
 
 /// Whoever a running task belongs to: its loop, or a TaskGroup. Every task has exactly one owner until it is
 /// done.
@@ -72,10 +57,17 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   /// task that hasn't started never will. Returns false, and does nothing, if the task is done. The requests
   /// are counted (cancel_requests), but those that come before the Cancelled is thrown make one Cancelled
   /// together.
-  bool cancel() noexcept;
+  bool cancel() noexcept { return cancel_inside(0); }
+  /// The same for a part of the task (a timeout, a group) that came to be when `shields` shields stood around
+  /// it: only shields that were raised since hold its request off.
+  bool cancel_inside(unsigned shields) noexcept;
   /// Takes one request back (a timeout does, when the request was its own) and returns how many are left.
   unsigned uncancel() noexcept;
   unsigned cancel_requests() const noexcept { return cancel_requests_; }
+  /// Those of them that no shield holds off.
+  unsigned requests_in_force() const noexcept {
+    return static_cast<unsigned>(cancel_requests_ - held_requests_);
+  }
 
   bool done() const noexcept { return outcome_ != Outcome::PENDING; }
   Outcome outcome() const noexcept { return outcome_; }
@@ -101,22 +93,45 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
 
   // What leaf operations call.
 
-  /// Queues the task, once.
+  /// Queues the task, once, on the running loop, which is its own.
   void schedule() noexcept;
-  /// The task is suspended until `operation` has advanced; `coroutine` is what is resumed then.
-  void suspend(Operation& operation, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept {
+  template <class Queue>
+  void schedule_on(Queue& queue) noexcept {
+    if (queued_) return;
+    queued_ = true;
+    queue.push(*this);
+  }
+  /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call
+  /// begin_turn(), and go_on() once `coroutine` may be resumed.
+  void suspend(Operation& operation, void (*step)(Runnable&) noexcept, std::coroutine_handle<> coroutine,
+               AsyncFrame* frame) noexcept {
+    run = step;
     waiting_ = &operation;
     resume_ = coroutine;
     leaf_ = frame;
   }
+  Operation& waiting_for() const noexcept { return *waiting_; }
+  void begin_turn() noexcept {
+    queued_ = false;
+    current.task = this;
+    current.budget = budget_;
+  }
+  void go_on() noexcept {
+    waiting_ = nullptr;
+    stopping_ = false;
+    resume_.resume();
+  }
+  /// The loop's, after a turn in which current.attention was set.
+  void end_turn() noexcept;
   /// A request to stop is waiting for the next co_await.
-  bool cancel_due() const noexcept { return cancel_due_; }
-  void take_cancel() noexcept { cancel_due_ = false; }
-  void defer_cancel() noexcept { cancel_due_ = true; }
+  bool cancel_due() const noexcept { return budget_ == 0; }
+  void take_cancel() noexcept { set_cancel_due(false); }
+  void defer_cancel() noexcept { set_cancel_due(true); }
 
   /// While a shield is up, requests to stop wait until it is down again.
   void raise_shield() noexcept;
   void lower_shield() noexcept;
+  unsigned shields() const noexcept { return shields_; }
 
  protected:
   explicit TaskState(std::coroutine_handle<> root) noexcept;
@@ -133,9 +148,9 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   friend class TaskGroup;
   friend class TaskOwner;
 
-  static void run_task(Runnable& runnable) noexcept;
-  void root_started() noexcept;
-  void finish_if_done() noexcept;
+  static void run_first(Runnable& runnable) noexcept;
+  void finish() noexcept;
+  void set_cancel_due(bool due) noexcept;
 
   std::coroutine_handle<> resume_;
   AsyncFrame* leaf_ = nullptr;
@@ -148,13 +163,13 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   std::uint64_t id_ = 0;
   std::uint64_t spawned_by_ = 0;
   std::uint32_t references_ = 1;
+  int budget_ = task_budget;  // of a turn; 0 while the next co_await has to throw
   std::uint16_t cancel_requests_ = 0;
   std::uint8_t shields_ = 0;
   Outcome outcome_ = Outcome::PENDING;
   bool queued_ = false;
-  bool started_ = false;
-  bool cancel_due_ = false;   // the next co_await throws Cancelled
-  bool cancel_held_ = false;  // a shield holds a request
+  std::uint8_t cancel_held_ = 0;     // bit n: a request waits until no more than n shields stand
+  std::uint16_t held_requests_ = 0;  // how many wait so
   bool stopping_ = false;     // the operation waited for was stopped and will throw Cancelled
   bool retrieved_ = false;
 };

@@ -1,5 +1,6 @@
 // The timer heap: children of i are 4i+1 ... 4i+4, which halves the levels of a binary heap for the same
-// comparisons. SPDX-License-Identifier: MIT
+// comparisons.
+// SPDX-License-Identifier: MIT
 #include "timer_heap.hpp"
 
 #include <algorithm>

@@ -1,10 +1,12 @@
 // Timer, TimerHeap: deadlines in a 4-ary heap whose entries know their place, so that cancelling needs no
-// search. SPDX-License-Identifier: MIT
+// search.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "../selector/export.hpp"
 #include "../selector/system.hpp"
 
 namespace heddle {
@@ -27,7 +29,7 @@ struct Timer {
   ~Timer() = default;
 };
 
-class TimerHeap {
+class HEDDLE_EXPORT TimerHeap {
  public:
   bool empty() const noexcept { return entries_.empty(); }
   std::size_t size() const noexcept { return entries_.size(); }

@@ -61,7 +61,7 @@ class HEDDLE_EXPORT ThreadJobWaiter : public Operation {
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
     job_->submit(*this);
-    suspend(coroutine);
+    suspend(*this, coroutine);
   }
 
   Stop cancel() noexcept override;

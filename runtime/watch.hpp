@@ -1,5 +1,6 @@
 // Watch, DescriptorOperation: who waits for which direction of a descriptor, and what is known of its
-// readiness. SPDX-License-Identifier: MIT
+// readiness.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>
@@ -30,12 +31,10 @@ constexpr EventMask event_of(Direction direction) noexcept {
 class HEDDLE_EXPORT Watch : public FrameAllocated {
  public:
   struct Side {
-    DescriptorOperation* first =
-        nullptr;  ///< the waiters, in the order they came; the first one is woken by an event
+    DescriptorOperation* first = nullptr;  ///< the waiters, as they came; an event wakes the first
     DescriptorOperation* last = nullptr;
     Callback* callback = nullptr;  ///< of add_reader / add_writer
     bool ready = true;             ///< an operation might succeed: try before waiting
-    bool paused = false;           ///< the first waiter doesn't want to be woken now
   };
 
   Watch(EventLoop& its_loop, int number) noexcept : loop(&its_loop), fd(number) {}
@@ -65,86 +64,179 @@ struct WatchSlot {
 
 /// An operation that waits for one direction of a descriptor. Operations of one direction complete in the
 /// order in which they were started; one that would block keeps its place.
+///
+/// A final class Op derives from this and has `bool attempt(Watch*) noexcept` (tries without waiting: true
+/// when it is done, well or not; false, after drained(), if it would block) and `side_of(watch)`, the
+/// direction it waits for. It is awaited by try_first() and suspend_waiting(), or by start(), which is both.
 class HEDDLE_EXPORT DescriptorOperation : public Operation {
  public:
-  bool advance() noexcept final;
   Stop cancel() noexcept final;
 
  protected:
+  enum class State : std::uint8_t { NEW, WAITING, PAUSED, WOKEN, PASSED_ON, DONE, STOPPED };
+
   /// `slot` must live until the operation is suspended or done. `owned`: the slot's owner closes the
   /// descriptor through EventLoop::release, so the registration may stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
-      : slot_(&slot), fd_(fd), direction_(direction), owned_(owned) {}
-  DescriptorOperation(const DescriptorOperation&) noexcept = default;
+      : slot_(&slot), fd_(fd), state_(State::NEW), direction_(direction), owned_(owned), spare_(0) {}
+  DescriptorOperation(const DescriptorOperation& other) noexcept
+      : DescriptorOperation(*other.slot_, other.fd_, other.direction_, other.owned_) {}
   ~DescriptorOperation() = default;
 
-  /// Tries the operation without waiting: true when it is done (well or not), false if it would block. To
-  /// mark_drained() is its business.
-  virtual bool attempt(int fd) noexcept = 0;
   /// The operation can't go on: ECANCELED when the descriptor was closed by its owner, EBADF when by others.
   virtual void fail(int error) noexcept = 0;
-
-  /// The operation leaves its queue: it is done, stopped, or (then the watch mustn't be touched) the watch is
-  /// going.
+  /// It leaves its queue: it is done, stopped, or (then the watch mustn't be touched) the watch is going. For
+  /// operations that pause().
   virtual void leaving(bool watch_is_going) noexcept;
-  /// To be called while waiting, first in the queue: events wake nobody until unpause(), which then tries
-  /// again.
-  void pause() noexcept;
-  void unpause() noexcept;
 
-  /// The first try, to be called by await_ready().
-  bool start();
-  /// For await_suspend(): queues behind those who wait already. Throws what registering throws, and then
-  /// nothing has changed and the coroutine is not suspended.
-  template <class Promise>
-  void start_waiting(std::coroutine_handle<Promise> coroutine) {
-    wait();
-    suspend(coroutine);
-  }
-  void wait();
+  /// Notes the current task and tries, if nobody waits already; true when the operation is done. Throws
+  /// Cancelled and std::logic_error as begin() does.
+  template <class Op>
+  static bool try_first(Op& self);
+  /// After try_first(): suspends the task, to wait, or only for its next turn when the operation is done.
+  /// Throws what registering with the selector throws; then nothing has changed.
+  template <class Op>
+  static void suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  /// In place of try_first(), for an operation that tries in its own way.
+  void set_watch() noexcept { watch_ = slot_->watch; }
+  /// It is done before it had to wait.
+  void finish() noexcept { state_ = State::DONE; }
+  /// Both: true when the task is suspended.
+  template <class Op>
+  static bool start(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  /// The usual case of start() by itself, for inlining: it is known that the operation would block, and
+  /// nobody waits. False: start() has to be called. Op::step is its turn.
+  template <class Op>
+  static bool wait_at_once(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept;
+  /// For Op::advance().
+  template <class Op>
+  static bool advance(Op& self) noexcept;
+
   /// For await_resume(): throws Cancelled if cancel() stopped the operation.
   void check_cancelled() const {
     if (state_ == State::STOPPED) [[unlikely]]
       throw Cancelled();
   }
 
-  /// In attempt(): an event has just said that the descriptor is ready.
+  // For attempt().
+
+  int fd() const noexcept { return fd_; }
+  /// An event has just said that the descriptor is ready.
   bool woken_by_event() const noexcept { return state_ == State::WOKEN; }
+  /// The next operation of this direction has to wait for an event first.
+  template <class Op>
+  static void drained(const Op& self, Watch* watch) noexcept {
+    if (watch != nullptr) [[likely]]
+      self.side_of(*watch).ready = false;
+  }
+  /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
+  template <class Op>
+  static void drained_unless_hangup(const Op& self, Watch* watch) noexcept {
+    if (watch != nullptr && !watch->hangup) [[likely]]
+      self.side_of(*watch).ready = false;
+  }
+  /// While waiting(), first in the queue: events wake nobody until unpause(), which then tries again.
+  void pause() noexcept { state_ = State::PAUSED; }
+  void unpause() noexcept;
+
+  // For operations that are made of others.
+
+  Direction direction() const noexcept { return direction_; }
+  bool owned() const noexcept { return owned_; }
+  WatchSlot& slot() const noexcept { return *slot_; }
   /// It has its result, or what it failed with.
   bool done() const noexcept { return state_ == State::DONE; }
   /// It stands in the queue of its direction.
-  bool waiting() const noexcept {
-    return state_ == State::WAITING || state_ == State::WOKEN || state_ == State::PASSED_ON;
-  }
-  /// Null before the first wait for the descriptor.
-  const Watch* watch() const noexcept { return watch_; }
-  WatchSlot& slot() const noexcept { return *slot_; }
-  int fd() const noexcept { return fd_; }
-  Direction direction() const noexcept { return direction_; }
-  bool owned() const noexcept { return owned_; }
-
-  /// The next operation has to wait for an event first.
-  void mark_drained() noexcept;
-  /// As mark_drained(), unless the peer has hung up: then the end is still to be read.
-  void mark_drained_unless_hangup() noexcept;
+  bool waiting() const noexcept { return state_ >= State::WAITING && state_ <= State::PASSED_ON; }
+  /// Queues behind those who wait. Throws as start() does.
+  void wait();
 
  private:
   friend class EventLoop;
-
-  enum class State : std::uint8_t { NEW, WAITING, WOKEN, PASSED_ON, DONE, STOPPED };
 
   void leave() noexcept;
   void notify(State state) noexcept;
   void abandon(int error) noexcept;  // the watch is going away
 
   WatchSlot* slot_;
-  Watch* watch_ = nullptr;
-  DescriptorOperation* previous_ = nullptr;
-  DescriptorOperation* next_ = nullptr;
+  Watch* watch_;                   // set when it waits
+  DescriptorOperation* previous_;  // of the first in the queue and the last these two
+  DescriptorOperation* next_;      // mean nothing
   int fd_;
+  State state_;  // these four are set by one store
   Direction direction_;
   bool owned_;
-  State state_ = State::NEW;
+  std::uint8_t spare_;
 };
+
+// The direction of most operations is known when they are compiled: Op::side_of() saves looking it up.
+template <class Op>
+bool DescriptorOperation::try_first(Op& self) {
+  check_can_begin();
+  Watch* const watch = self.slot_->watch;
+  self.watch_ = watch;
+  if (watch != nullptr) [[likely]] {
+    const Watch::Side& side = self.side_of(*watch);
+    if (!side.ready || side.first != nullptr) return false;
+  }
+  if (!self.attempt(watch)) return false;
+  self.state_ = State::DONE;
+  return true;
+}
+
+template <class Op>
+void DescriptorOperation::suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  self.task_ = current.task;
+  self.wait();
+  self.suspend(self, coroutine, frame);
+}
+
+template <class Op>
+bool DescriptorOperation::start(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  if (try_first(self) && finished()) return false;
+  suspend_waiting(self, coroutine, frame);
+  return true;
+}
+
+template <class Op>
+inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> coroutine,
+                                              AsyncFrame* frame) noexcept {
+  Watch* const watch = self.slot_->watch;
+  if (current.budget <= 0 || watch == nullptr || !watch->edge || watch->loop != current.loop) [[unlikely]]
+    return false;
+  Watch::Side& side = self.side_of(*watch);
+  if (side.ready || side.first != nullptr) [[unlikely]]
+    return false;
+  self.task_ = current.task;
+  self.watch_ = watch;
+  self.state_ = State::WAITING;
+  side.first = side.last = &self;
+  current.task->suspend(self, &Op::step, coroutine, frame);
+  return true;
+}
+
+template <class Op>
+bool DescriptorOperation::advance(Op& self) noexcept {
+  if (self.state_ != State::WOKEN && self.state_ != State::PASSED_ON) [[unlikely]]
+    return self.state_ != State::WAITING;
+  Watch& watch = *self.watch_;
+  if (!self.attempt(&watch)) [[unlikely]] {
+    if (self.state_ != State::PAUSED) self.state_ = State::WAITING;
+    return false;
+  }
+  Watch::Side& side = self.side_of(watch);
+  if (side.first == side.last && self.owned()) [[likely]]
+    side.first = side.last = nullptr;
+  else
+    self.leave();
+  self.state_ = State::DONE;
+  return true;
+}
+
+inline void DescriptorOperation::notify(State state) noexcept {
+  if (state_ != State::WAITING) return;
+  state_ = state;
+  wake();
+}
 
 }  // namespace heddle

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
+#include <memory>  // on purpose: a selector chosen at run time needs an owner
 #include <string_view>
 #include <vector>
 

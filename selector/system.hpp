@@ -1,5 +1,6 @@
 // System: the seam between heddle and the kernel: the clock, and every call that moves bytes or makes
-// descriptors. SPDX-License-Identifier: MIT
+// descriptors.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,6 @@
 // What every peer shares: the command line and the line that says where it listens. C, so that all can
-// include it. SPDX-License-Identifier: MIT
+// include it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <arpa/inet.h>

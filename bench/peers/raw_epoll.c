@@ -1,5 +1,6 @@
 // The floor: an echo server that is nothing but its system calls. No error handling worth the name, no write
-// queue. SPDX-License-Identifier: MIT
+// queue.
+// SPDX-License-Identifier: MIT
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>

@@ -138,6 +138,14 @@ def publish(name, text, figures):
     print(text, end="", flush=True)
 
 
+def hold_to_limits(name, figures):
+    """Counts that are worse than bench/limits.json says fail the run: it is changed with the code that changes them."""
+    limits = json.loads((ROOT / "bench/limits.json").read_text())[name]
+    worse = [f"{key}: {figures[key]}, at most {limit}" for key, limit in limits.items() if figures.get(key, 0) > limit]
+    if worse:
+        raise SystemExit("heddle costs more than bench/limits.json says: " + "; ".join(worse))
+
+
 def markdown(header, rows):
     lines = ["| " + " | ".join(header) + " |", "| --- " + "| ---: " * (len(header) - 1) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"

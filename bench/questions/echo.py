@@ -58,3 +58,5 @@ def run(build, options):
     intro = (f"## What one echoed message costs the server\n\n64 bytes, {CONNECTIONS} connections, one message in "
              f"flight on each, TCP loopback, epoll; per message, median of {options.rounds} interleaved rounds.\n\n")
     common.publish("echo", intro + table, {"connections": CONNECTIONS, "size": 64, "servers": figures})
+    if not options.skip_counts:
+        common.hold_to_limits("echo", figures.get("heddle", {}))

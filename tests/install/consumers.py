@@ -12,7 +12,7 @@ import tempfile
 import blackbox as bb
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROGRAMS = {"whole": "selected\n", "only_selector": "selected\n"}
+PROGRAMS = {"whole": "echoed through heddle\n", "only_selector": "selected\n"}
 
 
 def tell(*command, env=None):
@@ -38,26 +38,32 @@ def consume_with_cmake(work, compiler, *options):
     return build
 
 
-def installed(kind, options, work):
-    """heddle is installed under a prefix, and nothing there remembers where it was built."""
-    prefix = work / "prefix"
-    if kind == "static" and options.built:
-        build = options.built  # that one is built already
-    else:
+def install(kind, options, work, prefix):
+    """Installs heddle, built before or built here; returns the folder it was built in."""
+    build = options.built
+    if kind == "shared" or not build:
         build = work / "heddle"
         tell("cmake", "-S", options.source, "-B", build, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={options.compiler}",
              f"-DBUILD_SHARED_LIBS={'ON' if kind == 'shared' else 'OFF'}", "-DCMAKE_BUILD_TYPE=Debug",
              "-DCMAKE_CXX_FLAGS_DEBUG=-O0", "-DHEDDLE_EXAMPLES=OFF")
         tell("cmake", "--build", build, "-j", "2")
     tell("cmake", "--install", build, "--prefix", prefix)
+    return build
+
+
+def installed(kind, options, work):
+    """heddle is installed under a prefix, and nothing there remembers where it was built."""
+    prefix = work / "prefix"
+    build = install(kind, options, work, prefix)
     for pattern in ("**/*.cmake", "**/*.pc", "**/*.hpp"):
         for file in prefix.glob(pattern):
             text = file.read_text()
             for place in (str(build), str(options.source)):
                 bb.check(place not in text, f"{file.relative_to(prefix)} names {place}")
-    libraries = sorted(path.name for path in prefix.glob("**/libheddle_*"))
-    wanted = "libheddle_selector." + ("so" if kind == "shared" else "a")
-    bb.check(wanted in libraries, f"{wanted} is not among {libraries}")
+    libraries = {path.name for path in prefix.glob("**/libheddle_*")}
+    for layer in ("selector", "runtime", "io"):
+        wanted = f"libheddle_{layer}." + ("so" if kind == "shared" else "a")
+        bb.check(wanted in libraries, f"{wanted} is not among {sorted(libraries)}")
     return prefix
 
 
@@ -105,4 +111,5 @@ def main():
                      lambda: whole_story(options.kind, options, work))], 290)
 
 
-main()
+if __name__ == "__main__":
+    main()

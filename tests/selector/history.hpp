@@ -1,5 +1,6 @@
 // Histories: what happens to a dozen descriptors, played to every selector at once and checked against
-// poll(2). SPDX-License-Identifier: MIT
+// poll(2).
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

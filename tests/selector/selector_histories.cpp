@@ -1,5 +1,6 @@
 // selector_histories FIRST COUNT: plays the histories of these seeds and prints each step with what it led
-// to. SPDX-License-Identifier: MIT
+// to.
+// SPDX-License-Identifier: MIT
 #include <cstdio>
 #include <cstdlib>
 

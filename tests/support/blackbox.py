@@ -277,15 +277,15 @@ def round_trip(client, size, seed):
     check(sent.digest() == received.digest(), f"the {size} bytes that came back are not those that were sent")
 
 
-def run(checks, seconds):
-    """Runs (name, function) pairs under one alarm; exits as CTest expects."""
+def run(checks, seconds, keep_going=False):
+    """Runs (name, function) pairs under one alarm; exits as CTest expects, by default after the first failure."""
 
     def too_late(*_):
         raise Failed(f"not finished after {seconds} s")
 
     signal.signal(signal.SIGALRM, too_late)
     signal.alarm(seconds)
-    skipped = 0
+    skipped = failed = 0
     for name, function in checks:
         start = time.monotonic()
         try:
@@ -295,10 +295,12 @@ def run(checks, seconds):
             skipped += 1
         except (Failed, OSError) as error:
             print(f"FAILED: {name} ({time.monotonic() - start:.2f} s): {type(error).__name__}: {error}", flush=True)
-            raise SystemExit(1) from (None if isinstance(error, Failed) else error)
+            failed += 1
+            if not keep_going:
+                raise SystemExit(1) from (None if isinstance(error, Failed) else error)
         else:
             print(f"ok: {name} ({time.monotonic() - start:.2f} s)", flush=True)
-    raise SystemExit(SKIPPED if skipped == len(checks) else 0)
+    raise SystemExit(1 if failed else SKIPPED if skipped == len(checks) else 0)
 
 
 def title(function):
@@ -324,9 +326,9 @@ def main(*checks):
             with Server(options.server, options.selector) as server:
                 try:
                     function(server) if options.scale is None else function(server, options.scale)
-                except OSError as error:
-                    server.alive()  # that would explain it
-                    raise error
+                except (OSError, Failed):
+                    server.alive()  # if it isn't, that is the better message
+                    raise
                 server.alive()
                 server.interrupt()
         return body

@@ -1,5 +1,6 @@
 // The main of every test executable. It is one library, because compiling Catch2's takes longer than our
-// tests. SPDX-License-Identifier: MIT
+// tests.
+// SPDX-License-Identifier: MIT
 #if __has_include(<catch2/catch_session.hpp>)
 #include <catch2/catch_session.hpp>
 #else

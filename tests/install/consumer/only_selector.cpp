@@ -1,9 +1,10 @@
-// Uses heddle::selector alone: registers one end of a pair, is told when it is readable, and catches what it throws.
+// Uses heddle::selector alone: registers one end of a pair, is told when it is readable, and catches what it
+// throws.
 // SPDX-License-Identifier: MIT
-#include <heddle/selector/default_selector.hpp>
-#include <heddle/selector/errors.hpp>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <heddle/selector/default_selector.hpp>
+#include <heddle/selector/errors.hpp>
 
 #include <cstdio>
 #include <stdexcept>
@@ -15,7 +16,8 @@ int main() {
   selector.register_(pair[0], heddle::EVENT_READ);
   if (write(pair[1], "x", 1) != 1) return 2;
   int seen = 0;
-  for (const auto& [key, events] : selector.select()) seen += key.fd == pair[0] && events == heddle::EVENT_READ;
+  for (const auto& [key, events] : selector.select())
+    seen += key.fd == pair[0] && events == heddle::EVENT_READ;
   if (seen != 1) return 3;
   // Exceptions cross the library's boundary as the types they are.
   try {
