@@ -83,7 +83,7 @@ bool SendAllOperation::settle(Watch* watch) noexcept {
 // The task has to stop or has spent its budget, others wait already, or the kernel takes nothing now.
 bool SendAllOperation::start_unusual() {
   sent_ = 0;
-  return try_first(*this) && current.budget > 0;
+  return try_first(*this) && current.budget >= 0;
 }
 
 bool SendAllOperation::settle_first() noexcept {

@@ -121,7 +121,7 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
   /// Mostly the kernel takes everything at once.
   bool await_ready() {
     const Watch* const watch = slot().watch;
-    if (--current.budget <= 0 ||
+    if (--current.budget < 0 ||
         (watch != nullptr && (!watch->sides[1].ready || watch->sides[1].first != nullptr))) [[unlikely]]
       return start_unusual();
     result_ = current.system->send(fd(), data_, size_, 0);

@@ -20,7 +20,7 @@ namespace heddle {
 
 namespace {
 
-constexpr int steps_between_polls = 64;
+constexpr int turns_between_polls = 64;
 
 }  // namespace
 
@@ -28,7 +28,9 @@ constexpr int steps_between_polls = 64;
 class EventLoop::Running {
  public:
   explicit Running(EventLoop& loop) noexcept : before_(current) {
-    current = {&loop, nullptr, &loop.system_, 0, false, nullptr};
+    current = Current();
+    current.loop = &loop;
+    current.system = &loop.system_;
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -132,11 +134,21 @@ std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
 }
 
 void EventLoop::run_ready() noexcept {
-  for (int steps = steps_between_polls; steps > 0 && !ready_.empty(); --steps) {
-    Runnable& next = ready_.pop();
-    next.run(next);
-    if (current.attention) [[unlikely]]
-      current.task->end_turn();
+  current.turns = -turns_between_polls;
+  while (Runnable* next = ready_.take()) {
+    do {
+      Runnable& turn = *next;
+      next = turn.next;  // the turn may end its life, or queue it again
+      turn.run(turn);
+      if (++current.turns < 0) [[likely]]
+        continue;
+      if (current.turns > 0) current.task->end_turn();
+      if (current.turns == 0) {
+        if (next != nullptr) ready_.put_back(*next);
+        leave_tasks();
+        return;
+      }
+    } while (next != nullptr);
   }
   leave_tasks();
 }
@@ -144,7 +156,7 @@ void EventLoop::run_ready() noexcept {
 // Between the turns of tasks: an await or a request to stop now isn't theirs.
 void EventLoop::leave_tasks() noexcept {
   current.task = nullptr;
-  current.budget = 0;
+  current.budget = no_budget;
 }
 
 void EventLoop::poll(Timeout limit) {

@@ -131,7 +131,7 @@ void TaskState::lower_shield() noexcept {
 
 // A task that runs now finds out by its budget.
 void TaskState::set_cancel_due(bool due) noexcept {
-  budget_ = due ? 0 : task_budget;
+  budget_ = due ? no_budget : task_budget;
   if (current.task == this) current.budget = budget_;
 }
 
@@ -148,8 +148,8 @@ void TaskState::run_first(Runnable& runnable) noexcept {
 }
 
 void TaskState::end_turn() noexcept {
-  current.attention = false;
   while (current.target) std::exchange(current.target, nullptr).resume();
+  current.call_answered();
   if (waiting_ == nullptr && root_.done()) finish();
 }
 

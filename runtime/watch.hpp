@@ -202,7 +202,7 @@ template <class Op>
 inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> coroutine,
                                               AsyncFrame* frame) noexcept {
   Watch* const watch = self.slot_->watch;
-  if (current.budget <= 0 || watch == nullptr || !watch->edge || watch->loop != current.loop) [[unlikely]]
+  if (current.budget < 0 || watch == nullptr || !watch->edge || watch->loop != current.loop) [[unlikely]]
     return false;
   Watch::Side& side = self.side_of(*watch);
   if (side.ready || side.first != nullptr) [[unlikely]]
