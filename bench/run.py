@@ -9,7 +9,7 @@ import importlib
 import pathlib
 import sys
 
-NAMES = ["echo", "compile"]  # the order they run in
+NAMES = ["echo", "selectors", "compile"]  # the order they run in
 
 
 def main():

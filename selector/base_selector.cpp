@@ -10,6 +10,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 
 namespace heddle {
 namespace {
@@ -44,7 +45,7 @@ BaseSelector::BaseSelector(BaseSelector&& other) noexcept
     : slots_(std::move(other.slots_)),
       ready_(std::move(other.ready_)),
       size_(other.size_),
-      ready_count_(other.ready_count_),
+      ready_end_(std::exchange(other.ready_end_, nullptr)),
       interrupted_(other.interrupted_),
       closed_(other.closed_),
       change_call_(other.change_call_),
@@ -52,7 +53,6 @@ BaseSelector::BaseSelector(BaseSelector&& other) noexcept
       hook_(other.hook_),
       hook_argument_(other.hook_argument_) {
   other.size_ = 0;
-  other.ready_count_ = 0;
   other.closed_ = true;
 }
 
@@ -124,14 +124,14 @@ SelectorKey BaseSelector::modify(FileObj fileobj, EventMask events, SelectorData
 ReadyList BaseSelector::select(Timeout timeout) {
   check_open();
   ready_.reserve(size_);
-  ready_count_ = 0;
+  ready_end_ = ready_.data();
   stray_ = false;
   interrupted_ = false;
   // The clock is read only where there is a time to keep.
   const std::int64_t started = timeout.forever() || timeout.only_looks() ? 0 : now();
   const int error = do_wait(timeout);
-  if (error == 0 && !stray_ && (ready_count_ != 0 || timeout.only_looks())) [[likely]] {
-    return {ready_.data(), ready_count_};
+  if (error == 0 && !stray_ && (ready_end_ != ready_.data() || timeout.only_looks())) [[likely]] {
+    return ready();
   }
   return wait_again(timeout, started, error);
 }
@@ -156,11 +156,11 @@ ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int er
     if (stray_) {
       error = do_purge();
       // What was reported beside the stray is reported again by the next wait, unless that can't be had.
-      if (error != 0 && ready_count_ != 0) break;
+      if (error != 0 && !ready().empty()) break;
       if (error != 0) throw_errno(error, wait_call_, descriptor());
-      ready_count_ = 0;
+      ready_end_ = ready_.data();
     } else if (error == EINTR) {
-      ready_count_ = 0;
+      ready_end_ = ready_.data();
       let_handlers_run();
       if (hook_ != nullptr && hook_(hook_argument_)) {
         interrupted_ = true;
@@ -168,7 +168,7 @@ ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int er
       }
     } else if (error != 0) {
       throw_errno(error, wait_call_, descriptor());
-    } else if (ready_count_ != 0 || left.only_looks()) {
+    } else if (!ready().empty() || left.only_looks()) {
       break;
     } else {
       look_again = false;
@@ -181,7 +181,7 @@ ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int er
     stray_ = false;
     error = do_wait(left);
   }
-  return {ready_.data(), ready_count_};
+  return ready();
 }
 
 SelectorKey BaseSelector::get_key(FileObj fileobj) const {
@@ -213,9 +213,8 @@ int BaseSelector::next(int fd) const noexcept {
   return -1;
 }
 
-void BaseSelector::check_open() const {
-  if (closed_) [[unlikely]]
-    throw SelectorClosed(std::string(name()) + " selector is closed");
+void BaseSelector::refuse_closed() const {
+  throw SelectorClosed(std::string(name()) + " selector is closed");
 }
 
 void BaseSelector::check_mask(const char* call, FileObj fileobj, EventMask events) const {

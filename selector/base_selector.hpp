@@ -112,20 +112,8 @@ class HEDDLE_EXPORT BaseSelector {
 
   /// For do_wait(): `fd` is ready for `events`, which may be more than was asked for. What belongs to an
   /// earlier registration of the number, or to none, is dropped and do_purge() called.
-  void report(int fd, std::uint32_t generation, EventMask events, bool hangup) noexcept {
-    if (static_cast<std::size_t>(fd) < slots_.capacity() && ready_count_ < ready_.capacity()) [[likely]] {
-      const Slot& slot = slots_[static_cast<std::size_t>(fd)];
-      const EventMask fired = slot.key.events & events;
-      if (slot.generation == generation && fired) [[likely]] {
-        Ready& ready = ready_[ready_count_++];
-        ready.key = slot.key;
-        ready.events = fired;
-        ready.hangup = hangup;
-        return;
-      }
-    }
-    stray_ = true;
-  }
+  void report(int fd, std::uint32_t generation, EventMask events, bool hangup) noexcept;
+  class Reports;
   /// Makes room in the table for `fd`, for a do_register() whose system call would not notice a number that
   /// is far off and not open. Throws std::system_error (EBADF) or bad_alloc.
   void reserve_slot(int fd) {
@@ -156,7 +144,12 @@ class HEDDLE_EXPORT BaseSelector {
     Trigger trigger;
   };
 
-  void check_open() const;
+  void check_open() const {
+    if (closed_) [[unlikely]]
+      refuse_closed();
+  }
+  [[noreturn]] void refuse_closed() const;
+  [[nodiscard]] ReadyList ready() const noexcept { return {ready_.data(), ready_end_}; }
   void check_mask(const char* call, FileObj fileobj, EventMask events) const;
   [[nodiscard]] int lookup(const char* call, FileObj fileobj) const;
   [[nodiscard]] int search(FileObj fileobj) const noexcept;
@@ -170,7 +163,7 @@ class HEDDLE_EXPORT BaseSelector {
   Buffer<Slot> slots_;  // by descriptor
   Buffer<Ready> ready_;
   std::size_t size_ = 0;
-  std::size_t ready_count_ = 0;
+  Ready* ready_end_ = nullptr;
   bool stray_ = false;
   bool interrupted_ = false;
   bool closed_ = false;
@@ -179,5 +172,46 @@ class HEDDLE_EXPORT BaseSelector {
   bool (*hook_)(void*) = nullptr;
   void* hook_argument_ = nullptr;
 };
+
+/// report() for many, and without looking at the bounds: for a do_wait() whose kernel only gives back what it
+/// was given by do_register(), each registration once. What it counted is the selector's when it ends.
+class BaseSelector::Reports {
+ public:
+  explicit Reports(BaseSelector& selector) noexcept
+      : selector_(selector), slots_(selector.slots_.data()), end_(selector.ready_end_) {}
+  Reports(Reports&&) = delete;
+  ~Reports() {
+    selector_.ready_end_ = end_;
+    if (stray_) [[unlikely]]
+      selector_.stray_ = true;
+  }
+
+  void add(int fd, std::uint32_t generation, EventMask events, bool hangup) noexcept {
+    const Slot& slot = slots_[fd];
+    const EventMask fired = slot.key.events & events;
+    if (slot.generation != generation || !fired) [[unlikely]] {
+      stray_ = true;
+      return;
+    }
+    end_->key = slot.key;
+    end_->events = fired;
+    end_->hangup = hangup;
+    ++end_;
+  }
+
+ private:
+  BaseSelector& selector_;
+  const Slot* slots_;
+  Ready* end_;
+  bool stray_ = false;
+};
+
+inline void BaseSelector::report(int fd, std::uint32_t generation, EventMask events, bool hangup) noexcept {
+  if (static_cast<std::size_t>(fd) < slots_.capacity() && ready_end_ != ready_.data() + ready_.capacity()) {
+    Reports(*this).add(fd, generation, events, hangup);
+  } else {
+    stray_ = true;
+  }
+}
 
 }  // namespace heddle

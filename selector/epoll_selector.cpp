@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <ctime>
 #include <utility>
@@ -25,6 +26,18 @@ epoll_event wanted(const SelectorKey& key, std::uint32_t generation, Trigger tri
   event.data.u64 = static_cast<std::uint64_t>(generation) << 32 | static_cast<std::uint32_t>(key.fd);
   return event;
 }
+
+// What the lower five bits of an answer mean. EPOLLIN is 1 and EPOLLOUT is 4; an error (8) or a hang-up (16)
+// wakes whoever waits, in both directions.
+constexpr std::array<std::uint8_t, 32> EVENTS = [] {
+  std::array<std::uint8_t, 32> table{};
+  for (unsigned got = 0; got < table.size(); ++got) {
+    const bool over = (got & (EPOLLERR | EPOLLHUP)) != 0;
+    table[got] = static_cast<std::uint8_t>(over ? 3 : (got & EPOLLIN) | (got & EPOLLOUT) >> 1);
+  }
+  return table;
+}();
+static_assert(EPOLLIN == 1 && EPOLLOUT == 4 && EPOLLERR == 8 && EPOLLHUP == 16);
 
 }  // namespace
 
@@ -73,35 +86,34 @@ void EpollSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcep
 }
 
 int EpollSelector::do_wait(Timeout timeout) {
-  const int count = wait(timeout);
+  const int count = timeout.forever() || timeout.only_looks()
+                        ? ::epoll_wait(epoll_, events_.data(), room(), timeout.forever() ? -1 : 0)
+                        : wait_until(timeout);
   if (count < 0) [[unlikely]]
     return errno;
+  Reports reports(*this);
   const epoll_event* const end = events_.data() + count;
   for (const epoll_event* event = events_.data(); event != end; ++event) {
     const std::uint32_t got = event->events;
     const std::uint64_t tag = event->data.u64;
-    // EPOLLIN is 1 and EPOLLOUT is 4. An error or a hang-up wakes whoever waits, in both directions.
-    int bits = static_cast<int>((got & EPOLLIN) | (got >> 1 & 2));
-    if ((got & (EPOLLERR | EPOLLHUP)) != 0) bits = 3;
-    report(static_cast<int>(tag), static_cast<std::uint32_t>(tag >> 32), EventMask(bits),
-           (got & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0);
+    reports.add(static_cast<int>(tag), static_cast<std::uint32_t>(tag >> 32), EventMask(EVENTS[got & 31]),
+                (got & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0);
   }
   return 0;
 }
 
-int EpollSelector::wait(Timeout timeout) noexcept {
-  const int room = static_cast<int>(events_.capacity());
+int EpollSelector::wait_until(Timeout timeout) noexcept {
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 35))
   const auto ns = timeout.duration().count();
-  if (!timeout.forever() && ns > 0 && ns % 1'000'000 != 0 && has_pwait2_) {
+  if (ns % 1'000'000 != 0 && has_pwait2_) {
     const timespec exactly{static_cast<std::time_t>(ns / 1'000'000'000),
                            static_cast<long>(ns % 1'000'000'000)};
-    const int count = ::epoll_pwait2(epoll_, events_.data(), room, &exactly, nullptr);
+    const int count = ::epoll_pwait2(epoll_, events_.data(), room(), &exactly, nullptr);
     if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
     has_pwait2_ = false;  // an old kernel, a sandbox or valgrind
   }
 #endif
-  return ::epoll_wait(epoll_, events_.data(), room, timeout.milliseconds());
+  return ::epoll_wait(epoll_, events_.data(), room(), timeout.milliseconds());
 }
 
 // A file that was closed here but lives on in a duplicate stays in the epoll set, and no call can name it any

@@ -33,7 +33,8 @@ class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
   int do_purge() override;
   void do_close() noexcept override;
 
-  int wait(Timeout timeout) noexcept;
+  int wait_until(Timeout timeout) noexcept;
+  [[nodiscard]] int room() const noexcept { return static_cast<int>(events_.capacity()); }
 
   int epoll_ = -1;
   bool has_pwait2_ = true;
