@@ -12,7 +12,7 @@
 heddle::Task<void> echo(heddle::TcpStream client) try {
   std::array<std::byte, 16384> buffer;
   while (const std::size_t size = co_await client.read_some(buffer))
-    co_await client.write_all(std::span(buffer).first(size));
+    co_await client.write_all({buffer.data(), size});
 } catch (const std::exception&) {
   // A client that resets its connection is no news. The stream closes as this coroutine ends.
 }

@@ -19,8 +19,9 @@ struct Failure {
   int fd = -1;
 
   std::error_code code() const noexcept { return {error, std::generic_category()}; }
-  /// As std::system_error: "recv on fd 7: Connection reset by peer".
-  [[noreturn]] void raise() const { throw_errno(error, operation, fd); }
+  /// As std::system_error: "recv on fd 7: Connection reset by peer", "recv on a closed descriptor: Bad file
+  /// descriptor".
+  [[noreturn]] HEDDLE_EXPORT void raise() const;
 };
 
 /// The outcome of an operation that was awaited by as_result(): a T, or a Failure. T is a small value.

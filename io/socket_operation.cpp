@@ -13,46 +13,44 @@ namespace heddle {
 
 namespace {
 
-#ifdef MSG_NOSIGNAL
-constexpr int send_flags = MSG_NOSIGNAL;
-#else
-constexpr int send_flags = 0;  // SO_NOSIGPIPE is set instead
-#endif
-
 constexpr auto accept_pause = std::chrono::milliseconds(50);
 
 bool would_block(std::ptrdiff_t result) noexcept { return result == -EAGAIN || result == -EWOULDBLOCK; }
 
-System& kernel() noexcept { return current.loop->system(); }
+System& kernel() noexcept { return *current.system; }
 
 }  // namespace
 
-inline bool ReceiveOperation::attempt() noexcept {
-  do result_ = kernel().recv(fd(), data_, size_, 0);
-  while (result_ == -EINTR);
-  if (would_block(result_)) [[unlikely]] {
-    drained(*this);
-    return false;
+inline bool ReceiveOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
+  for (;;) {
+    result_ = kernel().recv(fd(), data_, size_, 0);
+    if (result_ > 0) [[likely]] {
+      // A stream that gave less than it was asked for is empty, so the next receive needn't try.
+      if (static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this, watch);
+      return true;
+    }
+    if (would_block(result_)) {
+      drained(*this, watch);
+      return false;
+    }
+    if (result_ != -EINTR) return true;
   }
-  // A stream that gave less than it was asked for is empty, so the next receive needn't try.
-  if (result_ > 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this);
-  return true;
 }
 
-// Whoever receives has mostly been answered already and has to wait: so trying and suspending are one call.
 bool ReceiveOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   return DescriptorOperation::start(*this, coroutine, frame);
 }
 inline bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+void ReceiveOperation::step(Runnable& task) noexcept { turn<ReceiveOperation>(task); }
 
-inline bool SendOperation::attempt() noexcept {
-  do result_ = kernel().send(fd(), data_, size_, send_flags);
+inline bool SendOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
+  do result_ = kernel().send(fd(), data_, size_, 0);
   while (result_ == -EINTR);
   if (would_block(result_)) [[unlikely]] {
-    drained(*this);
+    drained(*this, watch);
     return false;
   }
-  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this);
+  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this, watch);
   return true;
 }
 
@@ -63,22 +61,44 @@ void SendOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* 
 }
 inline bool SendOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
-inline bool SendAllOperation::attempt() noexcept {
-  while (sent_ < size_) {
-    result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, send_flags);
-    if (result_ < 0) [[unlikely]] {
-      if (result_ == -EINTR) continue;
-      if (!would_block(result_)) return true;
-      drained(*this);
+// What the last send() said, and more of them until all is sent or the kernel takes no more.
+bool SendAllOperation::settle(Watch* watch) noexcept {
+  for (;;) {
+    if (result_ >= 0)
+      sent_ += static_cast<std::size_t>(result_);
+    else if (would_block(result_)) {
+      drained(*this, watch);
       return false;
+    } else if (result_ != -EINTR) {
+      return true;
     }
-    sent_ += static_cast<std::size_t>(result_);
+    if (sent_ == size_) {
+      result_ = 0;
+      return true;
+    }
+    result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, 0);
   }
-  result_ = 0;
+}
+
+// The task has to stop or has spent its budget, others wait already, or the kernel takes nothing now.
+bool SendAllOperation::start_unusual() {
+  sent_ = 0;
+  return try_first(*this) && current.budget > 0;
+}
+
+bool SendAllOperation::settle_first() noexcept {
+  sent_ = 0;
+  set_watch();
+  if (!settle(slot().watch)) return false;
+  finish();
   return true;
 }
 
-bool SendAllOperation::await_ready() { return try_first(*this) && finished(); }
+inline bool SendAllOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
+  result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, 0);
+  return settle(watch);
+}
+
 void SendAllOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   suspend_waiting(*this, coroutine, frame);
 }
@@ -97,7 +117,7 @@ void ConnectOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFram
 }
 bool ConnectOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
-bool AcceptOperation::attempt() noexcept {
+bool AcceptOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   exhausted_ = false;
   for (;;) {
     result_ = kernel().accept(fd(), nullptr, nullptr);
@@ -120,14 +140,14 @@ bool AcceptOperation::attempt() noexcept {
 #if EWOULDBLOCK != EAGAIN
       case EWOULDBLOCK:
 #endif
-        drained(*this);
+        drained(*this, watch);
         return false;
       case EMFILE:
       case ENFILE: {
         const int refused = refuse_one(fd());
         if (refused == 0) continue;
         if (would_block(refused)) {
-          drained(*this);
+          drained(*this, watch);
           return false;
         }
       }
@@ -180,13 +200,13 @@ void AcceptOperation::leaving(bool watch_is_going) noexcept {
   if (!watch_is_going) unpause();
 }
 
-bool ConnectOperation::attempt() noexcept {
+bool ConnectOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
   if (!begun_) {
     result_ = kernel().connect(fd(), address_->data(), address_->length());
     // Interrupted, it goes on by itself (connect(2)).
     if (result_ != -EINPROGRESS && result_ != -EINTR) return true;
     begun_ = true;
-    drained(*this);
+    drained(*this, watch);
     return false;
   }
   int error = 0;

@@ -19,8 +19,8 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   int fileno() const noexcept { return fd(); }
 
  protected:
-  SocketOperation(Fd& socket, Direction direction, const char* name)
-      : DescriptorOperation(socket.checked_slot(name), socket.fileno(), direction, true) {}
+  SocketOperation(Fd& socket, Direction direction) noexcept
+      : DescriptorOperation(socket.slot(), socket.fileno(), direction, true) {}
   SocketOperation(const SocketOperation& other) noexcept : DescriptorOperation(other) {}  // before it starts
   ~SocketOperation() = default;
 
@@ -30,7 +30,7 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   void check(const char* name) const {
     check_cancelled();
     if (result_ < 0) [[unlikely]]
-      throw_errno(static_cast<int>(-result_), name, fd());
+      failure(name).raise();
   }
   Failure failure(const char* name) const noexcept { return {static_cast<int>(-result_), name, fd()}; }
 
@@ -42,12 +42,13 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
 class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
  public:
   ReceiveOperation(Fd& socket, std::span<std::byte> buffer)
-      : SocketOperation(socket, Direction::READ, "recv"), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperation(socket, Direction::READ), data_(buffer.data()), size_(buffer.size()) {}
 
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
-    return start(coroutine, frame_of(coroutine.promise()));
+    AsyncFrame* const frame = frame_of(coroutine.promise());
+    return wait_at_once(*this, coroutine, frame) || start(coroutine, frame);
   }
   std::size_t await_resume() const {
     check("recv");
@@ -64,9 +65,11 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt() noexcept;
+  static void step(Runnable& task) noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   std::byte* data_;
   std::size_t size_;
@@ -77,7 +80,7 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
 class HEDDLE_EXPORT SendOperation final : public SocketOperation {
  public:
   SendOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperation(socket, Direction::WRITE, "send"), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperation(socket, Direction::WRITE), data_(buffer.data()), size_(buffer.size()) {}
 
   bool await_ready();
   template <class Promise>
@@ -99,9 +102,10 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt() noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
@@ -112,9 +116,20 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
 class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
  public:
   SendAllOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperation(socket, Direction::WRITE, "send"), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperation(socket, Direction::WRITE), data_(buffer.data()), size_(buffer.size()) {}
 
-  bool await_ready();
+  /// Mostly the kernel takes everything at once.
+  bool await_ready() {
+    const Watch* const watch = slot().watch;
+    if (--current.budget <= 0 ||
+        (watch != nullptr && (!watch->sides[1].ready || watch->sides[1].first != nullptr))) [[unlikely]]
+      return start_unusual();
+    result_ = current.system->send(fd(), data_, size_, 0);
+    if (result_ != static_cast<std::ptrdiff_t>(size_)) [[unlikely]]
+      return settle_first();
+    finish();
+    return true;
+  }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
     suspend_here(coroutine, frame_of(coroutine.promise()));
@@ -132,13 +147,17 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt() noexcept;
+  bool start_unusual();
+  bool settle_first() noexcept;
+  bool settle(Watch* watch) noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
-  std::size_t sent_ = 0;
+  std::size_t sent_;
 };
 
 /// Yields a connected socket. A connection that was dropped before it could be accepted is passed over. When
@@ -147,7 +166,7 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
 class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Timer {
  public:
   AcceptOperation(Fd& listener, Fd& spare)
-      : SocketOperation(listener, Direction::READ, "accept"), Timer(&end_pause), spare_(&spare) {}
+      : SocketOperation(listener, Direction::READ), Timer(&end_pause), spare_(&spare) {}
   AcceptOperation(const AcceptOperation& other) noexcept
       : SocketOperation(other), Timer(&end_pause), spare_(other.spare_) {}
   AcceptOperation& operator=(const AcceptOperation&) = delete;
@@ -175,9 +194,10 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt() noexcept;
+  bool attempt(Watch* watch) noexcept;
   void leaving(bool watch_is_going) noexcept override;
   int refuse_one(int fd) noexcept;
   void begin_pause() noexcept;
@@ -192,7 +212,7 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
  public:
   /// The address is read when the operation is awaited.
   ConnectOperation(Fd& socket, const Address& address)
-      : SocketOperation(socket, Direction::WRITE, "connect"), address_(&address) {}
+      : SocketOperation(socket, Direction::WRITE), address_(&address) {}
 
   bool await_ready();
   template <class Promise>
@@ -205,9 +225,10 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
 
  private:
   friend class DescriptorOperation;
+  static constexpr bool owned() noexcept { return true; }
   static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt() noexcept;
+  bool attempt(Watch* watch) noexcept;
 
   const Address* address_;
   bool begun_ = false;

@@ -35,7 +35,7 @@ void Callback::cancel() noexcept {
 void Callback::run_callback(Runnable& runnable) noexcept {
   auto& self = static_cast<Callback&>(runnable);
   self.queued_ = false;
-  current.task = nullptr;  // the last task's turn is over
+  EventLoop::leave_tasks();
   // What other threads have posted learns only here which loop runs it.
   EventLoop& loop = self.loop_ != nullptr ? *self.loop_ : *current.loop;
   if (!self.cancelled_ && !loop.closed()) try {

@@ -26,7 +26,9 @@ constexpr int steps_between_polls = 64;
 // Makes the loop this thread's for a while.
 class EventLoop::Running {
  public:
-  explicit Running(EventLoop& loop) noexcept : before_(current) { current = {&loop, nullptr, 0}; }
+  explicit Running(EventLoop& loop) noexcept : before_(current) {
+    current = {&loop, nullptr, &loop.system_, 0, false, nullptr};
+  }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
   ~Running() { current = before_; }
@@ -128,12 +130,19 @@ std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
 }
 
 void EventLoop::run_ready() noexcept {
-  steps_left_ = steps_between_polls;
-  while (!ready_.empty() && steps_left_-- > 0) {
+  for (int steps = steps_between_polls; steps > 0 && !ready_.empty(); --steps) {
     Runnable& next = ready_.pop();
     next.run(next);
+    if (current.attention) [[unlikely]]
+      current.task->end_turn();
   }
+  leave_tasks();
+}
+
+// Between the turns of tasks: an await or a request to stop now isn't theirs.
+void EventLoop::leave_tasks() noexcept {
   current.task = nullptr;
+  current.budget = 0;
 }
 
 void EventLoop::poll(Timeout limit) {
@@ -178,29 +187,35 @@ void EventLoop::collect_mail() noexcept {
 // Descriptors.
 
 inline void EventLoop::dispatch(const Ready& event) noexcept {
-  if (!event.key.data.has_value()) [[unlikely]] {
+  if (!event.key.data.holds<Watch*>()) [[unlikely]] {
     mailbox_->drain();
     if (mailbox_->empty()) woken_ = true;  // by a signal
     return;
   }
   Watch& watch = *event.key.data.get<Watch*>();
   if (event.hangup) watch.hangup = true;
-  if (event.events.contains(EVENT_READ)) notify(watch, watch.sides[0], Direction::READ);
-  if (event.events.contains(EVENT_WRITE)) notify(watch, watch.sides[1], Direction::WRITE);
+  const bool reads = event.events.contains(EVENT_READ);
+  const bool writes = event.events.contains(EVENT_WRITE);
+  if (watch.edge) [[likely]] {
+    if (reads) notify(watch.sides[0]);
+    if (writes) notify(watch.sides[1]);
+  } else {
+    if (reads) notify_level(watch, Direction::READ);
+    if (writes) notify_level(watch, Direction::WRITE);
+  }
 }
 
-inline void EventLoop::notify(Watch& watch, Watch::Side& side, Direction direction) noexcept {
+inline void EventLoop::notify(Watch::Side& side) noexcept {
   side.ready = true;
-  if (!watch.edge) [[unlikely]]
-    notify_level(watch, direction);
-  else if (side.first != nullptr && side.first->state_ == DescriptorOperation::State::WAITING) {
-    side.first->state_ = DescriptorOperation::State::WOKEN;
-    side.first->task_->schedule_on(ready_);
-  }
+  DescriptorOperation* const first = side.first;
+  if (first == nullptr || first->state_ != DescriptorOperation::State::WAITING) return;
+  first->state_ = DescriptorOperation::State::WOKEN;
+  first->task_->schedule_on(ready_);
 }
 
 void EventLoop::notify_level(Watch& watch, Direction direction) noexcept {
   Watch::Side& side = watch.side(direction);
+  side.ready = true;
   if (side.callback != nullptr) side.callback->schedule(*this);
   if (side.first != nullptr && side.first->state_ != DescriptorOperation::State::PAUSED)
     side.first->notify(DescriptorOperation::State::WOKEN);
@@ -275,12 +290,17 @@ void EventLoop::forget(Watch& watch) noexcept {
   delete &watch;
 }
 
+void EventLoop::abandon_waiters(Watch::Side& side, int error) noexcept {
+  while (DescriptorOperation* const waiter = side.first) {
+    side.first = waiter == side.last ? nullptr : waiter->next_;
+    waiter->abandon(error);
+  }
+  side.last = nullptr;
+}
+
 void EventLoop::release(Watch& watch) noexcept {
   for (Watch::Side& side : watch.sides) {
-    while (DescriptorOperation* const waiter = side.first) {
-      side.first = waiter->next_;
-      waiter->abandon(ECANCELED);
-    }
+    abandon_waiters(side, ECANCELED);
     if (side.callback != nullptr) {
       std::exchange(side.callback, nullptr)->abandon();
     }
@@ -303,11 +323,7 @@ void EventLoop::fail_closed() noexcept {
     watch->edge = false;
     for (Watch::Side& side : watch->sides) {
       side.ready = true;  // whoever comes now is told by the kernel
-      while (DescriptorOperation* const waiter = side.first) {
-        side.first = waiter->next_;
-        waiter->abandon(EBADF);
-      }
-      side.last = nullptr;
+      abandon_waiters(side, EBADF);
     }
     if (!watch->owned && watch->idle()) forget(*watch);
   }

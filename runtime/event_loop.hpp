@@ -94,11 +94,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void run_until_complete(const TaskState& task);
   /// Runs until stop() is called.
   void run_forever();
-  /// Ends run_forever() and run_until_complete() after the step that runs now.
-  void stop() noexcept {
-    stopped_ = true;
-    steps_left_ = 0;
-  }
+  /// Ends run_forever() and run_until_complete() after the turn that runs now (at most 64 steps).
+  void stop() noexcept { stopped_ = true; }
   /// One turn: waits no longer than `limit` if nothing is ready, then runs at most 64 steps. For those who
   /// embed the loop.
   void run_once(Timeout limit = {});
@@ -167,12 +164,14 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void want_quietly(Watch& watch, EventMask events) noexcept;
   void forget(Watch& watch) noexcept;
   void fail_closed() noexcept;
+  static void abandon_waiters(Watch::Side& side, int error) noexcept;
   void dispatch(const Ready& ready) noexcept;
-  void notify(Watch& watch, Watch::Side& side, Direction direction) noexcept;
+  void notify(Watch::Side& side) noexcept;
   void notify_level(Watch& watch, Direction direction) noexcept;
   void check_runnable() const;
   void step(Timeout limit);
   void run_ready() noexcept;
+  static void leave_tasks() noexcept;
   void poll(Timeout limit);
   void collect_mail() noexcept;
 
@@ -183,7 +182,6 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   bool owns_selector_;
   bool stopped_ = false;
   bool woken_ = false;
-  int steps_left_ = 0;
   bool closing_ = false;
   bool closed_ = false;
   Mailbox* mailbox_;

@@ -11,8 +11,8 @@
 namespace heddle {
 
 [[noreturn]] HEDDLE_EXPORT void throw_no_task(const char* operation);
-/// Why the current task can't begin an operation: Cancelled, or std::logic_error when no task runs.
-[[noreturn]] HEDDLE_EXPORT void throw_cannot_begin();
+/// Throws Cancelled if the current task was asked to stop, std::logic_error if no task runs.
+HEDDLE_EXPORT void check_task();
 
 /// A leaf awaitable: what is at the end of every chain of co_awaits. It lives in the frame of the coroutine
 /// that awaits it.
@@ -47,9 +47,12 @@ class HEDDLE_EXPORT Operation {
   /// Notes the current task. Throws Cancelled if it was asked to stop, before anything is done;
   /// std::logic_error if no task runs.
   void begin() {
+    check_can_begin();
     task_ = current.task;
-    if (task_ == nullptr || task_->cancel_due()) [[unlikely]]
-      throw_cannot_begin();
+  }
+  static void check_can_begin() {
+    if (current.budget <= 0) [[unlikely]]
+      check_task();
   }
 
   /// An operation is done without having waited. False when the task has spent its budget: it is to suspend()
@@ -59,7 +62,7 @@ class HEDDLE_EXPORT Operation {
   /// Suspends the task until `self`, which is this operation as its own type, has advanced.
   template <class Self>
   void suspend(Self& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept {
-    task_->suspend(self, &step<Self>, coroutine, frame);
+    task_->suspend(self, &turn<Self>, coroutine, frame);
   }
   template <class Self, class Promise>
   void suspend(Self& self, std::coroutine_handle<Promise> coroutine) noexcept {
@@ -68,15 +71,15 @@ class HEDDLE_EXPORT Operation {
 
   void wake() noexcept { task_->schedule(); }
 
-  TaskState* task_;  // set by begin()
-
- private:
+  /// The turn of a task that is suspended at a Self.
   template <class Self>
-  static void step(Runnable& runnable) noexcept {
+  static void turn(Runnable& runnable) noexcept {
     auto& task = static_cast<TaskState&>(runnable);
     task.begin_turn();
     if (static_cast<Self&>(task.waiting_for()).advance()) task.go_on();
   }
+
+  TaskState* task_;  // set by begin()
 };
 
 }  // namespace heddle

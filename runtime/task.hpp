@@ -74,11 +74,9 @@ class TaskPromiseBase : public AsyncFrame {
     bool await_ready() noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
-      // The outermost coroutine of a task has nobody to continue: whoever resumed the task sees that it is
-      // done.
       if (std::coroutine_handle<> next = self.promise().continuation) [[likely]]
         return transfer(next);
-      return std::noop_coroutine();
+      return leave_task();
     }
     void await_resume() noexcept {}
   };

@@ -29,8 +29,9 @@ void throw_no_task(const char* operation) {
                          " outside of a task: run the coroutine by heddle::run() or heddle::spawn()");
 }
 
-void throw_cannot_begin() {
+void check_task() {
   if (current.task == nullptr) throw_no_task("co_await");
+  if (!current.task->cancel_due()) return;
   current.task->take_cancel();
   throw Cancelled();
 }
@@ -76,7 +77,7 @@ bool TaskState::cancel() noexcept {
   if (shields_ > 0) {
     cancel_held_ = true;
   } else if (waiting_ == nullptr) {
-    cancel_due_ = true;
+    set_cancel_due(true);
   } else if (!stopping_) {
     switch (waiting_->cancel()) {
       case Operation::Stop::STOPPED:
@@ -86,7 +87,7 @@ bool TaskState::cancel() noexcept {
       case Operation::Stop::LATER:
         break;
       case Operation::Stop::TOO_LATE:
-        cancel_due_ = true;
+        set_cancel_due(true);
         break;
     }
   }
@@ -95,34 +96,50 @@ bool TaskState::cancel() noexcept {
 
 unsigned TaskState::uncancel() noexcept {
   if (cancel_requests_ > 0) --cancel_requests_;
-  if (cancel_requests_ == 0) cancel_due_ = cancel_held_ = false;
+  if (cancel_requests_ == 0) {
+    cancel_held_ = false;
+    set_cancel_due(false);
+  }
   return cancel_requests_;
 }
 
 void TaskState::raise_shield() noexcept {
-  if (shields_++ == 0) cancel_held_ = std::exchange(cancel_due_, false);
+  if (shields_++ > 0) return;
+  cancel_held_ = cancel_due();
+  set_cancel_due(false);
 }
 
 void TaskState::lower_shield() noexcept {
-  if (--shields_ == 0 && std::exchange(cancel_held_, false)) cancel_due_ = true;
+  if (--shields_ == 0 && std::exchange(cancel_held_, false)) set_cancel_due(true);
+}
+
+// A task that runs now finds out by its budget.
+void TaskState::set_cancel_due(bool due) noexcept {
+  budget_ = due ? 0 : task_budget;
+  if (current.task == this) current.budget = budget_;
 }
 
 void TaskState::run_first(Runnable& runnable) noexcept {
   auto& self = static_cast<TaskState&>(runnable);
   self.begin_turn();
-  if (self.cancel_due_) {
+  if (self.cancel_due()) {
     self.root_.destroy();
     self.root_ = nullptr;
-    self.finish_if_done();
+    self.finish();
   } else {
     self.go_on();
   }
 }
 
-void TaskState::finish_if_done() noexcept {
+void TaskState::end_turn() noexcept {
+  current.attention = false;
+  while (current.target) std::exchange(current.target, nullptr).resume();
+  if (waiting_ == nullptr && root_.done()) finish();
+}
+
+void TaskState::finish() noexcept {
   Outcome outcome = Outcome::CANCELLED;
   if (root_) {
-    if (!root_.done()) return;
     outcome = settle();
     root_.destroy();
     root_ = nullptr;
@@ -132,6 +149,7 @@ void TaskState::finish_if_done() noexcept {
   if (next_sibling_ != nullptr) next_sibling_->link_ = link_;
   while (joiners_ != nullptr) joiners_->target_done();
   std::exchange(owner_, nullptr)->child_done(*this);
+  current.task = nullptr;
   release();
 }
 

@@ -12,30 +12,15 @@
 #include "../selector/export.hpp"
 #include "async_frame.hpp"
 #include "cancelled.hpp"
+#include "current.hpp"
 #include "frame_allocator.hpp"
 #include "runnable.hpp"
 #include "task.hpp"
-#include "transfer.hpp"
 
 namespace heddle {
 
-class EventLoop;
 class JoinOperation;
 class Operation;
-class TaskState;
-
-/// What runs on this thread now. `budget` is how many more operations the task may finish without suspending
-/// before it goes to the back of the queue.
-struct Current {
-  EventLoop* loop;
-  TaskState* task;
-  int budget;
-};
-
-[[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local Current current{};
-
-/// Operations a task may finish in a row without suspending.
-inline constexpr int task_budget = 128;
 
 /// Whoever a running task belongs to: its loop, or a TaskGroup. Every task has exactly one owner until it is
 /// done.
@@ -122,20 +107,19 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   void begin_turn() noexcept {
     queued_ = false;
     current.task = this;
-    current.budget = task_budget;
+    current.budget = budget_;
   }
   void go_on() noexcept {
     waiting_ = nullptr;
     stopping_ = false;
-    resume(resume_);
-    // Either the task is suspended at another operation now, or it has come to its end.
-    if (waiting_ == nullptr) [[unlikely]]
-      finish_if_done();
+    resume_.resume();
   }
+  /// The loop's, after a turn in which current.attention was set.
+  void end_turn() noexcept;
   /// A request to stop is waiting for the next co_await.
-  bool cancel_due() const noexcept { return cancel_due_; }
-  void take_cancel() noexcept { cancel_due_ = false; }
-  void defer_cancel() noexcept { cancel_due_ = true; }
+  bool cancel_due() const noexcept { return budget_ == 0; }
+  void take_cancel() noexcept { set_cancel_due(false); }
+  void defer_cancel() noexcept { set_cancel_due(true); }
 
   /// While a shield is up, requests to stop wait until it is down again.
   void raise_shield() noexcept;
@@ -157,7 +141,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   friend class TaskOwner;
 
   static void run_first(Runnable& runnable) noexcept;
-  void finish_if_done() noexcept;
+  void finish() noexcept;
+  void set_cancel_due(bool due) noexcept;
 
   std::coroutine_handle<> resume_;
   AsyncFrame* leaf_ = nullptr;
@@ -170,11 +155,11 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   std::uint64_t id_ = 0;
   std::uint64_t spawned_by_ = 0;
   std::uint32_t references_ = 1;
+  int budget_ = task_budget;  // of a turn; 0 while the next co_await has to throw
   std::uint16_t cancel_requests_ = 0;
   std::uint8_t shields_ = 0;
   Outcome outcome_ = Outcome::PENDING;
   bool queued_ = false;
-  bool cancel_due_ = false;   // the next co_await throws Cancelled
   bool cancel_held_ = false;  // a shield holds a request
   bool stopping_ = false;     // the operation waited for was stopped and will throw Cancelled
   bool retrieved_ = false;

@@ -1,11 +1,10 @@
-// transfer / resume: how one coroutine hands the thread to another without growing the stack.
+// transfer: how one coroutine hands the thread to another without growing the stack.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <coroutine>
-#include <utility>
 
-#include "../selector/export.hpp"
+#include "current.hpp"
 
 // GCC makes no tail call of a symmetric transfer under its address and thread sanitizers, so there the target
 // is left for the resume() below to pick up.
@@ -18,26 +17,23 @@
 
 namespace heddle {
 
-[[gnu::tls_model(
-    "initial-exec")]] HEDDLE_EXPORT inline constinit thread_local std::coroutine_handle<> transfer_target{};
-
-/// What await_suspend returns to continue with `target`.
+/// What await_suspend returns to continue with `target`. The loop looks for a target that was left whether or
+/// not it was compiled with a sanitizer itself, because the code that awaits may have been.
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> target) noexcept {
 #if HEDDLE_TRAMPOLINE
-  transfer_target = target;
+  current.target = target;
+  current.attention = true;
   return std::noop_coroutine();
 #else
   return target;
 #endif
 }
 
-/// Resumes `coroutine` and whatever it transfers to, until something suspends for good. The loop is here
-/// whether or not this file was compiled with a sanitizer, because the code that calls transfer() may have
-/// been.
-inline void resume(std::coroutine_handle<> coroutine) {
-  coroutine.resume();
-  while (transfer_target) [[unlikely]]
-    std::exchange(transfer_target, nullptr).resume();
+/// What the outermost coroutine of a task continues with when it has ended: the loop, which has to look after
+/// the task.
+inline std::coroutine_handle<> leave_task() noexcept {
+  current.attention = true;
+  return std::noop_coroutine();
 }
 
 }  // namespace heddle

@@ -24,9 +24,11 @@ void DescriptorOperation::wait() {
     throw std::logic_error("fd " + std::to_string(fd_) + " is in use on another event loop");
   }
   Watch::Side& side = watch_->side(direction_);
-  next_ = nullptr;
+  if (side.first == nullptr)
+    side.first = this;
+  else
+    side.last->next_ = this;
   previous_ = side.last;
-  (previous_ != nullptr ? previous_->next_ : side.first) = this;
   side.last = this;
   if (!watch_->edge) [[unlikely]] {
     try {
@@ -42,8 +44,16 @@ void DescriptorOperation::wait() {
 
 void DescriptorOperation::leave() noexcept {
   Watch::Side& side = watch_->side(direction_);
-  (previous_ != nullptr ? previous_->next_ : side.first) = next_;
-  (next_ != nullptr ? next_->previous_ : side.last) = previous_;
+  if (side.first == side.last) {
+    side.first = side.last = nullptr;
+  } else if (side.first == this) {
+    side.first = next_;
+  } else if (side.last == this) {
+    side.last = previous_;
+  } else {
+    previous_->next_ = next_;
+    next_->previous_ = previous_;
+  }
   leaving(false);
   if (side.first != nullptr) {
     // A level-triggered selector reports again what is left; an edge that was not used up is passed on here.

@@ -1,6 +1,5 @@
 // Watch, DescriptorOperation: who waits for which direction of a descriptor, and what is known of its
-// readiness.
-// SPDX-License-Identifier: MIT
+// readiness. SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>
@@ -65,9 +64,9 @@ struct WatchSlot {
 /// An operation that waits for one direction of a descriptor. Operations of one direction complete in the
 /// order in which they were started; one that would block keeps its place.
 ///
-/// A final class Op derives from this and has `bool attempt() noexcept` (tries without waiting: true when it
-/// is done, well or not; false, after drained(), if it would block) and `side_of(watch)`, the direction it
-/// waits for. It is awaited by try_first() and suspend_waiting(), or by start(), which is both.
+/// A final class Op derives from this and has `bool attempt(Watch*) noexcept` (tries without waiting: true
+/// when it is done, well or not; false, after drained(), if it would block) and `side_of(watch)`, the
+/// direction it waits for. It is awaited by try_first() and suspend_waiting(), or by start(), which is both.
 class HEDDLE_EXPORT DescriptorOperation : public Operation {
  public:
   Stop cancel() noexcept final;
@@ -78,7 +77,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// `slot` must live until the operation is suspended or done. `owned`: the slot's owner closes the
   /// descriptor through EventLoop::release, so the registration may stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
-      : slot_(&slot), fd_(fd), direction_(direction), owned_(owned), state_(State::NEW) {}
+      : slot_(&slot), fd_(fd), state_(State::NEW), direction_(direction), owned_(owned), spare_(0) {}
   DescriptorOperation(const DescriptorOperation& other) noexcept
       : DescriptorOperation(*other.slot_, other.fd_, other.direction_, other.owned_) {}
   ~DescriptorOperation() = default;
@@ -97,9 +96,17 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// Throws what registering with the selector throws; then nothing has changed.
   template <class Op>
   static void suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  /// In place of try_first(), for an operation that tries in its own way.
+  void set_watch() noexcept { watch_ = slot_->watch; }
+  /// It is done before it had to wait.
+  void finish() noexcept { state_ = State::DONE; }
   /// Both: true when the task is suspended.
   template <class Op>
   static bool start(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  /// The usual case of start() by itself, for inlining: it is known that the operation would block, and
+  /// nobody waits. False: start() has to be called. Op::step is its turn.
+  template <class Op>
+  static bool wait_at_once(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept;
   /// For Op::advance().
   template <class Op>
   static bool advance(Op& self) noexcept;
@@ -113,20 +120,18 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   // For attempt().
 
   int fd() const noexcept { return fd_; }
-  /// Null before the first wait for the descriptor.
-  Watch* watch() const noexcept { return watch_; }
   /// An event has just said that the descriptor is ready.
   bool woken_by_event() const noexcept { return state_ == State::WOKEN; }
   /// The next operation of this direction has to wait for an event first.
   template <class Op>
-  static void drained(const Op& self) noexcept {
-    if (Watch* const watch = self.watch_) [[likely]]
+  static void drained(const Op& self, Watch* watch) noexcept {
+    if (watch != nullptr) [[likely]]
       self.side_of(*watch).ready = false;
   }
   /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
   template <class Op>
-  static void drained_unless_hangup(const Op& self) noexcept {
-    if (Watch* const watch = self.watch_; watch != nullptr && !watch->hangup) [[likely]]
+  static void drained_unless_hangup(const Op& self, Watch* watch) noexcept {
+    if (watch != nullptr && !watch->hangup) [[likely]]
       self.side_of(*watch).ready = false;
   }
   /// While waiting(), first in the queue: events wake nobody until unpause(), which then tries again.
@@ -153,41 +158,35 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   void abandon(int error) noexcept;  // the watch is going away
 
   WatchSlot* slot_;
-  Watch* watch_;                   // set by try_first()
-  DescriptorOperation* previous_;  // set by wait()
-  DescriptorOperation* next_;
+  Watch* watch_;                   // set when it waits
+  DescriptorOperation* previous_;  // of the first in the queue and the last these two
+  DescriptorOperation* next_;      // mean nothing
   int fd_;
+  State state_;  // these four are set by one store
   Direction direction_;
   bool owned_;
-  State state_;
+  std::uint8_t spare_;
 };
 
 // The direction of most operations is known when they are compiled: Op::side_of() saves looking it up.
 template <class Op>
 bool DescriptorOperation::try_first(Op& self) {
-  self.begin();
+  check_can_begin();
   Watch* const watch = self.slot_->watch;
   self.watch_ = watch;
   if (watch != nullptr) [[likely]] {
     const Watch::Side& side = self.side_of(*watch);
     if (!side.ready || side.first != nullptr) return false;
   }
-  if (!self.attempt()) return false;
+  if (!self.attempt(watch)) return false;
   self.state_ = State::DONE;
   return true;
 }
 
 template <class Op>
 void DescriptorOperation::suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
-  Watch* const watch = self.watch_;
-  if (watch != nullptr && watch->edge && self.state_ == State::NEW && watch->loop == current.loop &&
-      self.side_of(*watch).first == nullptr) [[likely]] {
-    self.previous_ = self.next_ = nullptr;
-    self.side_of(*watch).first = self.side_of(*watch).last = &self;
-    self.state_ = State::WAITING;
-  } else {
-    self.wait();
-  }
+  self.task_ = current.task;
+  self.wait();
   self.suspend(self, coroutine, frame);
 }
 
@@ -199,20 +198,38 @@ bool DescriptorOperation::start(Op& self, std::coroutine_handle<> coroutine, Asy
 }
 
 template <class Op>
+inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> coroutine,
+                                              AsyncFrame* frame) noexcept {
+  Watch* const watch = self.slot_->watch;
+  if (current.budget <= 0 || watch == nullptr || !watch->edge || watch->loop != current.loop) [[unlikely]]
+    return false;
+  Watch::Side& side = self.side_of(*watch);
+  if (side.ready || side.first != nullptr) [[unlikely]]
+    return false;
+  self.task_ = current.task;
+  self.watch_ = watch;
+  self.state_ = State::WAITING;
+  side.first = side.last = &self;
+  current.task->suspend(self, &Op::step, coroutine, frame);
+  return true;
+}
+
+template <class Op>
 bool DescriptorOperation::advance(Op& self) noexcept {
-  if (self.state_ == State::WOKEN || self.state_ == State::PASSED_ON) [[likely]] {
-    if (!self.attempt()) [[unlikely]] {
-      if (self.state_ != State::PAUSED) self.state_ = State::WAITING;
-      return false;
-    }
-    Watch::Side& side = self.side_of(*self.watch_);
-    if (self.watch_->edge && side.first == side.last) [[likely]]
-      side.first = side.last = nullptr;
-    else
-      self.leave();
-    self.state_ = State::DONE;
+  if (self.state_ != State::WOKEN && self.state_ != State::PASSED_ON) [[unlikely]]
+    return self.state_ != State::WAITING;
+  Watch& watch = *self.watch_;
+  if (!self.attempt(&watch)) [[unlikely]] {
+    if (self.state_ != State::PAUSED) self.state_ = State::WAITING;
+    return false;
   }
-  return self.state_ != State::WAITING;
+  Watch::Side& side = self.side_of(watch);
+  if (side.first == side.last && self.owned()) [[likely]]
+    side.first = side.last = nullptr;
+  else
+    self.leave();
+  self.state_ = State::DONE;
+  return true;
 }
 
 inline void DescriptorOperation::notify(State state) noexcept {
