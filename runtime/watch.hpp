@@ -1,5 +1,6 @@
 // Watch, DescriptorOperation: who waits for which direction of a descriptor, and what is known of its
-// readiness. SPDX-License-Identifier: MIT
+// readiness.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>
