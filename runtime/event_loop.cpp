@@ -54,7 +54,10 @@ EventLoop::EventLoop(const LoopOptions& options)
   static_cast<void>(made.release());
 }
 
-EventLoop::~EventLoop() { close(); }
+EventLoop::~EventLoop() {
+  close();
+  mailbox_->release();  // not before: others may post while the loop is there
+}
 
 EventLoop& EventLoop::running() {
   if (current.loop == nullptr) throw std::logic_error("no event loop is running on this thread");
@@ -190,7 +193,7 @@ void EventLoop::collect_mail() noexcept {
 inline void EventLoop::dispatch(const Ready& event) noexcept {
   if (!event.key.data.holds<Watch*>()) [[unlikely]] {
     mailbox_->drain();
-    if (mailbox_->empty()) woken_ = true;  // by a signal
+    if (mailbox_->take_interrupt()) woken_ = true;
     return;
   }
   Watch& watch = *event.key.data.get<Watch*>();
@@ -398,7 +401,6 @@ void EventLoop::close() noexcept {
   } else {
     selector_->unregister(mailbox_->descriptor());
   }
-  mailbox_->release();
 }
 
 // What nobody retrieves.
