@@ -45,12 +45,15 @@ class Mailbox {
   void drain() const noexcept;
   /// Whether interrupt() was called since the last time.
   bool take_interrupt() noexcept { return interrupted_.exchange(false, std::memory_order_relaxed); }
+  /// After fork(): the descriptor keeps its number, and is no longer the parent's. Throws std::system_error.
+  void renew();
   /// From now on nothing is taken. What was posted before is handed out, as by take().
   Runnable* close() noexcept;
 
  private:
   ~Mailbox();
   void wake() const noexcept;
+  static void prepare(int fd) noexcept;
   static Runnable* oldest_first(Runnable* newest) noexcept;
 
   std::atomic<Runnable*> head_{nullptr};

@@ -170,7 +170,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   bool queued_ = false;
   std::uint8_t cancel_held_ = 0;     // bit n: a request waits until no more than n shields stand
   std::uint16_t held_requests_ = 0;  // how many wait so
-  bool stopping_ = false;     // the operation waited for was stopped and will throw Cancelled
+  bool stopping_ = false;            // the operation waited for was stopped and will throw Cancelled
   bool retrieved_ = false;
 };
 

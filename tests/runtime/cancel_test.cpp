@@ -554,9 +554,7 @@ TEST_CASE("a task can be cancelled while its loop doesn't run, whatever it waits
     handles.push_back(spawn(joins()));
     auto gathers = []() -> Task<void> { co_await gather(for_ever(), for_ever()); };
     handles.push_back(spawn(gathers()));
-    auto in_thread = []() -> Task<void> {
-      co_await to_thread([] { std::this_thread::sleep_for(5ms); });
-    };
+    auto in_thread = []() -> Task<void> { co_await to_thread([] { std::this_thread::sleep_for(5ms); }); };
     handles.push_back(spawn(in_thread()));
   });
   for (int i = 0; i < 3; ++i) loop.run_once(Duration(0));

@@ -54,14 +54,11 @@ class DefaultSigint {
 
 }  // namespace
 
-ON_SELECTORS("run returns what its task returns") {
-  CHECK(run(answer(), loop_options(selector)) == 42);
-}
+ON_SELECTORS("run returns what its task returns") { CHECK(run(answer(), loop_options(selector)) == 42); }
 
 ON_SELECTORS("the loop is on the selector that was asked for") {
-  const std::string name = run_on(selector, []() -> Task<std::string> {
-    co_return EventLoop::running().selector().name();
-  });
+  const std::string name =
+      run_on(selector, []() -> Task<std::string> { co_return EventLoop::running().selector().name(); });
   CHECK(name == selector);
 }
 

@@ -103,7 +103,9 @@ TEST_CASE("tasks that yield take turns") {
 TEST_CASE("a dropped handle leaves its task running") {
   run_here([]() -> Task<void> {
     std::vector<int> log;
-    { auto handle = spawn(note(log, 1)); }
+    {
+      auto handle = spawn(note(log, 1));
+    }
     spawn(note(log, 2));
     co_await yield();
     CHECK(log == std::vector<int>{1, 2});
@@ -206,11 +208,14 @@ TEST_CASE("the result of a task that isn't done is a logic_error") {
   });
 }
 
-TEST_CASE("an exception that nobody retrieves reaches the loop's handler once, with the task's name and place") {
+TEST_CASE(
+    "an exception that nobody retrieves reaches the loop's handler once, with the task's name and place") {
   run_here([]() -> Task<void> {
     const Reports reports;
     const unsigned line = __LINE__ + 1;
-    { auto handle = spawn(fail("lost")).set_name("worker 5"); }
+    {
+      auto handle = spawn(fail("lost")).set_name("worker 5");
+    }
     co_await yield();
     co_await yield();
     REQUIRE(reports.all.size() == 1);

@@ -109,7 +109,8 @@ TEST_CASE("a child's result is got by its handle, in the body and after the grou
   });
 }
 
-TEST_CASE("the first child that fails cancels its siblings and the body, and all have ended when that is thrown") {
+TEST_CASE(
+    "the first child that fails cancels its siblings and the body, and all have ended when that is thrown") {
   run_here([]() -> Task<void> {
     Log log;
     auto body = [&](TaskGroup& group) -> Task<void> {

@@ -76,7 +76,9 @@ TEST_CASE("a task that is never awaited is destroyed with its parameters") {
 
 TEST_CASE("a move-only result comes out of a co_await and out of run") {
   const auto made = run_here([]() -> Task<std::unique_ptr<std::string>> {
-    auto make = []() -> Task<std::unique_ptr<std::string>> { co_return std::make_unique<std::string>("made"); };
+    auto make = []() -> Task<std::unique_ptr<std::string>> {
+      co_return std::make_unique<std::string>("made");
+    };
     std::unique_ptr<std::string> inner = co_await make();
     *inner += " here";
     co_return inner;

@@ -95,9 +95,9 @@ CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller can
     }
     check(cancelled);
     // A call on another thread that runs on keeps its loop's wake-up descriptor.
-    for (int wait = 0; wait < 1000 && open_descriptors(256) != descriptors; ++wait)
+    for (int wait = 0; wait < 1000 && open_descriptors(256) > descriptors; ++wait)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    CHECK(open_descriptors(256) == descriptors);
+    CHECK(open_descriptors(256) <= descriptors);
     if (ran_through) return count;
     ++count.points;
     count.cancelled += cancelled;
