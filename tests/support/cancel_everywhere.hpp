@@ -61,9 +61,8 @@ CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller can
         due = left-- == 0;
         if (due && canceller == Canceller::CALLBACK) handle->cancel();
       }
-      // One turn a step of each task, and no sleep: whatever happens is looked at.
-      loop.call_soon([this] { look(); });
-      if (canceller == Canceller::EMBEDDER) loop.stop();
+      // In the queue between any two steps of the task.
+      if (canceller == Canceller::CALLBACK) loop.call_soon([this] { look(); });
     }
   };
 
@@ -79,9 +78,13 @@ CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller can
       loop.call_soon([&round] { round.look(); });
       bool asked = false;
       do {
-        loop.run_once();
-        if (canceller == Canceller::EMBEDDER && round.due && !std::exchange(asked, true))
-          round.handle->cancel();
+        if (canceller == Canceller::CALLBACK) {
+          loop.run_once();
+          continue;
+        }
+        loop.run_once(Duration(0));
+        if (!round.due) round.look();
+        if (round.due && !std::exchange(asked, true)) round.handle->cancel();
       } while (!round.handle->done());
       ran_through = !round.due;
       cancelled = round.handle->cancelled();
