@@ -1,5 +1,5 @@
-// What a selector's calls cost in CPU time, beside the bare system calls, in one run. Prints a line of JSON
-// each. SPDX-License-Identifier: MIT
+// What a selector's calls cost in CPU time, beside the bare system calls, in one run: a line of JSON each.
+// SPDX-License-Identifier: MIT
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

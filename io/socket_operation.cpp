@@ -196,7 +196,7 @@ void AcceptOperation::end_pause(Timer& timer) noexcept {
 
 void AcceptOperation::leaving(bool watch_is_going) noexcept {
   if (!armed()) return;
-  current.loop->timers().remove(*this);
+  task_->owner()->loop().timers().remove(*this);
   if (!watch_is_going) unpause();
 }
 

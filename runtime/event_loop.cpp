@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -41,7 +42,8 @@ EventLoop::EventLoop(const LoopOptions& options)
     : TaskOwner(*this),
       system_(options.system != nullptr ? *options.system : kernel_system()),
       selector_(options.custom_selector),
-      owns_selector_(options.custom_selector == nullptr) {
+      owns_selector_(options.custom_selector == nullptr),
+      process_(::getpid()) {
   auto made = owns_selector_ ? make_selector(options.selector) : nullptr;
   if (made) selector_ = made.get();
   mailbox_ = new Mailbox;
@@ -150,7 +152,8 @@ void EventLoop::poll(Timeout limit) {
   if (!ready_.empty()) {
     timeout = Duration(0);
   } else if (!timers_.empty()) {
-    const Duration left = timers_.earliest() - time();
+    const TimePoint now = time();
+    const Duration left = std::max(timers_.earliest(), now) - now;  // TimePoint::min() - now would overflow
     if (timeout.forever() || left < timeout.duration()) timeout = left;
   }
   const bool sleeps = !timeout.only_looks() && mailbox_->fall_asleep();
@@ -274,12 +277,17 @@ void EventLoop::want_quietly(Watch& watch, EventMask events) noexcept {
   }
 }
 
-void EventLoop::disarm_if_idle(Watch& watch) noexcept {
+EventMask EventLoop::needed_by(Watch& watch) noexcept {
   EventMask needed(0);
   for (const Direction direction : {Direction::READ, Direction::WRITE}) {
     const Watch::Side& side = watch.side(direction);
     if (side.first != nullptr || side.callback != nullptr) needed |= event_of(direction);
   }
+  return needed;
+}
+
+void EventLoop::disarm_if_idle(Watch& watch) noexcept {
+  const EventMask needed = needed_by(watch);
   want_quietly(watch, needed);
   if (!needed) forget(watch);
 }
@@ -398,6 +406,62 @@ void EventLoop::close() noexcept {
     selector_->unregister(mailbox_->descriptor());
   }
   mailbox_->release();
+}
+
+// Another selector.
+
+void EventLoop::set_selector(std::string_view name) {
+  auto made = make_selector(name);
+  move_to(*made);
+  owns_selector_ = true;
+  static_cast<void>(made.release());
+}
+
+void EventLoop::set_selector(BaseSelector& custom) {
+  move_to(custom);
+  owns_selector_ = false;
+}
+
+void EventLoop::move_to(BaseSelector& next) {
+  if (closed_) throw std::logic_error("the event loop is closed");
+  if (process_ != ::getpid()) mailbox_->renew();
+  struct Wanted {
+    EventMask events{0};
+    bool edge = false;
+  };
+  // An edge-triggered registration begins with a report of what is ready, so nothing is missed between the
+  // two.
+  const bool has_edge = next.capabilities().has(Capability::EDGE_TRIGGER);
+  const auto wanted_of = [has_edge](Watch& watch) {
+    if (!watch.registered) return Wanted();
+    if (watch.owned && has_edge && watch.sides[0].callback == nullptr && watch.sides[1].callback == nullptr)
+      return Wanted{EVENT_READ | EVENT_WRITE, true};
+    return Wanted{needed_by(watch), false};
+  };
+  std::size_t moved = 0;
+  next.register_(mailbox_->descriptor(), EVENT_READ);
+  try {
+    for (Watch* watch = watches_; watch != nullptr; watch = watch->next, ++moved)
+      if (const Wanted wanted = wanted_of(*watch); wanted.events)
+        next.register_(watch->fd, wanted.events, watch, wanted.edge ? Trigger::EDGE : Trigger::LEVEL);
+  } catch (...) {
+    next.unregister(mailbox_->descriptor());
+    for (Watch* watch = watches_; moved > 0; watch = watch->next, --moved)
+      if (wanted_of(*watch).events) next.unregister(watch->fd);
+    throw;
+  }
+  for (Watch* watch = watches_; watch != nullptr; watch = watch->next) {
+    const Wanted wanted = wanted_of(*watch);
+    watch->registered = wanted.events;
+    watch->edge = wanted.edge;
+  }
+  // A child of fork() must not unregister what the parent's selector watches: closing leaves that alone.
+  if (owns_selector_)
+    delete selector_;
+  else
+    selector_->close();
+  selector_ = &next;
+  process_ = ::getpid();
 }
 
 // What nobody retrieves.

@@ -115,6 +115,15 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   TimePoint deadline_after(Duration delay) const noexcept;
 
   BaseSelector& selector() const noexcept { return *selector_; }
+  /// Moves the loop to another selector, by name or one of the caller's: everything that is registered, and
+  /// everybody who waits, goes along. It may be called while the loop runs. Throws as the constructor does,
+  /// and what the new selector throws for a descriptor that it can't watch; then nothing has changed.
+  ///
+  /// This is how a loop goes on in the child of a fork(): until then it shares its selector, and its
+  /// wake-ups, with the parent. The child calls it before anything else and must not be forked from another
+  /// thread's loop.
+  void set_selector(std::string_view name);
+  void set_selector(BaseSelector& custom);
   System& system() const noexcept { return system_; }
 
   /// Gets each exception that leaves a callback, or a task whose result nobody asks for. By default it is
@@ -160,6 +169,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   CallHandle queue_at(TimePoint deadline, Callback& callback);
   void post(Callback& callback) noexcept;
   bool set_callback(int fd, Direction direction, Callback* callback);
+  void move_to(BaseSelector& next);
+  static EventMask needed_by(Watch& watch) noexcept;
   void want(Watch& watch, EventMask events);
   void want_quietly(Watch& watch, EventMask events) noexcept;
   void forget(Watch& watch) noexcept;
@@ -180,6 +191,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   System& system_;
   BaseSelector* selector_;
   bool owns_selector_;
+  int process_;  // whose loop it is
   bool stopped_ = false;
   bool woken_ = false;
   bool closing_ = false;

@@ -35,13 +35,25 @@ Mailbox::Mailbox() {
 #else
   int ends[2];
   if (::pipe(ends) != 0) throw_errno(errno, "pipe", -1);
-  for (const int fd : ends) {
-    ::fcntl(fd, F_SETFL, O_NONBLOCK);
-    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-  }
   read_fd_ = ends[0];
   write_fd_ = ends[1];
+  prepare(read_fd_);
+  prepare(write_fd_);
 #endif
+}
+
+void Mailbox::prepare(int fd) noexcept {
+  ::fcntl(fd, F_SETFL, O_NONBLOCK);
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+void Mailbox::renew() {
+  const Mailbox fresh;
+  for (const auto& [from, to] :
+       {std::pair(fresh.read_fd_, read_fd_), std::pair(fresh.write_fd_, write_fd_)}) {
+    if (::dup2(from, to) < 0) throw_errno(errno, "dup2", to);
+    prepare(to);
+  }
 }
 
 Mailbox::~Mailbox() {

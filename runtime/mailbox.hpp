@@ -40,11 +40,14 @@ class Mailbox {
   void awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
   /// Makes the descriptor unreadable again.
   void drain() const noexcept;
+  /// After fork(): the descriptor keeps its number, and is no longer the parent's. Throws std::system_error.
+  void renew();
   /// From now on nothing is taken. What was posted before is handed out, as by take().
   Runnable* close() noexcept;
 
  private:
   ~Mailbox();
+  static void prepare(int fd) noexcept;
   static Runnable* oldest_first(Runnable* newest) noexcept;
 
   std::atomic<Runnable*> head_{nullptr};

@@ -65,7 +65,10 @@ bool ReadyOperation::await_ready() {
 void ReadyOperation::wait() {
   try {
     for (ReadinessOperation* const side : {&read_, &write_})
-      if (wants(*side)) side->wait();
+      if (wants(*side)) {
+        side->task_ = task_;
+        side->wait();
+      }
   } catch (...) {
     withdraw();
     throw;

@@ -28,7 +28,7 @@ void SleepOperation::expire(Timer& timer) noexcept {
 
 Operation::Stop SleepOperation::cancel() noexcept {
   if (fired_) return Stop::TOO_LATE;
-  current.loop->timers().remove(*this);
+  task_->owner()->loop().timers().remove(*this);
   stopped_ = true;
   return Stop::STOPPED;
 }

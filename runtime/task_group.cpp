@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "task_group.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <string>
 
@@ -10,6 +11,11 @@
 namespace heddle {
 
 namespace {
+
+TaskState& current_task() {
+  if (current.task == nullptr) throw_no_task("task_group()");
+  return *current.task;
+}
 
 std::string message_of(const std::exception_ptr& error) {
   try {
@@ -77,7 +83,7 @@ class TaskGroup::Join final : public Operation {
   bool stopped_ = false;
 };
 
-TaskGroup::TaskGroup() : TaskOwner(EventLoop::running()), parent_(*current.task) {}
+TaskGroup::TaskGroup() : TaskOwner(EventLoop::running()), parent_(current_task()) {}
 
 TaskGroup::~TaskGroup() {
   assert(first_child() == nullptr);
@@ -102,7 +108,7 @@ void TaskGroup::child_done(TaskState& child) noexcept {
     failed_end_ = &child.next_sibling_;
     if (!aborting_) {
       abort();
-      if (!closing_ && !cancelled_parent_) cancelled_parent_ = parent_.cancel();
+      if (!closing_ && !cancelled_parent_) cancelled_parent_ = parent_.cancel_inside(parent_shields_);
     }
   }
   if (first_child() == nullptr && joining_ != nullptr) joining_->group_empty();
@@ -135,7 +141,8 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(std::exception_ptr body) 
   std::vector<std::exception_ptr> errors;
   for (const TaskState* child = failed_; child != nullptr; child = child->next_sibling_)
     errors.push_back(child->error());
-  if (body_failed) errors.push_back(body);
+  // It may be a child's that the body joined and let pass.
+  if (body_failed && std::find(errors.begin(), errors.end(), body) == errors.end()) errors.push_back(body);
   if (stop) {
     if (errors.empty()) throw Cancelled();
     // The errors are thrown now, and the request to stop by the next co_await.

@@ -34,11 +34,14 @@ class HEDDLE_EXPORT ExceptionGroup : public std::runtime_error {
 /// children.
 class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
  public:
-  /// Starts `task` in this group. Throws std::logic_error when the group has ended.
+  /// Starts `task` in this group; where something has failed already, it is cancelled before it starts.
+  /// Throws std::logic_error when the group has ended.
   template <class T>
   JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {
     check_open();
-    return spawn_for(*this, std::move(task), where);
+    JoinHandle<T> handle = spawn_for(*this, std::move(task), where);
+    if (aborting_) handle.cancel();
+    return handle;
   }
   /// The same for `function(arguments...)`, which the new task owns.
   template <class F, class... A>
@@ -70,6 +73,7 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
   void abort() noexcept;
 
   TaskState& parent_;
+  unsigned parent_shields_ = parent_.shields();
   Join* joining_ = nullptr;
   TaskState* failed_ = nullptr;  // those children, linked as siblings, in the order in which they failed
   TaskState** failed_end_ = &failed_;

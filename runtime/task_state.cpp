@@ -4,6 +4,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <typeinfo>
@@ -71,11 +72,21 @@ void TaskState::set_name(std::string_view name) {
 
 void TaskState::schedule() noexcept { schedule_on(owner_->loop().ready_queue()); }
 
-bool TaskState::cancel() noexcept {
+namespace {
+
+// Shields beyond the eighth are taken for one.
+std::uint8_t shield_bit(unsigned shields) noexcept {
+  return static_cast<std::uint8_t>(1U << std::min(shields, 7U));
+}
+
+}  // namespace
+
+bool TaskState::cancel_inside(unsigned shields) noexcept {
   if (done()) return false;
   ++cancel_requests_;
-  if (shields_ > 0) {
-    cancel_held_ = true;
+  if (shields_ > shields) {
+    cancel_held_ |= shield_bit(shields);
+    ++held_requests_;
   } else if (waiting_ == nullptr) {
     set_cancel_due(true);
   } else if (!stopping_) {
@@ -96,21 +107,26 @@ bool TaskState::cancel() noexcept {
 
 unsigned TaskState::uncancel() noexcept {
   if (cancel_requests_ > 0) --cancel_requests_;
-  if (cancel_requests_ == 0) {
-    cancel_held_ = false;
-    set_cancel_due(false);
-  }
+  if (cancel_requests_ <= held_requests_) set_cancel_due(false);  // those that are left are held
+  if (cancel_requests_ == 0) cancel_held_ = 0, held_requests_ = 0;
   return cancel_requests_;
 }
 
 void TaskState::raise_shield() noexcept {
-  if (shields_++ > 0) return;
-  cancel_held_ = cancel_due();
-  set_cancel_due(false);
+  if (cancel_due()) {
+    set_cancel_due(false);
+    cancel_held_ |= shield_bit(shields_);
+    ++held_requests_;
+  }
+  ++shields_;
 }
 
 void TaskState::lower_shield() noexcept {
-  if (--shields_ == 0 && std::exchange(cancel_held_, false)) set_cancel_due(true);
+  const std::uint8_t bit = shield_bit(--shields_);
+  if ((cancel_held_ & bit) == 0) return;
+  cancel_held_ = static_cast<std::uint8_t>(cancel_held_ & ~bit);
+  held_requests_ = cancel_held_ == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(held_requests_ - 1);
+  set_cancel_due(true);
 }
 
 // A task that runs now finds out by its budget.

@@ -57,10 +57,17 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   /// task that hasn't started never will. Returns false, and does nothing, if the task is done. The requests
   /// are counted (cancel_requests), but those that come before the Cancelled is thrown make one Cancelled
   /// together.
-  bool cancel() noexcept;
+  bool cancel() noexcept { return cancel_inside(0); }
+  /// The same for a part of the task (a timeout, a group) that came to be when `shields` shields stood around
+  /// it: only shields that were raised since hold its request off.
+  bool cancel_inside(unsigned shields) noexcept;
   /// Takes one request back (a timeout does, when the request was its own) and returns how many are left.
   unsigned uncancel() noexcept;
   unsigned cancel_requests() const noexcept { return cancel_requests_; }
+  /// Those of them that no shield holds off.
+  unsigned requests_in_force() const noexcept {
+    return static_cast<unsigned>(cancel_requests_ - held_requests_);
+  }
 
   bool done() const noexcept { return outcome_ != Outcome::PENDING; }
   Outcome outcome() const noexcept { return outcome_; }
@@ -124,6 +131,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   /// While a shield is up, requests to stop wait until it is down again.
   void raise_shield() noexcept;
   void lower_shield() noexcept;
+  unsigned shields() const noexcept { return shields_; }
 
  protected:
   explicit TaskState(std::coroutine_handle<> root) noexcept;
@@ -160,8 +168,9 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   std::uint8_t shields_ = 0;
   Outcome outcome_ = Outcome::PENDING;
   bool queued_ = false;
-  bool cancel_held_ = false;  // a shield holds a request
-  bool stopping_ = false;     // the operation waited for was stopped and will throw Cancelled
+  std::uint8_t cancel_held_ = 0;     // bit n: a request waits until no more than n shields stand
+  std::uint16_t held_requests_ = 0;  // how many wait so
+  bool stopping_ = false;            // the operation waited for was stopped and will throw Cancelled
   bool retrieved_ = false;
 };
 

@@ -17,13 +17,15 @@ TaskState& current_task(const char* operation) {
 
 }  // namespace
 
+ShieldScope::ShieldScope() : task_(current_task("shield()")) { task_.raise_shield(); }
+
 DeadlineScope::DeadlineScope(Timeout after)
-    : Timer(&expire), task_(current_task("timeout()")), requests_before_(task_.cancel_requests()) {
+    : Timer(&expire), task_(current_task("timeout()")), requests_before_(task_.requests_in_force()) {
   if (!after.forever()) current.loop->timers().add(*this, current.loop->deadline_after(after.duration()));
 }
 
 DeadlineScope::DeadlineScope(TimePoint at)
-    : Timer(&expire), task_(current_task("timeout_at()")), requests_before_(task_.cancel_requests()) {
+    : Timer(&expire), task_(current_task("timeout_at()")), requests_before_(task_.requests_in_force()) {
   current.loop->timers().add(*this, at);
 }
 
@@ -37,7 +39,7 @@ DeadlineScope::~DeadlineScope() {
 void DeadlineScope::expire(Timer& timer) noexcept {
   auto& self = static_cast<DeadlineScope&>(timer);
   self.expired_ = true;
-  self.task_.cancel();
+  self.task_.cancel_inside(self.shields_);
 }
 
 void DeadlineScope::take_back() noexcept {
@@ -48,7 +50,7 @@ void DeadlineScope::take_back() noexcept {
 bool DeadlineScope::is_cause() noexcept {
   if (!expired_) return false;
   take_back();
-  return task_.cancel_requests() <= requests_before_;
+  return task_.requests_in_force() <= requests_before_;
 }
 
 }  // namespace heddle

@@ -32,6 +32,7 @@ class HEDDLE_EXPORT DeadlineScope : private Timer {
 
   TaskState& task_;
   unsigned requests_before_;
+  unsigned shields_ = task_.shields();
   bool expired_ = false;
 };
 
@@ -63,7 +64,7 @@ HEDDLE_CORO_WRAPPER auto timeout_at(TimePoint deadline, A&& awaitable) {
 /// While it lives, requests to stop the current task wait.
 class HEDDLE_EXPORT ShieldScope {
  public:
-  ShieldScope() noexcept : task_(*current.task) { task_.raise_shield(); }
+  ShieldScope();
   ShieldScope(const ShieldScope&) = delete;
   ShieldScope& operator=(const ShieldScope&) = delete;
   ~ShieldScope() { task_.lower_shield(); }

@@ -1,5 +1,5 @@
-// Timer, TimerHeap: deadlines in a 4-ary heap whose entries know their place, so that cancelling needs
-// no search.
+// Timer, TimerHeap: deadlines in a 4-ary heap whose entries know their place, so that cancelling needs no
+// search.
 // SPDX-License-Identifier: MIT
 #pragma once
 

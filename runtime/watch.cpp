@@ -75,7 +75,7 @@ void DescriptorOperation::leaving(bool) noexcept {}
 void DescriptorOperation::unpause() noexcept {
   state_ = State::WAITING;
   if (!watch_->edge) try {
-      current.loop->arm(*watch_, direction_, owned_);
+      watch_->loop->arm(*watch_, direction_, owned_);
     } catch (const std::exception&) {
       // The operation that is woken now will be told what is wrong.
     }

@@ -1,0 +1,105 @@
+// TimerHeap: which timer is next, against a model that sorts.
+// SPDX-License-Identifier: MIT
+#include "../../runtime/timer_heap.hpp"
+
+#include <deque>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "../support/catch.hpp"
+
+using namespace heddle;
+
+namespace {
+
+struct Alarm : Timer {
+  Alarm() : Timer([](Timer&) noexcept {}) {}
+};
+
+TimePoint at(long ns) { return TimePoint(std::chrono::nanoseconds(ns)); }
+
+}  // namespace
+
+TEST_CASE("a timer that isn't due stays in the heap") {
+  TimerHeap heap;
+  Alarm alarm;
+  CHECK(heap.empty());
+  CHECK(heap.pop_due(TimePoint::max()) == nullptr);
+  heap.add(alarm, at(10));
+  CHECK(alarm.armed());
+  CHECK(heap.size() == 1);
+  CHECK(heap.earliest() == at(10));
+  CHECK(heap.pop_due(at(9)) == nullptr);
+  CHECK(heap.pop_due(at(10)) == &alarm);
+  CHECK_FALSE(alarm.armed());
+  CHECK(heap.empty());
+}
+
+TEST_CASE("equal deadlines come out in the order in which they were set") {
+  TimerHeap heap;
+  std::deque<Alarm> alarms(1000);
+  for (Alarm& alarm : alarms) heap.add(alarm, at(5));
+  for (Alarm& alarm : alarms) CHECK(heap.pop_due(at(5)) == &alarm);
+}
+
+TEST_CASE("a timer that was removed doesn't come out, and removing it again is nothing") {
+  TimerHeap heap;
+  Alarm a;
+  Alarm b;
+  Alarm c;
+  heap.add(a, at(1));
+  heap.add(b, at(2));
+  heap.add(c, at(3));
+  heap.remove(a);
+  heap.remove(a);
+  CHECK_FALSE(a.armed());
+  CHECK(heap.earliest() == at(2));
+  heap.remove(c);
+  CHECK(heap.pop_due(at(9)) == &b);
+  CHECK(heap.empty());
+  heap.add(a, at(4));
+  CHECK(heap.pop_due(at(9)) == &a);
+}
+
+TEST_CASE("a hundred thousand timers set, removed and fired at random come out as from a sorted list") {
+  std::mt19937 random(20240607);
+  TimerHeap heap;
+  std::deque<Alarm> alarms(100'000);
+  std::multimap<TimePoint, Alarm*> model;  // equal keys keep the order of insertion
+  std::map<Alarm*, std::multimap<TimePoint, Alarm*>::iterator> places;
+  long now = 0;
+  std::size_t fired = 0;
+  bool same = true;
+  const auto fire = [&](TimePoint until) {
+    while (Timer* const timer = heap.pop_due(until)) {
+      same = same && !model.empty() && timer == model.begin()->second;
+      if (!same) return;
+      places.erase(model.begin()->second);
+      model.erase(model.begin());
+      ++fired;
+    }
+    same = same && (model.empty() || model.begin()->first > until);
+  };
+  for (Alarm& alarm : alarms) {
+    const TimePoint deadline = at(now + static_cast<long>(random() % 5000));
+    heap.add(alarm, deadline);
+    places[&alarm] = model.emplace(deadline, &alarm);
+    if (random() % 3 == 0) {
+      Alarm& victim = alarms[random() % alarms.size()];
+      heap.remove(victim);
+      if (const auto place = places.find(&victim); place != places.end()) {
+        model.erase(place->second);
+        places.erase(place);
+      }
+    }
+    if (random() % 16 == 0) fire(at(now += static_cast<long>(random() % 20)));
+    same = same && heap.size() == model.size() && (model.empty() || heap.earliest() == model.begin()->first);
+    if (!same) break;
+  }
+  REQUIRE(same);
+  fire(TimePoint::max());
+  CHECK(same);
+  CHECK(heap.empty());
+  CHECK(fired > 50'000);
+}

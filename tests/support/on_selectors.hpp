@@ -1,0 +1,54 @@
+// ON_SELECTORS: a test case that is run on a loop over every selector, and how its coroutines are run.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "../../runtime/run.hpp"
+#include "../../selector/make_selector.hpp"
+#include "catch.hpp"
+
+/// A test case with `selector`, the name of one, in its body.
+#define ON_SELECTORS(sentence) HEDDLE_ON_SELECTORS(INTERNAL_CATCH_UNIQUE_NAME(on_selectors_), sentence)
+#define HEDDLE_ON_SELECTORS(body, sentence)                               \
+  static void body(std::string_view selector);                            \
+  TEST_CASE(sentence) {                                                   \
+    for (const std::string_view name : ::heddle::available_selectors()) { \
+      DYNAMIC_SECTION(std::string(name)) { body(name); }                  \
+    }                                                                     \
+  }                                                                       \
+  static void body([[maybe_unused]] std::string_view selector)
+
+namespace heddle::test {
+
+inline LoopOptions loop_options(std::string_view selector = "default", System* system = nullptr) {
+  LoopOptions options;
+  options.selector = selector;
+  options.system = system;
+  return options;
+}
+
+/// run()s what the coroutine function `body` returns; its captures live as long.
+template <class Body>
+auto run_on(std::string_view selector, Body body, System* system = nullptr) {
+  return run(body(), loop_options(selector, system));
+}
+template <class Body>
+auto run_here(Body body) {
+  return run_on("default", std::move(body));
+}
+
+/// What `function()` threw, or "nothing".
+template <class Error, class Function>
+std::string thrown(Function function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+}  // namespace heddle::test
