@@ -58,7 +58,10 @@ EventLoop::EventLoop(const LoopOptions& options)
   static_cast<void>(made.release());
 }
 
-EventLoop::~EventLoop() { close(); }
+EventLoop::~EventLoop() {
+  close();
+  mailbox_->release();  // not before: others may post while the loop is there
+}
 
 EventLoop& EventLoop::running() {
   if (current.loop == nullptr) throw std::logic_error("no event loop is running on this thread");
@@ -204,7 +207,7 @@ void EventLoop::collect_mail() noexcept {
 inline void EventLoop::dispatch(const Ready& event) noexcept {
   if (!event.key.data.holds<Watch*>()) [[unlikely]] {
     mailbox_->drain();
-    if (mailbox_->empty()) woken_ = true;  // by a signal
+    if (mailbox_->take_interrupt()) woken_ = true;
     return;
   }
   Watch& watch = *event.key.data.get<Watch*>();
@@ -417,7 +420,6 @@ void EventLoop::close() noexcept {
   } else {
     selector_->unregister(mailbox_->descriptor());
   }
-  mailbox_->release();
 }
 
 // Another selector.

@@ -26,8 +26,11 @@ class Mailbox {
 
   /// False when the loop has closed: the work stays the caller's.
   bool post(Runnable& runnable) noexcept;
-  /// Makes the descriptor readable. Async-signal-safe.
-  void wake() const noexcept;
+  /// Makes the loop look up from what it runs until (see take_interrupt). Async-signal-safe.
+  void interrupt() noexcept {
+    interrupted_.store(true, std::memory_order_relaxed);
+    wake();
+  }
 
   // The loop's thread.
 
@@ -40,6 +43,8 @@ class Mailbox {
   void awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
   /// Makes the descriptor unreadable again.
   void drain() const noexcept;
+  /// Whether interrupt() was called since the last time.
+  bool take_interrupt() noexcept { return interrupted_.exchange(false, std::memory_order_relaxed); }
   /// After fork(): the descriptor keeps its number, and is no longer the parent's. Throws std::system_error.
   void renew();
   /// From now on nothing is taken. What was posted before is handed out, as by take().
@@ -47,11 +52,13 @@ class Mailbox {
 
  private:
   ~Mailbox();
+  void wake() const noexcept;
   static void prepare(int fd) noexcept;
   static Runnable* oldest_first(Runnable* newest) noexcept;
 
   std::atomic<Runnable*> head_{nullptr};
   std::atomic<bool> asleep_{false};
+  std::atomic<bool> interrupted_{false};
   std::atomic<unsigned> references_{1};
   int read_fd_ = -1;
   int write_fd_ = -1;

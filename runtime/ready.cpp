@@ -21,6 +21,7 @@ bool ReadinessOperation::advance() noexcept { return DescriptorOperation::advanc
 
 // A descriptor of somebody else's may be watched already, for another task or for its owner.
 void ReadinessOperation::find_watch() noexcept {
+  error_ = 0;
   if (!owned() && current.loop != nullptr) own_.watch = current.loop->find_watch(fd());
 }
 
@@ -54,15 +55,21 @@ ReadyOperation::ReadyOperation(int fd, EventMask events)
 
 bool ReadyOperation::await_ready() {
   begin();
+  fired_ = EventMask(0);
+  stopped_ = false;
   for (ReadinessOperation* const side : {&read_, &write_})
     if (wants(*side)) {
       side->find_watch();
       ReadinessOperation::try_first(*side);
     }
-  return collect();
+  return collect() && finished();
 }
 
 void ReadyOperation::wait() {
+  if (fired_) {  // the budget is spent
+    wake();
+    return;
+  }
   try {
     for (ReadinessOperation* const side : {&read_, &write_})
       if (wants(*side)) {

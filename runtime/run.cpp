@@ -32,7 +32,7 @@ static_assert(std::atomic<Mailbox*>::is_always_lock_free && std::atomic<bool>::i
 
 void on_sigint(int) {
   interrupt_came.store(true);
-  if (const Mailbox* const mailbox = interrupt_mailbox.load()) mailbox->wake();
+  if (Mailbox* const mailbox = interrupt_mailbox.load()) mailbox->interrupt();
 }
 
 // Takes SIGINT if its disposition is the default one, and puts that back.

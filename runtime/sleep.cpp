@@ -8,6 +8,7 @@ namespace heddle {
 
 void SleepOperation::arm() {
   EventLoop& loop = *current.loop;
+  fired_ = stopped_ = false;  // it may have been awaited before
   if (!absolute_) {
     if (duration_.forever()) return;
     if (duration_.only_looks()) {

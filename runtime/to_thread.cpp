@@ -8,6 +8,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <stdexcept>
 #include <system_error>
 #include <thread>
 
@@ -91,6 +92,7 @@ class ThreadPool {
 ThreadJob::~ThreadJob() = default;
 
 void ThreadJob::submit(ThreadJobWaiter& waiter) {
+  if (mailbox_ != nullptr) throw std::logic_error("what to_thread() returns can be awaited once");
   waiter_ = &waiter;
   mailbox_ = &current.loop->mailbox();
   mailbox_->add_reference();
@@ -98,7 +100,7 @@ void ThreadJob::submit(ThreadJobWaiter& waiter) {
   try {
     ThreadPool::shared().submit(*this);
   } catch (...) {
-    mailbox_->release();
+    std::exchange(mailbox_, nullptr)->release();
     release();
     throw;
   }

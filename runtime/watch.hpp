@@ -177,11 +177,14 @@ bool DescriptorOperation::try_first(Op& self) {
   self.watch_ = watch;
   if (watch != nullptr) [[likely]] {
     const Watch::Side& side = self.side_of(*watch);
-    if (!side.ready || side.first != nullptr) return false;
+    if (!side.ready || side.first != nullptr) {
+      self.state_ = State::NEW;  // it may have been awaited before
+      return false;
+    }
   }
-  if (!self.attempt(watch)) return false;
-  self.state_ = State::DONE;
-  return true;
+  const bool done = self.attempt(watch);
+  self.state_ = done ? State::DONE : State::NEW;
+  return done;
 }
 
 template <class Op>

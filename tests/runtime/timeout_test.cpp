@@ -241,7 +241,7 @@ TEST_CASE("an outer timeout that expires during the cleanup after the inner one 
       co_await timeout(1ms, inner(out));
       out.push_back("inner returned");
     };
-    const std::string end = co_await end_of(timeout(10ms, outer(log)));
+    const std::string end = co_await end_of(timeout(200ms, outer(log)));
     CHECK(end == "timed out");
     CHECK(log == std::vector<std::string>{"cleaning"});
     CHECK(current.task->cancel_requests() == 0);
@@ -357,5 +357,34 @@ TEST_CASE("a thousand timeouts that don't expire leave no timer") {
   run_here([]() -> Task<void> {
     for (int i = 0; i < 1000; ++i) co_await timeout(1h, yield());
     CHECK(EventLoop::running().timers().empty());
+  });
+}
+
+TEST_CASE("a sleep that is awaited again sleeps again, and can be cancelled again") {
+  run_here([]() -> Task<void> {
+    auto nap = sleep(1ms);
+    co_await nap;
+    const auto began = Clock::now();
+    co_await nap;
+    CHECK(Clock::now() - began >= 1ms);
+    auto body = [](std::string& log) -> Task<void> {
+      auto operation = sleep(20ms);
+      for (int i = 0; i < 3; ++i) {
+        try {
+          co_await operation;
+          log += "slept ";
+        } catch (const Cancelled&) {
+          log += "cancelled ";
+        }
+      }
+    };
+    std::string log;
+    auto handle = spawn(body(log));
+    co_await yield();
+    handle.cancel();
+    co_await sleep(30ms);
+    handle.cancel();
+    co_await handle;
+    CHECK(log == "cancelled slept cancelled ");
   });
 }

@@ -242,3 +242,18 @@ TEST_CASE("an operation that is never awaited never runs") {
     co_return;
   });
 }
+
+TEST_CASE("what to_thread returns can be awaited once") {
+  run_here([]() -> Task<void> {
+    auto work = to_thread([] { return std::string(100, 'x'); });
+    const std::string text = co_await work;
+    CHECK(text.size() == 100);
+    bool refused = false;
+    try {
+      co_await work;
+    } catch (const std::logic_error&) {
+      refused = true;
+    }
+    CHECK(refused);
+  });
+}

@@ -29,8 +29,8 @@ struct CancelCount {
 };
 
 /// `scenario()` returns a fresh Task<void>. `progress()` yields a number that changes with what the scenario
-/// does (system calls, say), to tell apart suspensions at the same co_await. `check(cancelled)` is called when
-/// the loop has closed. Descriptors are counted before and after each run.
+/// does (system calls, say), to tell apart suspensions at the same co_await. `check(cancelled)` is called
+/// when the loop has closed. Descriptors are counted before and after each run.
 template <class Scenario, class Progress, class Check>
 CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller canceller, Scenario scenario,
                                        Progress progress, Check check) {
@@ -61,9 +61,8 @@ CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller can
         due = left-- == 0;
         if (due && canceller == Canceller::CALLBACK) handle->cancel();
       }
-      // One turn a step of each task, and no sleep: whatever happens is looked at.
-      loop.call_soon([this] { look(); });
-      if (canceller == Canceller::EMBEDDER) loop.stop();
+      // In the queue between any two steps of the task.
+      if (canceller == Canceller::CALLBACK) loop.call_soon([this] { look(); });
     }
   };
 
@@ -79,9 +78,13 @@ CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller can
       loop.call_soon([&round] { round.look(); });
       bool asked = false;
       do {
-        loop.run_once();
-        if (canceller == Canceller::EMBEDDER && round.due && !std::exchange(asked, true))
-          round.handle->cancel();
+        if (canceller == Canceller::CALLBACK) {
+          loop.run_once();
+          continue;
+        }
+        loop.run_once(Duration(0));
+        if (!round.due) round.look();
+        if (round.due && !std::exchange(asked, true)) round.handle->cancel();
       } while (!round.handle->done());
       ran_through = !round.due;
       cancelled = round.handle->cancelled();
@@ -92,9 +95,9 @@ CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller can
     }
     check(cancelled);
     // A call on another thread that runs on keeps its loop's wake-up descriptor.
-    for (int wait = 0; wait < 1000 && open_descriptors(256) != descriptors; ++wait)
+    for (int wait = 0; wait < 1000 && open_descriptors(256) > descriptors; ++wait)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    CHECK(open_descriptors(256) == descriptors);
+    CHECK(open_descriptors(256) <= descriptors);
     if (ran_through) return count;
     ++count.points;
     count.cancelled += cancelled;
