@@ -17,7 +17,8 @@ System& current_system() noexcept {
 Fd::Fd(int fd) noexcept : Fd(fd, current_system()) {}
 
 int Fd::release() noexcept {
-  if (Watch* const watch = std::exchange(slot_.watch, nullptr)) EventLoop::release(*watch);
+  Watch* const watch = std::exchange(slot_.watch, &Watch::none);
+  if (watch != &Watch::none) EventLoop::release(*watch);
   return std::exchange(slot_.fd, -1);
 }
 

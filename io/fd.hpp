@@ -18,10 +18,9 @@ class HEDDLE_EXPORT Fd {
   Fd() noexcept = default;
   /// Takes over `fd`. It is closed through the running loop's System, or the kernel when no loop runs.
   explicit Fd(int fd) noexcept;
-  Fd(int fd, System& system) noexcept : slot_{fd, nullptr}, system_(&system) {}
+  Fd(int fd, System& system) noexcept : slot_{fd, &Watch::none}, system_(&system) {}
   Fd(Fd&& other) noexcept
-      : slot_{std::exchange(other.slot_.fd, -1), std::exchange(other.slot_.watch, nullptr)},
-        system_(other.system_) {}
+      : slot_(std::exchange(other.slot_, WatchSlot())), system_(other.system_) {}
   Fd& operator=(Fd&& other) noexcept {
     if (this != &other) {
       close();

@@ -45,7 +45,7 @@ bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(
 
 // advance() again, for the usual case: bytes have come, and nobody else waits for some. One pointer is kept
 // over the call, and the rest read again: that is less than to save and restore the registers for it.
-void ReceiveOperation::step(Runnable& runnable) noexcept {
+void ReceiveOperation::step(Runnable& runnable) {
   auto& task = static_cast<TaskState&>(runnable);
   task.begin_turn();
   auto& self = static_cast<ReceiveOperation&>(task.waiting_for());
@@ -53,12 +53,14 @@ void ReceiveOperation::step(Runnable& runnable) noexcept {
   Watch& watch = self.watch();
   if (self.result_ <= 0 || watch.side(direction()).others != nullptr) [[unlikely]]
     return step_unusual(self.task());
-  if (static_cast<std::size_t>(self.result_) < self.size_) drained_unless_hangup(direction(), &watch);
-  watch.side(direction()).clear();
+  if (static_cast<std::size_t>(self.result_) < self.size_ && !watch.hangup)
+    watch.side(direction()).clear_drained();
+  else
+    watch.side(direction()).clear();
   self.task().go_on();
 }
 
-void ReceiveOperation::step_unusual(TaskState& task) noexcept {
+void ReceiveOperation::step_unusual(TaskState& task) {
   auto& self = static_cast<ReceiveOperation&>(task.waiting_for());
   if (self.settled(self, self.settle(self.watch().fd, &self.watch()))) task.go_on();
 }
@@ -100,17 +102,19 @@ bool SendAllOperation::settle(int fd, Watch* watch) noexcept {
   }
 }
 
-// The task has to stop or has spent its budget, others wait already, or the kernel takes nothing now.
-bool SendAllOperation::start_unusual() {
+// The task has to stop or has spent its budget, others wait already, or the kernel didn't take all.
+bool SendAllOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   sent_ = 0;
-  return try_first(*this) && current.budget >= 0;
-}
-
-bool SendAllOperation::settle_first() noexcept {
-  sent_ = 0;
-  begin_first();
-  if (!settle(fd(), slot().watch)) return false;
-  finish();
+  bool done = false;
+  if (result_ == not_tried) {
+    done = try_first(*this);
+  } else {
+    begin_first();
+    done = settle(fd(), slot().watch != &Watch::none ? slot().watch : nullptr);
+    if (done) finish();
+  }
+  if (done && current.budget >= 0) return false;
+  suspend_waiting(*this, coroutine, frame);
   return true;
 }
 
@@ -119,9 +123,6 @@ inline bool SendAllOperation::attempt(int fd, Watch* watch) noexcept {
   return settle(fd, watch);
 }
 
-void SendAllOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
-  suspend_waiting(*this, coroutine, frame);
-}
 inline bool SendAllOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
 bool AcceptOperation::await_ready() { return try_first(*this) && finished(); }

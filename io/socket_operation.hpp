@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <span>
 
@@ -70,8 +71,8 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
   static constexpr bool owned() noexcept { return true; }
   static constexpr Direction direction() noexcept { return Direction::READ; }
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  static void step(Runnable& runnable) noexcept;
-  static void step_unusual(TaskState& task) noexcept;
+  static void step(Runnable& runnable);
+  static void step_unusual(TaskState& task);
   bool settle(int fd, Watch* watch) noexcept;
   bool attempt(int fd, Watch* watch) noexcept;
 
@@ -123,18 +124,16 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
 
   /// Mostly the kernel takes everything at once.
   bool await_ready() {
-    const Watch* const watch = slot().watch;
-    if (--current.budget < 0 ||
-        (watch != nullptr && !watch->side(direction()).may_try())) [[unlikely]]
-      return start_unusual();
-    result_ = current.system->send(slot().fd, data_, size_, 0);
-    if (result_ != static_cast<std::ptrdiff_t>(size_)) [[unlikely]]
-      return settle_first();
-    return true;
+    if (--current.budget < 0 || !slot().watch->side(direction()).may_try()) [[unlikely]]
+      result_ = not_tried;
+    else
+      result_ = current.system->send(slot().fd, data_, size_, 0);
+    return result_ == static_cast<std::ptrdiff_t>(size_);
   }
+  /// All else is done from here, where no register is saved for it.
   template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    suspend_here(coroutine, frame_of(coroutine.promise()));
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    return start(coroutine, frame_of(coroutine.promise()));
   }
   void await_resume() const { check("send"); }
   /// How many bytes were sent: all.
@@ -150,9 +149,8 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
   friend class DescriptorOperation;
   static constexpr bool owned() noexcept { return true; }
   static constexpr Direction direction() noexcept { return Direction::WRITE; }
-  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool start_unusual();
-  bool settle_first() noexcept;
+  static constexpr std::ptrdiff_t not_tried = -EINTR;  // nothing was sent, as when a signal comes
+  bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   bool settle(int fd, Watch* watch) noexcept;
   bool attempt(int fd, Watch* watch) noexcept;
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -33,6 +34,12 @@ class HEDDLE_EXPORT TcpStream : public Socket {
 
   /// Reads what is there, at least one byte: yields how many. 0: the peer ended its side. Cancel-safe.
   ReceiveOperation read_some(std::span<std::byte> buffer) { return ReceiveOperation(fd(), buffer); }
+  /// The same for an array or a vector; in a co_await GCC 12 would keep the span of it in the frame.
+  template <class Buffer>
+    requires std::convertible_to<Buffer&, std::span<std::byte>>
+  ReceiveOperation read_some(Buffer& buffer) {
+    return ReceiveOperation(fd(), buffer);
+  }
   ReceiveOperation read_some(std::span<char> buffer) { return read_some(std::as_writable_bytes(buffer)); }
   /// Writes what the kernel takes now, at least one byte: yields how many. Cancel-safe.
   SendOperation write_some(std::span<const std::byte> buffer) { return SendOperation(fd(), buffer); }

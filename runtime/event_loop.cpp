@@ -219,7 +219,8 @@ inline void EventLoop::dispatch(const Ready& event) noexcept {
   }
   if (event.events.contains(EVENT_READ)) [[likely]]
     notify(watch.sides[0]);
-  if (event.events.contains(EVENT_WRITE)) notify(watch.sides[1]);
+  // Mostly a descriptor can be written to, and each edge says so again.
+  if (event.events.contains(EVENT_WRITE) && !watch.sides[1].may_try()) notify(watch.sides[1]);
 }
 
 inline void EventLoop::notify(Watch::Side& side) noexcept {
@@ -415,6 +416,7 @@ void EventLoop::close() noexcept {
     watches_ = watch->next;
     if (watches_ != nullptr) watches_->link = &watches_;
     watch->loop = nullptr;
+    watch->set_edge(false);
     watch->next = nullptr;
   }
   if (owns_selector_) {

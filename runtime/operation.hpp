@@ -73,7 +73,7 @@ class HEDDLE_EXPORT Operation {
 
   /// The turn of a task that is suspended at a Self.
   template <class Self>
-  static void turn(Runnable& runnable) noexcept {
+  static void turn(Runnable& runnable) {
     auto& task = static_cast<TaskState&>(runnable);
     task.begin_turn();
     if (static_cast<Self&>(task.waiting_for()).advance()) task.go_on();

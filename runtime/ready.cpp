@@ -22,7 +22,9 @@ bool ReadinessOperation::advance() noexcept { return DescriptorOperation::advanc
 // A descriptor of somebody else's may be watched already, for another task or for its owner.
 void ReadinessOperation::find_watch() noexcept {
   error_ = 0;
-  if (!owned() && current.loop != nullptr) own_.watch = current.loop->find_watch(fd());
+  if (owned() || current.loop == nullptr) return;
+  Watch* const found = current.loop->find_watch(fd());
+  own_.watch = found != nullptr ? found : &Watch::none;
 }
 
 bool ReadinessOperation::attempt(int fd, Watch* watch) noexcept {

@@ -12,7 +12,7 @@ class HEDDLE_EXPORT ReadinessOperation final : public DescriptorOperation {
  public:
   /// A descriptor that somebody else owns: it is registered only while the operation waits.
   ReadinessOperation(int fd, Direction direction) noexcept
-      : DescriptorOperation(own_, fd, direction, false), own_{fd, nullptr} {}
+      : DescriptorOperation(own_, fd, direction, false), own_{fd, &Watch::none} {}
   /// A descriptor whose owner holds `slot`.
   ReadinessOperation(WatchSlot& slot, Direction direction) noexcept
       : DescriptorOperation(slot, slot.fd, direction, true) {}

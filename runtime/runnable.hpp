@@ -9,15 +9,16 @@ namespace heddle {
 /// Something an event loop can be told to run. It is linked through itself, so queueing it allocates nothing,
 /// and it must not move or die while it is queued.
 struct Runnable {
-  explicit Runnable(void (*function)(Runnable&) noexcept) noexcept : run(function) {}
+  explicit Runnable(void (*function)(Runnable&)) noexcept : run(function) {}
   Runnable(const Runnable&) = delete;
   Runnable& operator=(const Runnable&) = delete;
 
   Runnable* next = nullptr;
-  void (*run)(Runnable&) noexcept;
+  void (*run)(Runnable&);  ///< never throws; not noexcept, so that it may end with a jump
 
  protected:
-  ~Runnable() = default;
+  // Virtual, so that a Runnable and what derives from it, which is mostly virtual itself, have one address.
+  virtual ~Runnable() = default;
 };
 
 class RunQueue {

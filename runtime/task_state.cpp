@@ -136,7 +136,7 @@ void TaskState::set_cancel_due(bool due) noexcept {
   if (current.task == this) current.budget = budget_;
 }
 
-void TaskState::run_first(Runnable& runnable) noexcept {
+void TaskState::run_first(Runnable& runnable) {
   auto& self = static_cast<TaskState&>(runnable);
   self.begin_turn();
   if (self.cancel_due()) {
@@ -148,7 +148,7 @@ void TaskState::run_first(Runnable& runnable) noexcept {
   }
 }
 
-void TaskState::run_ended(Runnable& runnable) noexcept {
+void TaskState::run_ended(Runnable& runnable) {
   auto& self = static_cast<TaskState&>(runnable);
   self.begin_turn();
   self.stopping_ = false;

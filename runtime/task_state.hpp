@@ -103,7 +103,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   }
   /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call
   /// begin_turn(), and go_on() once `coroutine` may be resumed.
-  void suspend(Operation& operation, void (*step)(Runnable&) noexcept, std::coroutine_handle<> coroutine,
+  void suspend(Operation& operation, void (*step)(Runnable&), std::coroutine_handle<> coroutine,
                AsyncFrame* frame) noexcept {
     run = step;
     waiting_ = &operation;
@@ -119,7 +119,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   /// The operation has ended while it waited: the next turn goes on, whatever the operation's own turn is.
   void end_wait() noexcept { run = &run_ended; }
   bool is_suspended_at(const Operation& operation) const noexcept { return waiting_ == &operation; }
-  void go_on() noexcept {
+  void go_on() {
     waiting_ = nullptr;
     resume_.resume();
   }
@@ -150,8 +150,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   friend class TaskGroup;
   friend class TaskOwner;
 
-  static void run_first(Runnable& runnable) noexcept;
-  static void run_ended(Runnable& runnable) noexcept;
+  static void run_first(Runnable& runnable);
+  static void run_ended(Runnable& runnable);
   void finish() noexcept;
   void set_cancel_due(bool due) noexcept;
 

@@ -11,6 +11,8 @@
 
 namespace heddle {
 
+constinit Watch Watch::none;
+
 void DescriptorOperation::wait() {
   if (done()) {  // the budget is spent
     wake();

@@ -39,15 +39,12 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
 
     /// An operation might succeed: try before waiting.
     bool ready() const noexcept { return (state_ & drained) == 0; }
-    void set_ready() noexcept { state_ &= all & ~drained; }
+    void set_ready() noexcept { state_ &= taken; }
     void set_drained() noexcept { state_ |= drained; }
-    /// The registration is edge-triggered.
-    bool edge() const noexcept { return (state_ & no_edge) == 0; }
-    void set_edge(bool edge) noexcept { edge ? state_ &= all & ~no_edge : state_ |= no_edge; }
 
     /// An operation need not wait, nor queue behind others, before it tries.
-    bool may_try() const noexcept { return (state_ & (drained | taken)) == 0; }
-    /// An edge will tell when it is ready, and nobody waits for that: an operation has nothing else to do.
+    bool may_try() const noexcept { return state_ == 0; }
+    /// An operation would block, and nobody waits.
     bool may_wait() const noexcept { return state_ == drained; }
 
     void enter(DescriptorOperation& operation) noexcept {
@@ -57,7 +54,12 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
     /// The first leaves, and there are no others.
     void clear() noexcept {
       first = nullptr;
-      state_ &= all & ~taken;
+      state_ &= drained;
+    }
+    /// The same, and it has found the direction drained.
+    void clear_drained() noexcept {
+      first = nullptr;
+      state_ = drained;
     }
     /// The first leaves.
     void promote() noexcept;
@@ -66,39 +68,43 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
     // In one byte, so that one look answers what may_try() and may_wait() ask.
     static constexpr std::uint8_t drained = 1;
     static constexpr std::uint8_t taken = 2;  // there is a first
-    static constexpr std::uint8_t no_edge = 4;
-    static constexpr std::uint8_t all = 7;
-    std::uint8_t state_ = no_edge;
+    std::uint8_t state_ = 0;
   };
+
+  /// Stands for the watch of a descriptor that has none yet, so that who looks at one needn't ask whether there
+  /// is one. It never changes: of it everything may be tried and nothing waited for.
+  static Watch none;
 
   Watch(EventLoop& its_loop, int number) noexcept : loop(&its_loop), fd(number) {}
 
   Side& side(Direction direction) noexcept { return sides[static_cast<unsigned>(direction)]; }
   const Side& side(Direction direction) const noexcept { return sides[static_cast<unsigned>(direction)]; }
   /// The registration is edge-triggered.
-  bool edge() const noexcept { return sides[0].edge(); }
-  void set_edge(bool edge) noexcept {
-    for (Side& side : sides) side.set_edge(edge);
-  }
+  bool edge() const noexcept { return edge_loop != nullptr; }
+  void set_edge(bool edge) noexcept { edge_loop = edge ? loop : nullptr; }
   bool idle() const noexcept {
     return sides[0].first == nullptr && sides[1].first == nullptr && sides[0].callback == nullptr &&
            sides[1].callback == nullptr;
   }
 
-  EventLoop* loop;  ///< nullptr after the loop has closed
-  int fd;
+  EventLoop* loop = nullptr;       ///< nullptr after the loop has closed
+  EventLoop* edge_loop = nullptr;  ///< the loop, while the registration is edge-triggered
+  int fd = -1;
   EventMask registered{0};  ///< what the selector was asked for
   bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
   bool hangup = false;      ///< the peer sends no more: reads don't block
   Side sides[2];
   Watch* next = nullptr;  // the loop's list
   Watch** link = nullptr;
+
+ private:
+  constexpr Watch() noexcept = default;
 };
 
-/// A descriptor and its watch, as the descriptor's owner holds them. The watch is null until the first wait.
+/// A descriptor and its watch, as the descriptor's owner holds them.
 struct WatchSlot {
   int fd = -1;
-  Watch* watch = nullptr;
+  Watch* watch = &Watch::none;  ///< there is one from the first wait on
 };
 
 /// An operation that waits for one direction of a descriptor. Operations of one direction complete in the
@@ -144,7 +150,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// before.
   void begin_first() noexcept {
     fd_ = slot_->fd;
-    watch_ = slot_->watch;
+    watch_ = slot_->watch != &Watch::none ? slot_->watch : nullptr;
     place_.state = State::NEW;
   }
   /// It has its result, or what it failed with.
@@ -224,7 +230,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   void abandon(int error) noexcept;  // the watch is going away
 
   WatchSlot* slot_;
-  Watch* watch_;                   // set when it waits
+  Watch* watch_;                   // set when it tries or waits; nullptr: there is none yet
   DescriptorOperation* next_;      // of the others of its Side: nullptr for the last,
   DescriptorOperation* previous_;  // and of the first of them the last
   int fd_;
@@ -261,10 +267,8 @@ template <class Op>
 inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> coroutine,
                                               AsyncFrame* frame) noexcept {
   Watch* const watch = self.slot_->watch;
-  if (current.budget < 0 || watch == nullptr || watch->loop != current.loop) [[unlikely]]
-    return false;
   Watch::Side& side = watch->side(Op::direction());
-  if (!side.may_wait()) [[unlikely]]
+  if (current.budget < 0 || watch->edge_loop != current.loop || !side.may_wait()) [[unlikely]]
     return false;
   self.task_ = current.task;
   self.watch_ = watch;

@@ -188,8 +188,12 @@ class BaseSelector::Reports {
 
   void add(int fd, std::uint32_t generation, EventMask events, bool hangup) noexcept {
     const Slot& slot = slots_[fd];
+    if (slot.generation != generation) [[unlikely]] {
+      stray_ = true;
+      return;
+    }
     const EventMask fired = slot.key.events & events;
-    if (slot.generation != generation || !fired) [[unlikely]] {
+    if (!fired) [[unlikely]] {
       stray_ = true;
       return;
     }

@@ -39,6 +39,8 @@ std::string to_string(EventMask events) {
   return text.empty() ? "0" : text;
 }
 
+bool SelectorData::is_called(const std::type_info& asked) const noexcept { return same_type(type_, &asked); }
+
 bool SelectorData::same_type(const std::type_info* a, const std::type_info* b) noexcept {
   return a != nullptr && b != nullptr && *a == *b;
 }

@@ -53,7 +53,7 @@ class HEDDLE_EXPORT SelectorData {
   [[nodiscard]] bool has_value() const noexcept { return type_ != nullptr; }
   template <class T>
   [[nodiscard]] bool holds() const noexcept {
-    return type_ == &typeid(T) || same_type(type_, &typeid(T));
+    return type_ == &typeid(T) || is_called(typeid(T));
   }
   /// `get<Connection*>()`, `get<int>()`: the type must be the one that was stored, to the letter.
   template <class T>
@@ -73,6 +73,7 @@ class HEDDLE_EXPORT SelectorData {
  private:
   friend HEDDLE_EXPORT std::string to_string(const SelectorData& data);
   // Two addresses may stand for one type where shared libraries meet; then the names decide.
+  [[gnu::cold]] bool is_called(const std::type_info& asked) const noexcept;
   [[gnu::cold]] static bool same_type(const std::type_info* a, const std::type_info* b) noexcept;
   [[noreturn, gnu::cold]] static void wrong_type(const std::type_info* stored, const std::type_info* asked);
 
