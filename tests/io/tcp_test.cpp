@@ -37,7 +37,8 @@ ON_SELECTORS("megabytes come back as they were, whatever the chunks") {
   run_on(selector, []() -> Task<void> {
     const std::string sent = pattern(3'000'017);
     for (const auto& [write_chunk, read_chunk, echo_chunk] :
-         {std::array<std::size_t, 3>{1'000'003, 65'536, 4'097}, std::array<std::size_t, 3>{4'099, 777, 65'537},
+         {std::array<std::size_t, 3>{1'000'003, 65'536, 4'097},
+          std::array<std::size_t, 3>{4'099, 777, 65'537},
           std::array<std::size_t, 3>{3'000'017, 200'000, 1'500'000}}) {
       auto streams = co_await connect_pair();
       auto server = spawn(echo(std::move(streams.server), echo_chunk));
