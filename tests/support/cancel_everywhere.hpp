@@ -29,8 +29,8 @@ struct CancelCount {
 };
 
 /// `scenario()` returns a fresh Task<void>. `progress()` yields a number that changes with what the scenario
-/// does (system calls, say), to tell apart suspensions at the same co_await. `check(cancelled)` is called when
-/// the loop has closed. Descriptors are counted before and after each run.
+/// does (system calls, say), to tell apart suspensions at the same co_await. `check(cancelled)` is called
+/// when the loop has closed. Descriptors are counted before and after each run.
 template <class Scenario, class Progress, class Check>
 CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller canceller, Scenario scenario,
                                        Progress progress, Check check) {

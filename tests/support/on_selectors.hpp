@@ -12,13 +12,13 @@
 
 /// A test case with `selector`, the name of one, in its body.
 #define ON_SELECTORS(sentence) HEDDLE_ON_SELECTORS(INTERNAL_CATCH_UNIQUE_NAME(on_selectors_), sentence)
-#define HEDDLE_ON_SELECTORS(body, sentence)                                     \
-  static void body(std::string_view selector);                                  \
-  TEST_CASE(sentence) {                                                         \
-    for (const std::string_view name : ::heddle::available_selectors()) {       \
-      DYNAMIC_SECTION(std::string(name)) { body(name); }                        \
-    }                                                                           \
-  }                                                                             \
+#define HEDDLE_ON_SELECTORS(body, sentence)                               \
+  static void body(std::string_view selector);                            \
+  TEST_CASE(sentence) {                                                   \
+    for (const std::string_view name : ::heddle::available_selectors()) { \
+      DYNAMIC_SECTION(std::string(name)) { body(name); }                  \
+    }                                                                     \
+  }                                                                       \
   static void body([[maybe_unused]] std::string_view selector)
 
 namespace heddle::test {
