@@ -139,7 +139,7 @@ void EventLoop::run_ready() noexcept {
     Runnable& next = ready_.pop();
     next.run(next);
     if (current.attention) [[unlikely]]
-      current.task->end_turn();
+      TaskState::end_turn();
   }
   leave_tasks();
 }

@@ -148,9 +148,10 @@ void TaskState::run_first(Runnable& runnable) noexcept {
 }
 
 void TaskState::end_turn() noexcept {
-  current.attention = false;
   while (current.target) std::exchange(current.target, nullptr).resume();
-  if (waiting_ == nullptr && root_.done()) finish();
+  current.attention = false;
+  TaskState* const task = current.task;  // none, if a callback has resumed a coroutine that is no task's
+  if (task != nullptr && task->waiting_ == nullptr && task->root_.done()) task->finish();
 }
 
 void TaskState::finish() noexcept {

@@ -121,8 +121,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
     stopping_ = false;
     resume_.resume();
   }
-  /// The loop's, after a turn in which current.attention was set.
-  void end_turn() noexcept;
+  /// The loop's, after a step that has set current.attention.
+  static void end_turn() noexcept;
   /// A request to stop is waiting for the next co_await.
   bool cancel_due() const noexcept { return budget_ == 0; }
   void take_cancel() noexcept { set_cancel_due(false); }

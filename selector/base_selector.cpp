@@ -3,6 +3,7 @@
 #include "base_selector.hpp"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -135,6 +136,18 @@ ReadyList BaseSelector::select(Timeout timeout) {
   return wait_again(timeout, started, error);
 }
 
+// ThreadSanitizer holds signal handlers back until a call that it knows, and it doesn't know pselect(): a
+// wait for a handler's doing would last for ever.
+static void let_handlers_run() noexcept {
+#if defined(__SANITIZE_THREAD__)
+  ::usleep(0);
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  ::usleep(0);
+#endif
+#endif
+}
+
 // The wait ended without an answer: a signal came, time may be left over, or a stray event was all there was.
 ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int error) {
   Timeout left = timeout;
@@ -148,6 +161,7 @@ ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int er
       ready_end_ = ready_.data();
     } else if (error == EINTR) {
       ready_end_ = ready_.data();
+      let_handlers_run();
       if (hook_ != nullptr && hook_(hook_argument_)) {
         interrupted_ = true;
         break;

@@ -30,7 +30,7 @@ def come_and_go(server, count=2000):
         visit(server, turn)
     server.serves()
     bb.check(bb.eventually(lambda: server.fds() < 20), f"{server.fds()} descriptors open after 200 visits")
-    before, memory = server.fds(), server.rss()
+    before, memory = server.settled_fds(), server.rss()
     for turn in range(count):
         visit(server, turn)
     bb.check(bb.eventually(lambda: server.fds() == before), f"{server.fds()} descriptors open, {before} before")

@@ -75,11 +75,19 @@ def main():
                 line = process.stderr.readline().decode()
                 match = re.search(r"Listening on \S+ (\d+)", line)
                 bb.check(match, f"nc says {line!r}")
-                code, out, errors = run_client(client, match[1], b"to nc")
+                # A listening nc leaves when its peer half-closes, so the client's input stays open until all is there.
+                us = bb.spawn([client, bb.HOST, match[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                try:
+                    us.stdin.write(b"to nc")
+                    us.stdin.flush()
+                    out = us.stdout.read(len(reply))
+                    out += us.communicate(timeout=20)[0]
+                finally:
+                    bb.end(us)
                 received, _ = process.communicate(timeout=20)
             finally:
                 bb.end(process)
-        bb.check((code, out) == (0, reply), f"ended with {code} and {len(out)} of {len(reply)} bytes: {errors}")
+        bb.check((us.returncode, out) == (0, reply), f"ended with {us.returncode} and {len(out)} of {len(reply)} bytes")
         bb.check(received == b"to nc", f"nc got {received[:80]!r}")
 
     def refused():

@@ -212,8 +212,9 @@ TEST_CASE(
     "an exception that nobody retrieves reaches the loop's handler once, with the task's name and place") {
   run_here([]() -> Task<void> {
     const Reports reports;
-    const unsigned line = __LINE__ + 1;
+    unsigned line = 0;
     {
+      line = __LINE__ + 1;
       auto handle = spawn(fail("lost")).set_name("worker 5");
     }
     co_await yield();

@@ -63,6 +63,11 @@ class File {
   int fd_ = -1;
 };
 
+/// Moves a file to `number`, whatever was open there.
+inline void renumber(File& file, int number) {
+  if (file.fileno() != number) file = File(::dup3(file.fileno(), number, O_CLOEXEC));
+}
+
 /// A connected pair of non-blocking sockets, or a pipe (a reads, b writes).
 struct Pair {
   File a, b;

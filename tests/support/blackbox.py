@@ -148,6 +148,15 @@ class Server:
         self.alive()
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def settled_fds(self):
+        """The same, once it has seen that those who left have left."""
+        count, since = self.fds(), time.monotonic()
+        while time.monotonic() - since < 0.3:
+            time.sleep(0.01)
+            if self.fds() != count:
+                count, since = self.fds(), time.monotonic()
+        return count
+
     def rss(self):
         """Resident memory in bytes."""
         self.alive()
