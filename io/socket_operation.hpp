@@ -44,7 +44,14 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
   ReceiveOperation(Fd& socket, std::span<std::byte> buffer)
       : SocketOperation(socket, Direction::READ), data_(buffer.data()), size_(buffer.size()) {}
 
-  bool await_ready() const noexcept { return false; }
+  bool await_ready() {
+    if (size_ != 0) [[likely]]
+      return false;
+    check_can_begin();
+    result_ = 0;
+    finish();
+    return true;
+  }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
     AsyncFrame* const frame = frame_of(coroutine.promise());

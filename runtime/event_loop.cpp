@@ -244,6 +244,16 @@ Watch& EventLoop::watch(int fd) {
   return *made;
 }
 
+bool EventLoop::adopt(Watch& watch) noexcept {
+  if (watch.loop != nullptr || find_watch(watch.fd) != nullptr) return false;
+  watch.loop = this;
+  watch.link = &watches_;
+  watch.next = watches_;
+  if (watch.next != nullptr) watch.next->link = &watch.next;
+  watches_ = &watch;
+  return true;
+}
+
 void EventLoop::arm(Watch& watch, Direction direction, bool owned) {
   const EventMask event = event_of(direction);
   if (!watch.registered && owned && selector_->capabilities().has(Capability::EDGE_TRIGGER)) {
@@ -401,6 +411,7 @@ void EventLoop::close() noexcept {
     if (watches_ != nullptr) watches_->link = &watches_;
     watch->loop = nullptr;
     watch->next = nullptr;
+    watch->edge = false;
   }
   if (owns_selector_) {
     delete selector_;

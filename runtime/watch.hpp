@@ -50,7 +50,7 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
   EventMask registered{0};  ///< what the selector was asked for
   bool edge = false;        ///< the registration is edge-triggered
   bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
-  bool hangup = false;      ///< the peer sends no more: reads don't block
+  bool hangup = false;      ///< a short read doesn't mean that the next would block: an end, or urgent data
   Side sides[2];
   Watch* next = nullptr;  // the loop's list
   Watch** link = nullptr;
