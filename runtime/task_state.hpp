@@ -121,10 +121,10 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
     stopping_ = false;
     resume_.resume();
   }
-  /// The loop's, after a step that has set current.attention.
+  /// The loop's, after a turn that has called it.
   static void end_turn() noexcept;
   /// A request to stop is waiting for the next co_await.
-  bool cancel_due() const noexcept { return budget_ == 0; }
+  bool cancel_due() const noexcept { return budget_ < 0; }
   void take_cancel() noexcept { set_cancel_due(false); }
   void defer_cancel() noexcept { set_cancel_due(true); }
 
@@ -163,7 +163,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   std::uint64_t id_ = 0;
   std::uint64_t spawned_by_ = 0;
   std::uint32_t references_ = 1;
-  int budget_ = task_budget;  // of a turn; 0 while the next co_await has to throw
+  int budget_ = task_budget;  // of a turn; none while the next co_await has to throw
   std::uint16_t cancel_requests_ = 0;
   std::uint8_t shields_ = 0;
   Outcome outcome_ = Outcome::PENDING;
