@@ -21,27 +21,47 @@ System& kernel() noexcept { return *current.system; }
 
 }  // namespace
 
-inline bool ReceiveOperation::attempt(int fd, Watch* watch) noexcept {
-  for (;;) {
-    result_ = kernel().recv(fd, data_, size_, 0);
-    if (result_ > 0) [[likely]] {
-      // A stream that gave less than it was asked for is empty, so the next receive needn't try.
-      if (static_cast<std::size_t>(result_) < size_) drained_unless_hangup(direction(), watch);
-      return true;
-    }
-    if (would_block(result_)) {
-      drained(direction(), watch);
-      return false;
-    }
-    if (result_ != -EINTR) return true;
+bool ReceiveOperation::attempt(int fd, Watch* watch) noexcept {
+  result_ = kernel().recv(fd, data_, size_, 0);
+  return settle(fd, watch);
+}
+
+// What the last recv() said, and another one if it was interrupted.
+bool ReceiveOperation::settle(int fd, Watch* watch) noexcept {
+  while (result_ == -EINTR) result_ = kernel().recv(fd, data_, size_, 0);
+  if (would_block(result_)) {
+    drained(direction(), watch);
+    return false;
   }
+  // A stream that gave less than it was asked for is empty, so the next receive needn't try.
+  if (result_ > 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(direction(), watch);
+  return true;
 }
 
 bool ReceiveOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   return DescriptorOperation::start(*this, coroutine, frame);
 }
-inline bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
-void ReceiveOperation::step(Runnable& task) noexcept { turn<ReceiveOperation>(task); }
+bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
+
+// advance() again, for the usual case: bytes have come, and nobody else waits for some. One pointer is kept
+// over the call, and the rest read again: that is less than to save and restore the registers for it.
+void ReceiveOperation::step(Runnable& runnable) noexcept {
+  auto& task = static_cast<TaskState&>(runnable);
+  task.begin_turn();
+  auto& self = static_cast<ReceiveOperation&>(task.waiting_for());
+  self.result_ = kernel().recv(self.watch().fd, self.data_, self.size_, 0);
+  Watch& watch = self.watch();
+  if (self.result_ <= 0 || watch.side(direction()).others != nullptr) [[unlikely]]
+    return step_unusual(self.task());
+  if (static_cast<std::size_t>(self.result_) < self.size_) drained_unless_hangup(direction(), &watch);
+  watch.side(direction()).clear();
+  self.task().go_on();
+}
+
+void ReceiveOperation::step_unusual(TaskState& task) noexcept {
+  auto& self = static_cast<ReceiveOperation&>(task.waiting_for());
+  if (self.settled(self, self.settle(self.watch().fd, &self.watch()))) task.go_on();
+}
 
 inline bool SendOperation::attempt(int fd, Watch* watch) noexcept {
   do result_ = kernel().send(fd, data_, size_, 0);
@@ -126,6 +146,10 @@ void ConnectOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFram
 bool ConnectOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
 bool AcceptOperation::attempt(int fd, Watch* watch) noexcept {
+  if (armed()) {
+    pause();
+    return false;
+  }
   exhausted_ = false;
   for (;;) {
     result_ = kernel().accept(fd, nullptr, nullptr);

@@ -77,7 +77,9 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
   static constexpr bool owned() noexcept { return true; }
   static constexpr Direction direction() noexcept { return Direction::READ; }
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  static void step(Runnable& task) noexcept;
+  static void step(Runnable& runnable) noexcept;
+  static void step_unusual(TaskState& task) noexcept;
+  bool settle(int fd, Watch* watch) noexcept;
   bool attempt(int fd, Watch* watch) noexcept;
 
   std::byte* data_;
@@ -130,7 +132,7 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
   bool await_ready() {
     const Watch* const watch = slot().watch;
     if (--current.budget < 0 ||
-        (watch != nullptr && (!watch->ready(direction()) || watch->sides[1].first != nullptr))) [[unlikely]]
+        (watch != nullptr && !watch->side(direction()).may_try())) [[unlikely]]
       return start_unusual();
     result_ = current.system->send(slot().fd, data_, size_, 0);
     if (result_ != static_cast<std::ptrdiff_t>(size_)) [[unlikely]]

@@ -211,29 +211,33 @@ inline void EventLoop::dispatch(const Ready& event) noexcept {
     return;
   }
   Watch& watch = *event.key.data.get<Watch*>();
-  watch.set_ready(event.events);
   if (event.hangup) [[unlikely]]
-    watch.set_hangup();
-  const bool reads = event.events.contains(EVENT_READ);
-  const bool writes = event.events.contains(EVENT_WRITE);
-  if (watch.edge()) [[likely]] {
-    if (reads) notify(watch.sides[0]);
-    if (writes) notify(watch.sides[1]);
-  } else {
-    if (reads) notify_level(watch, Direction::READ);
-    if (writes) notify_level(watch, Direction::WRITE);
+    watch.hangup = true;
+  if (!watch.edge()) [[unlikely]] {
+    dispatch_level(watch, event.events);
+    return;
   }
+  if (event.events.contains(EVENT_READ)) [[likely]]
+    notify(watch.sides[0]);
+  if (event.events.contains(EVENT_WRITE)) notify(watch.sides[1]);
 }
 
 inline void EventLoop::notify(Watch::Side& side) noexcept {
+  side.set_ready();
   DescriptorOperation* const first = side.first;
-  if (first == nullptr || first->place_.state != DescriptorOperation::State::WAITING) return;
+  if (first == nullptr) return;
   first->place_.state = DescriptorOperation::State::WOKEN;
   first->task_->schedule_on(ready_);
 }
 
+[[gnu::noinline]] void EventLoop::dispatch_level(Watch& watch, EventMask events) noexcept {
+  if (events.contains(EVENT_READ)) notify_level(watch, Direction::READ);
+  if (events.contains(EVENT_WRITE)) notify_level(watch, Direction::WRITE);
+}
+
 void EventLoop::notify_level(Watch& watch, Direction direction) noexcept {
   Watch::Side& side = watch.side(direction);
+  side.set_ready();
   if (side.callback != nullptr) side.callback->schedule(*this);
   if (side.first != nullptr && side.first->place_.state != DescriptorOperation::State::PAUSED)
     side.first->notify(DescriptorOperation::State::WOKEN);
@@ -353,8 +357,10 @@ void EventLoop::fail_closed() noexcept {
     selector_->unregister(watch->fd);
     watch->registered = EventMask(0);
     watch->set_edge(false);
-    watch->set_ready(EVENT_READ | EVENT_WRITE);  // whoever comes now is told by the kernel
-    for (Watch::Side& side : watch->sides) abandon_waiters(side, EBADF);
+    for (Watch::Side& side : watch->sides) {
+      side.set_ready();  // whoever comes now is told by the kernel
+      abandon_waiters(side, EBADF);
+    }
     if (!watch->owned && watch->idle()) forget(*watch);
   }
 }

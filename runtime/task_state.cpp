@@ -93,6 +93,7 @@ bool TaskState::cancel_inside(unsigned shields) noexcept {
     switch (waiting_->cancel()) {
       case Operation::Stop::STOPPED:
         stopping_ = true;
+        end_wait();
         schedule();
         break;
       case Operation::Stop::LATER:
@@ -145,6 +146,13 @@ void TaskState::run_first(Runnable& runnable) noexcept {
   } else {
     self.go_on();
   }
+}
+
+void TaskState::run_ended(Runnable& runnable) noexcept {
+  auto& self = static_cast<TaskState&>(runnable);
+  self.begin_turn();
+  self.stopping_ = false;
+  self.go_on();
 }
 
 void TaskState::end_turn() noexcept {

@@ -116,9 +116,11 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
     current.task = this;
     current.budget = budget_;
   }
+  /// The operation has ended while it waited: the next turn goes on, whatever the operation's own turn is.
+  void end_wait() noexcept { run = &run_ended; }
+  bool is_suspended_at(const Operation& operation) const noexcept { return waiting_ == &operation; }
   void go_on() noexcept {
     waiting_ = nullptr;
-    stopping_ = false;
     resume_.resume();
   }
   /// The loop's, after a turn that has called it.
@@ -149,14 +151,17 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   friend class TaskOwner;
 
   static void run_first(Runnable& runnable) noexcept;
+  static void run_ended(Runnable& runnable) noexcept;
   void finish() noexcept;
   void set_cancel_due(bool due) noexcept;
 
+  // What suspend() sets lies apart: GCC 12 packs neighbours into a vector register to store them at once,
+  // which takes twice as long as to store them one by one.
   std::coroutine_handle<> resume_;
-  AsyncFrame* leaf_ = nullptr;
-  Operation* waiting_ = nullptr;
   TaskOwner* owner_ = nullptr;
+  AsyncFrame* leaf_ = nullptr;
   TaskState* next_sibling_ = nullptr;
+  Operation* waiting_ = nullptr;
   TaskState** link_ = nullptr;  // what points to this task in its owner's list
   JoinOperation* joiners_ = nullptr;
   char* name_ = nullptr;

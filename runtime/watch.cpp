@@ -19,13 +19,13 @@ void DescriptorOperation::wait() {
   EventLoop& loop = *current.loop;
   if (watch_ == nullptr) {
     watch_ = &loop.watch(fd_);
-    watch_->set_drained(direction());
+    watch_->side(direction()).set_drained();
   } else if (watch_->loop != &loop && !loop.adopt(*watch_)) {
     throw std::logic_error("fd " + std::to_string(fd_) + " is in use on another event loop");
   }
   Watch::Side& side = watch_->side(direction());
   if (side.first == nullptr)
-    side.first = this;
+    side.enter(*this);
   else
     append(side.others, *this);
   if (!watch_->edge()) [[unlikely]] {
@@ -41,8 +41,9 @@ void DescriptorOperation::wait() {
 }
 
 void Watch::Side::promote() noexcept {
+  if (others == nullptr) return clear();
   first = others;
-  if (others != nullptr) DescriptorOperation::remove(others, *others);
+  DescriptorOperation::remove(others, *others);
 }
 
 void DescriptorOperation::append(DescriptorOperation*& list, DescriptorOperation& last) noexcept {
@@ -78,7 +79,7 @@ void DescriptorOperation::leave() noexcept {
   leaving(false);
   if (side.first != nullptr) {
     // A level-triggered selector reports again what is left; an edge that was not used up is passed on here.
-    if (watch_->edge() && watch_->ready(direction())) side.first->notify(State::PASSED_ON);
+    if (watch_->edge() && side.ready()) side.first->notify(State::PASSED_ON);
   } else if (!watch_->owned) {
     watch_->loop->disarm_if_idle(*watch_);
   }
@@ -109,6 +110,7 @@ void DescriptorOperation::abandon(int error) noexcept {
   fd_ = watch_->fd;
   finish();
   fail(error);
+  if (task_->is_suspended_at(*this)) task_->end_wait();
   wake();
 }
 

@@ -31,38 +31,55 @@ constexpr EventMask event_of(Direction direction) noexcept {
 class HEDDLE_EXPORT Watch : public FrameAllocated {
  public:
   /// Who waits for a direction. There is mostly one, so the first is kept apart.
-  struct Side {
+  class Side {
+   public:
     DescriptorOperation* first = nullptr;   ///< an event wakes it
     DescriptorOperation* others = nullptr;  ///< behind it, as they came; there are none without a first
     Callback* callback = nullptr;           ///< of add_reader / add_writer
 
+    /// An operation might succeed: try before waiting.
+    bool ready() const noexcept { return (state_ & drained) == 0; }
+    void set_ready() noexcept { state_ &= all & ~drained; }
+    void set_drained() noexcept { state_ |= drained; }
+    /// The registration is edge-triggered.
+    bool edge() const noexcept { return (state_ & no_edge) == 0; }
+    void set_edge(bool edge) noexcept { edge ? state_ &= all & ~no_edge : state_ |= no_edge; }
+
+    /// An operation need not wait, nor queue behind others, before it tries.
+    bool may_try() const noexcept { return (state_ & (drained | taken)) == 0; }
+    /// An edge will tell when it is ready, and nobody waits for that: an operation has nothing else to do.
+    bool may_wait() const noexcept { return state_ == drained; }
+
+    void enter(DescriptorOperation& operation) noexcept {
+      first = &operation;
+      state_ |= taken;
+    }
+    /// The first leaves, and there are no others.
+    void clear() noexcept {
+      first = nullptr;
+      state_ &= all & ~taken;
+    }
     /// The first leaves.
     void promote() noexcept;
+
+   private:
+    // In one byte, so that one look answers what may_try() and may_wait() ask.
+    static constexpr std::uint8_t drained = 1;
+    static constexpr std::uint8_t taken = 2;  // there is a first
+    static constexpr std::uint8_t no_edge = 4;
+    static constexpr std::uint8_t all = 7;
+    std::uint8_t state_ = no_edge;
   };
 
   Watch(EventLoop& its_loop, int number) noexcept : loop(&its_loop), fd(number) {}
 
   Side& side(Direction direction) noexcept { return sides[static_cast<unsigned>(direction)]; }
-  /// An operation might succeed: try before waiting.
-  bool ready(Direction direction) const noexcept { return (known_ & ready_bit(direction)) != 0; }
-  void set_ready(EventMask events) noexcept {
-    known_ = static_cast<std::uint8_t>(known_ | static_cast<unsigned>(events.bits()));
-  }
-  void set_drained(Direction direction) noexcept {
-    known_ = static_cast<std::uint8_t>(known_ & ~ready_bit(direction));
-  }
+  const Side& side(Direction direction) const noexcept { return sides[static_cast<unsigned>(direction)]; }
   /// The registration is edge-triggered.
-  bool edge() const noexcept { return (known_ & no_edge) == 0; }
+  bool edge() const noexcept { return sides[0].edge(); }
   void set_edge(bool edge) noexcept {
-    known_ = static_cast<std::uint8_t>(edge ? known_ & ~no_edge : known_ | no_edge);
+    for (Side& side : sides) side.set_edge(edge);
   }
-  /// An edge will tell when the direction is ready; until then an operation has nothing to try or to ask for.
-  bool edge_to_come(Direction direction) const noexcept {
-    return (known_ & (ready_bit(direction) | no_edge)) == 0;
-  }
-  /// The peer sends no more: reads don't block.
-  bool hangup() const noexcept { return (known_ & hung_up) != 0; }
-  void set_hangup() noexcept { known_ |= hung_up; }
   bool idle() const noexcept {
     return sides[0].first == nullptr && sides[1].first == nullptr && sides[0].callback == nullptr &&
            sides[1].callback == nullptr;
@@ -72,20 +89,10 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
   int fd;
   EventMask registered{0};  ///< what the selector was asked for
   bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
+  bool hangup = false;      ///< the peer sends no more: reads don't block
   Side sides[2];
   Watch* next = nullptr;  // the loop's list
   Watch** link = nullptr;
-
- private:
-  static constexpr std::uint8_t hung_up = 4;
-  static constexpr std::uint8_t no_edge = 8;
-  static constexpr unsigned ready_bit(Direction direction) noexcept {
-    return static_cast<unsigned>(event_of(direction).bits());
-  }
-
-  // Ready for EVENT_READ, for EVENT_WRITE, and the two above: in one byte, so that one look tells more than
-  // one of them.
-  std::uint8_t known_ = 3 | no_edge;
 };
 
 /// A descriptor and its watch, as the descriptor's owner holds them. The watch is null until the first wait.
@@ -146,12 +153,15 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   template <class Op>
   static bool start(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
   /// The usual case of start() by itself, for inlining: it is known that the operation would block, and
-  /// nobody waits. False: start() has to be called. Op::step is its turn.
+  /// nobody waits. False: start() has to be called. Op::step is the turn of an operation that was woken.
   template <class Op>
   static bool wait_at_once(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept;
   /// For Op::advance().
   template <class Op>
   static bool advance(Op& self) noexcept;
+  /// The part of it that follows attempt(), whose answer is `done`.
+  template <class Op>
+  static bool settled(Op& self, bool done) noexcept;
 
   /// For await_resume(): throws Cancelled if cancel() stopped the operation.
   void check_cancelled() const {
@@ -168,14 +178,15 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// The next operation of this direction has to wait for an event first.
   static void drained(Direction direction, Watch* watch) noexcept {
     if (watch != nullptr) [[likely]]
-      watch->set_drained(direction);
+      watch->side(direction).set_drained();
   }
   /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
   static void drained_unless_hangup(Direction direction, Watch* watch) noexcept {
-    if (watch != nullptr && !watch->hangup()) [[likely]]
-      watch->set_drained(direction);
+    if (watch != nullptr && !watch->hangup) [[likely]]
+      watch->side(direction).set_drained();
   }
-  /// While waiting(), first in the queue: events wake nobody until unpause(), which then tries again.
+  /// While waiting(), first in the queue: it is not to try until unpause(). (An edge may wake it all the same,
+  /// and it has to pause() again.)
   void pause() noexcept { place_.state = State::PAUSED; }
   void unpause() noexcept;
 
@@ -184,6 +195,9 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   Direction direction() const noexcept { return place_.direction; }
   bool owned() const noexcept { return place_.owned; }
   WatchSlot& slot() const noexcept { return *slot_; }
+  /// Of an operation that waits.
+  Watch& watch() const noexcept { return *watch_; }
+  TaskState& task() const noexcept { return *task_; }
   /// It has its result, or what it failed with.
   bool done() const noexcept { return place_.state == State::DONE; }
   /// It stands in the queue of its direction.
@@ -193,7 +207,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
 
  private:
   friend class EventLoop;
-  friend struct Watch::Side;
+  friend class Watch::Side;
 
   // Set by one store.
   struct Place {
@@ -222,8 +236,7 @@ bool DescriptorOperation::try_first(Op& self) {
   check_can_begin();
   self.begin_first();
   Watch* const watch = self.watch_;
-  if (watch != nullptr && (!watch->ready(self.direction()) || watch->side(self.direction()).first != nullptr))
-    return false;
+  if (watch != nullptr && !watch->side(self.direction()).may_try()) return false;
   if (!self.attempt(self.fd_, watch)) return false;
   self.finish();
   return true;
@@ -251,12 +264,12 @@ inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> 
   if (current.budget < 0 || watch == nullptr || watch->loop != current.loop) [[unlikely]]
     return false;
   Watch::Side& side = watch->side(Op::direction());
-  if (!watch->edge_to_come(Op::direction()) || side.first != nullptr) [[unlikely]]
+  if (!side.may_wait()) [[unlikely]]
     return false;
   self.task_ = current.task;
   self.watch_ = watch;
   self.place_ = {State::WAITING, Op::direction(), Op::owned(), 0};
-  side.first = &self;
+  side.enter(self);
   current.task->suspend(self, &Op::step, coroutine, frame);
   return true;
 }
@@ -265,15 +278,20 @@ template <class Op>
 bool DescriptorOperation::advance(Op& self) noexcept {
   if (self.place_.state < State::PASSED_ON) [[unlikely]]
     return !self.waiting();
+  return settled(self, self.attempt(self.watch_->fd, self.watch_));
+}
+
+template <class Op>
+bool DescriptorOperation::settled(Op& self, bool done) noexcept {
   Watch& watch = *self.watch_;
   self.fd_ = watch.fd;
-  if (!self.attempt(watch.fd, &watch)) [[unlikely]] {
+  if (!done) {
     if (self.place_.state != State::PAUSED) self.place_.state = State::WAITING;
     return false;
   }
   Watch::Side& side = watch.side(self.direction());
   if (side.others == nullptr && self.owned()) [[likely]]
-    side.first = nullptr;
+    side.clear();
   else
     self.leave();
   self.finish();
