@@ -12,7 +12,7 @@ namespace heddle {
 
 /// The sole owner of a descriptor, which must be non-blocking. It joins the event loop on which it is first
 /// waited for and stays with it: from then on it is used, moved and closed on that loop's thread. It may
-/// outlive the loop.
+/// outlive the loop, and join another one then.
 class HEDDLE_EXPORT Fd {
  public:
   Fd() noexcept = default;

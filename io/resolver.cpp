@@ -44,6 +44,8 @@ Task<std::vector<Address>> resolve(std::string host, std::uint16_t port) {
     std::vector<Address> addresses{Address(host, port)};
     co_return addresses;
   }
+  if (host.find('\0') != std::string::npos)
+    throw ResolveError(host, EAI_NONAME);  // a C string would end there
   auto work = to_thread(look_up, std::move(host), port);
   co_return co_await work;
 }

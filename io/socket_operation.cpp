@@ -77,7 +77,15 @@ inline bool SendOperation::attempt(int fd, Watch* watch) noexcept {
 }
 
 // Whoever sends is mostly done at once.
-bool SendOperation::await_ready() { return try_first(*this) && finished(); }
+bool SendOperation::await_ready() {
+  if (size_ == 0) [[unlikely]] {
+    check_can_begin();
+    result_ = 0;
+    finish();
+    return true;
+  }
+  return try_first(*this) && finished();
+}
 void SendOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   suspend_waiting(*this, coroutine, frame);
 }

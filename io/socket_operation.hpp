@@ -48,7 +48,14 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
   ReceiveOperation(Fd& socket, std::span<std::byte> buffer)
       : SocketOperation(socket), data_(buffer.data()), size_(buffer.size()) {}
 
-  bool await_ready() const noexcept { return false; }
+  bool await_ready() {
+    if (size_ != 0) [[likely]]
+      return false;
+    check_can_begin();
+    result_ = 0;
+    finish();
+    return true;
+  }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
     AsyncFrame* const frame = frame_of(coroutine.promise());
@@ -164,8 +171,7 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
 /// `spare`; when not even that is possible, accepting pauses for 50 ms. Cancel-safe: no connection is lost.
 class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Timer {
  public:
-  AcceptOperation(Fd& listener, Fd& spare)
-      : SocketOperation(listener), Timer(&end_pause), spare_(&spare) {}
+  AcceptOperation(Fd& listener, Fd& spare) : SocketOperation(listener), Timer(&end_pause), spare_(&spare) {}
   AcceptOperation(const AcceptOperation& other) noexcept
       : SocketOperation(other), Timer(&end_pause), spare_(other.spare_) {}
   AcceptOperation& operator=(const AcceptOperation&) = delete;
@@ -209,8 +215,7 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
 class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
  public:
   /// The address is read when the operation is awaited.
-  ConnectOperation(Fd& socket, const Address& address)
-      : SocketOperation(socket), address_(&address) {}
+  ConnectOperation(Fd& socket, const Address& address) : SocketOperation(socket), address_(&address) {}
 
   bool await_ready();
   template <class Promise>

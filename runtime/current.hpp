@@ -12,7 +12,8 @@ class EventLoop;
 class System;
 class TaskState;
 
-/// The operation that finishes after that many others of its task did, without suspending, has to wait a turn.
+/// The operation that finishes after that many others of its task did, without suspending, has to wait a
+/// turn.
 inline constexpr int task_budget = 127;
 /// The next co_await has to throw.
 inline constexpr int no_budget = -1;

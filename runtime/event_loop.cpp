@@ -145,7 +145,7 @@ void EventLoop::run_ready() noexcept {
       turn.run(turn);
       if (++current.turns < 0) [[likely]]
         continue;
-      if (current.turns > 0) current.task->end_turn();
+      if (current.turns > 0) TaskState::end_turn();
       if (current.turns == 0) {
         if (next != nullptr) ready_.put_back(*next);
         leave_tasks();
@@ -259,6 +259,16 @@ Watch& EventLoop::watch(int fd) {
   if (made->next != nullptr) made->next->link = &made->next;
   watches_ = made;
   return *made;
+}
+
+bool EventLoop::adopt(Watch& watch) noexcept {
+  if (watch.loop != nullptr || find_watch(watch.fd) != nullptr) return false;
+  watch.loop = this;
+  watch.link = &watches_;
+  watch.next = watches_;
+  if (watch.next != nullptr) watch.next->link = &watch.next;
+  watches_ = &watch;
+  return true;
 }
 
 void EventLoop::arm(Watch& watch, Direction direction, bool owned) {
@@ -418,6 +428,7 @@ void EventLoop::close() noexcept {
     watch->loop = nullptr;
     watch->set_edge(false);
     watch->next = nullptr;
+    watch->set_edge(false);
   }
   if (owns_selector_) {
     delete selector_;

@@ -145,6 +145,9 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   Watch* find_watch(int fd) const noexcept;
   /// The same, made if need be. Throws std::bad_alloc.
   Watch& watch(int fd);
+  /// Takes over the watch of an owned descriptor whose loop has closed. False if that has not, or somebody
+  /// waits here for the same number.
+  bool adopt(Watch& watch) noexcept;
   /// Registers what `watch` needs now that somebody waits for `direction`. Throws what the selector throws,
   /// and std::system_error with EBADF if the descriptor is closed; then nothing has changed.
   void arm(Watch& watch, Direction direction, bool owned);

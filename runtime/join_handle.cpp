@@ -24,7 +24,19 @@ void JoinOperation::enqueue() noexcept {
   *last = this;
 }
 
-Operation::Stop JoinOperation::cancel() noexcept { return target_.cancel() ? Stop::LATER : Stop::TOO_LATE; }
+Operation::Stop JoinOperation::cancel() noexcept {
+  if (passing_on_) {  // tasks that wait for each other: here the circle is broken
+    JoinOperation** link = &target_.joiners_;
+    while (*link != this) link = &(*link)->next_;
+    *link = next_;
+    stopped_ = true;
+    return Stop::STOPPED;
+  }
+  passing_on_ = true;
+  const bool passed_on = target_.cancel();
+  passing_on_ = false;
+  return passed_on ? Stop::LATER : Stop::TOO_LATE;
+}
 
 void JoinOperation::target_done() noexcept {
   target_.joiners_ = next_;
@@ -34,6 +46,8 @@ void JoinOperation::target_done() noexcept {
 void throw_not_done() {
   throw std::logic_error("the result of a task was asked for before the task was done");
 }
+
+void throw_empty_handle() { throw std::logic_error("a JoinHandle that refers to no task was awaited"); }
 
 TaskOwner& running_owner() { return EventLoop::running(); }
 

@@ -19,7 +19,9 @@ namespace heddle {
 /// it.
 class HEDDLE_EXPORT JoinOperation : public Operation {
  public:
-  explicit JoinOperation(TaskState& target) noexcept : target_(target) {}
+  explicit JoinOperation(TaskState& target) noexcept : target_(target) { target.add_reference(); }
+  JoinOperation(const JoinOperation&) = delete;
+  ~JoinOperation() { target_.release(); }
 
   bool await_ready();
   template <class Promise>
@@ -35,14 +37,21 @@ class HEDDLE_EXPORT JoinOperation : public Operation {
 
  protected:
   void enqueue() noexcept;
+  void check_cancelled() const {
+    if (stopped_) [[unlikely]]
+      throw Cancelled();
+  }
 
   TaskState& target_;
 
  private:
   JoinOperation* next_ = nullptr;
+  bool passing_on_ = false;  // a request to stop, to the target
+  bool stopped_ = false;
 };
 
 [[noreturn]] HEDDLE_EXPORT void throw_not_done();
+[[noreturn]] HEDDLE_EXPORT void throw_empty_handle();
 
 /// Refers to a spawned task; `co_await handle` waits for it and yields its result (once) or throws what it
 /// threw; Cancelled if it was cancelled. A handle that is dropped leaves the task to its owner. On the loop's
@@ -67,7 +76,7 @@ class JoinHandle {
   bool cancelled() const noexcept { return state_->outcome() == Outcome::CANCELLED; }
   /// What the task failed with, null otherwise.
   std::exception_ptr error() const noexcept {
-    state_->mark_retrieved();
+    if (done()) state_->mark_retrieved();
     return state_->error();
   }
   /// The result of a task that is done(), as co_await gives it. Throws std::logic_error when it isn't done.
@@ -91,9 +100,17 @@ class JoinHandle {
   class Awaiter final : public JoinOperation {
    public:
     explicit Awaiter(SpawnedTask<T>& state) noexcept : JoinOperation(state) {}
-    T await_resume() { return static_cast<SpawnedTask<T>&>(target_).take(); }
+    T await_resume() {
+      this->check_cancelled();
+      return static_cast<SpawnedTask<T>&>(this->target_).take();
+    }
   };
-  Awaiter operator co_await() const noexcept { return Awaiter(*state_); }
+  /// Throws std::logic_error for a handle that refers to nothing.
+  Awaiter operator co_await() const {
+    if (state_ == nullptr) [[unlikely]]
+      throw_empty_handle();
+    return Awaiter(*state_);
+  }
 
  private:
   SpawnedTask<T>* state_ = nullptr;

@@ -158,7 +158,8 @@ void TaskState::run_ended(Runnable& runnable) {
 void TaskState::end_turn() noexcept {
   while (current.target) std::exchange(current.target, nullptr).resume();
   current.call_answered();
-  if (waiting_ == nullptr && root_.done()) finish();
+  TaskState* const task = current.task;  // none, if a callback has resumed a coroutine that is no task's
+  if (task != nullptr && task->waiting_ == nullptr && task->root_.done()) task->finish();
 }
 
 void TaskState::finish() noexcept {

@@ -124,7 +124,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
     resume_.resume();
   }
   /// The loop's, after a turn that has called it.
-  void end_turn() noexcept;
+  static void end_turn() noexcept;
   /// A request to stop is waiting for the next co_await.
   bool cancel_due() const noexcept { return budget_ < 0; }
   void take_cancel() noexcept { set_cancel_due(false); }

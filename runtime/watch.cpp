@@ -22,7 +22,7 @@ void DescriptorOperation::wait() {
   if (watch_ == nullptr) {
     watch_ = &loop.watch(fd_);
     watch_->side(direction()).set_drained();
-  } else if (watch_->loop != &loop) {
+  } else if (watch_->loop != &loop && !loop.adopt(*watch_)) {
     throw std::logic_error("fd " + std::to_string(fd_) + " is in use on another event loop");
   }
   Watch::Side& side = watch_->side(direction());

@@ -111,9 +111,9 @@ struct WatchSlot {
 /// order in which they were started; one that would block keeps its place.
 ///
 /// A final class Op derives from this and has `bool attempt(int fd, Watch*) noexcept` (tries without waiting:
-/// true when it is done, well or not; false, after drained(), if it would block). Where they are known when it
-/// is compiled it has direction() and owned() of its own. It is awaited by try_first() and suspend_waiting(),
-/// or by start(), which is both.
+/// true when it is done, well or not; false, after drained(), if it would block). Where they are known when
+/// it is compiled it has direction() and owned() of its own. It is awaited by try_first() and
+/// suspend_waiting(), or by start(), which is both.
 class HEDDLE_EXPORT DescriptorOperation : public Operation {
  public:
   Stop cancel() noexcept final;

@@ -22,22 +22,23 @@ epoll_event wanted(const SelectorKey& key, std::uint32_t generation, Trigger tri
   epoll_event event{};
   if (key.events.contains(EVENT_READ)) event.events |= EPOLLIN;
   if (key.events.contains(EVENT_WRITE)) event.events |= EPOLLOUT;
-  if (trigger == Trigger::EDGE) event.events |= EPOLLRDHUP | EPOLLET;
+  if (trigger == Trigger::EDGE) event.events |= EPOLLRDHUP | EPOLLPRI | EPOLLET;
   event.data.u64 = static_cast<std::uint64_t>(generation) << 32 | static_cast<std::uint32_t>(key.fd);
   return event;
 }
 
 // What the lower five bits of an answer mean. EPOLLIN is 1 and EPOLLOUT is 4; an error (8) or a hang-up (16)
-// wakes whoever waits, in both directions.
+// wakes whoever waits, in both directions. Urgent data (EPOLLPRI, 2) is something to read.
 constexpr std::array<std::uint8_t, 32> EVENTS = [] {
   std::array<std::uint8_t, 32> table{};
   for (unsigned got = 0; got < table.size(); ++got) {
     const bool over = (got & (EPOLLERR | EPOLLHUP)) != 0;
-    table[got] = static_cast<std::uint8_t>(over ? 3 : (got & EPOLLIN) | (got & EPOLLOUT) >> 1);
+    table[got] =
+        static_cast<std::uint8_t>(over ? 3 : (got & EPOLLIN) | (got & EPOLLPRI) >> 1 | (got & EPOLLOUT) >> 1);
   }
   return table;
 }();
-static_assert(EPOLLIN == 1 && EPOLLOUT == 4 && EPOLLERR == 8 && EPOLLHUP == 16);
+static_assert(EPOLLIN == 1 && EPOLLPRI == 2 && EPOLLOUT == 4 && EPOLLERR == 8 && EPOLLHUP == 16);
 
 }  // namespace
 
@@ -97,7 +98,7 @@ int EpollSelector::do_wait(Timeout timeout) {
     const std::uint32_t got = event->events;
     const std::uint64_t tag = event->data.u64;
     reports.add(static_cast<int>(tag), static_cast<std::uint32_t>(tag >> 32), EventMask(EVENTS[got & 31]),
-                (got & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0);
+                (got & (EPOLLERR | EPOLLHUP | EPOLLRDHUP | EPOLLPRI)) != 0);
   }
   return 0;
 }

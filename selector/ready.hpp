@@ -15,7 +15,9 @@ namespace heddle {
 struct Ready {
   SelectorKey key;
   EventMask events;  ///< never empty, never more than key.events
-  bool hangup;       ///< the peer will send no more, or there is an error; promised for Trigger::EDGE only
+  /// The peer will send no more, there is an error, or there is urgent data, before which a read stops short.
+  /// Promised for Trigger::EDGE only.
+  bool hangup;
 
   template <std::size_t I>
   [[nodiscard]] constexpr const auto& get() const noexcept {

@@ -64,9 +64,9 @@ TEST_CASE("an address is copied from what a system call fills in") {
 }
 
 TEST_CASE("a host that isn't numeric is a ValueError that shows it") {
-  for (const char* const host : {"", "localhost", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4 ", " 1.2.3.4",
-                                 "01.2.3.4x", "::g", ":::", "[::1]", "::1%", "::1%nosuchinterface0", "1.2.3.4:80",
-                                 "12345::", "::1%%lo"}) {
+  for (const char* const host :
+       {"", "localhost", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4 ", " 1.2.3.4", "01.2.3.4x", "::g",
+        ":::", "[::1]", "::1%", "::1%nosuchinterface0", "1.2.3.4:80", "12345::", "::1%%lo"}) {
     const std::string message = thrown<ValueError>([&] { Address(host, 1); });
     CHECK(message == "\"" + std::string(host) + "\" is not a numeric IPv4 or IPv6 address");
     CHECK_FALSE(Address::is_numeric(host));
@@ -79,11 +79,30 @@ TEST_CASE("a host that isn't numeric is a ValueError that shows it") {
 }
 
 TEST_CASE("what isn't an address with a port is a ValueError that shows it and what is wanted") {
-  for (const char* const text :
-       {"", ":", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:65536",
-        "127.0.0.1:99999999999999999999", "127.0.0.1:+80", "127.0.0.1: 80", "127.0.0.1:80 ", "127.0.0.1:0x50",
-        "::1:80", "::1", "[::1]", "[::1]:", "[::1:80", "::1]:80", "[::1]80", "[]:80", "localhost:80",
-        "[::1]:80:80", "[[::1]]:80"}) {
+  for (const char* const text : {"",
+                                 ":",
+                                 ":80",
+                                 "127.0.0.1",
+                                 "127.0.0.1:",
+                                 "127.0.0.1:x",
+                                 "127.0.0.1:-1",
+                                 "127.0.0.1:65536",
+                                 "127.0.0.1:99999999999999999999",
+                                 "127.0.0.1:+80",
+                                 "127.0.0.1: 80",
+                                 "127.0.0.1:80 ",
+                                 "127.0.0.1:0x50",
+                                 "::1:80",
+                                 "::1",
+                                 "[::1]",
+                                 "[::1]:",
+                                 "[::1:80",
+                                 "::1]:80",
+                                 "[::1]80",
+                                 "[]:80",
+                                 "localhost:80",
+                                 "[::1]:80:80",
+                                 "[[::1]]:80"}) {
     const std::string message = thrown<ValueError>([&] { Address::parse(text); });
     INFO(text);
     CHECK_THAT(message, Catch::Matchers::Contains("\"") && Catch::Matchers::Contains("not a"));

@@ -563,6 +563,20 @@ TEST_CASE("a task can be cancelled while its loop doesn't run, whatever it waits
   for (auto& handle : handles) CHECK(handle.cancelled());
 }
 
+TEST_CASE("tasks that wait for each other can be cancelled, and all of them end") {
+  run_here([]() -> Task<void> {
+    std::vector<JoinHandle<void>> ring(3);
+    auto waits = [](std::vector<JoinHandle<void>>& handles, std::size_t next) -> Task<void> {
+      co_await handles[next];
+    };
+    for (std::size_t i = 0; i < ring.size(); ++i) ring[i] = spawn(waits(ring, (i + 1) % ring.size()));
+    co_await yield();
+    CHECK(ring[1].cancel());
+    for (int i = 0; i < 5; ++i) co_await yield();
+    for (const auto& handle : ring) CHECK(handle.cancelled());
+  });
+}
+
 namespace {
 
 // Something of everything: a group, a timeout, a shield, readiness, a join.

@@ -346,7 +346,8 @@ ON_SELECTORS("a number that is closed and reused between two waits is the new fi
   });
 }
 
-TEST_CASE("a descriptor closed behind the loop's back wakes its waiter with EBADF on select, and others wait on") {
+TEST_CASE(
+    "a descriptor closed behind the loop's back wakes its waiter with EBADF on select, and others wait on") {
   run_on("select", []() -> Task<void> {
     Pair doomed = Pair::sockets();
     const Pair other = Pair::sockets();

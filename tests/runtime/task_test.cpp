@@ -327,6 +327,7 @@ TEST_CASE("a co_await outside of a task is an error that says what to do") {
     await_outside(yield(), message);
     CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
     message.clear();
+    if (HEDDLE_TRAMPOLINE) return;  // there a Task runs only on a loop
     auto sleeps = []() -> Task<void> { co_await sleep(1s); };
     await_task_outside(sleeps(), message);
     CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
