@@ -21,36 +21,56 @@ System& kernel() noexcept { return *current.system; }
 
 }  // namespace
 
-inline bool ReceiveOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
-  for (;;) {
-    result_ = kernel().recv(fd(), data_, size_, 0);
-    if (result_ > 0) [[likely]] {
-      // A stream that gave less than it was asked for is empty, so the next receive needn't try.
-      if (static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this, watch);
-      return true;
-    }
-    if (would_block(result_)) {
-      drained(*this, watch);
-      return false;
-    }
-    if (result_ != -EINTR) return true;
+bool ReceiveOperation::attempt(int fd, Watch* watch) noexcept {
+  result_ = kernel().recv(fd, data_, size_, 0);
+  return settle(fd, watch);
+}
+
+// What the last recv() said, and another one if it was interrupted.
+bool ReceiveOperation::settle(int fd, Watch* watch) noexcept {
+  while (result_ == -EINTR) result_ = kernel().recv(fd, data_, size_, 0);
+  if (would_block(result_)) {
+    drained(direction(), watch);
+    return false;
   }
+  // A stream that gave less than it was asked for is empty, so the next receive needn't try.
+  if (result_ > 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(direction(), watch);
+  return true;
 }
 
 bool ReceiveOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   return DescriptorOperation::start(*this, coroutine, frame);
 }
-inline bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
-void ReceiveOperation::step(Runnable& task) noexcept { turn<ReceiveOperation>(task); }
+bool ReceiveOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
-inline bool SendOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
-  do result_ = kernel().send(fd(), data_, size_, 0);
+// advance() again, for the usual case: bytes have come, and nobody else waits for some. One pointer is kept
+// over the call, and the rest read again: that is less than to save and restore the registers for it.
+void ReceiveOperation::step(Runnable& runnable) noexcept {
+  auto& task = static_cast<TaskState&>(runnable);
+  task.begin_turn();
+  auto& self = static_cast<ReceiveOperation&>(task.waiting_for());
+  self.result_ = kernel().recv(self.watch().fd, self.data_, self.size_, 0);
+  Watch& watch = self.watch();
+  if (self.result_ <= 0 || watch.side(direction()).others != nullptr) [[unlikely]]
+    return step_unusual(self.task());
+  if (static_cast<std::size_t>(self.result_) < self.size_) drained_unless_hangup(direction(), &watch);
+  watch.side(direction()).clear();
+  self.task().go_on();
+}
+
+void ReceiveOperation::step_unusual(TaskState& task) noexcept {
+  auto& self = static_cast<ReceiveOperation&>(task.waiting_for());
+  if (self.settled(self, self.settle(self.watch().fd, &self.watch()))) task.go_on();
+}
+
+inline bool SendOperation::attempt(int fd, Watch* watch) noexcept {
+  do result_ = kernel().send(fd, data_, size_, 0);
   while (result_ == -EINTR);
   if (would_block(result_)) [[unlikely]] {
-    drained(*this, watch);
+    drained(direction(), watch);
     return false;
   }
-  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(*this, watch);
+  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(direction(), watch);
   return true;
 }
 
@@ -70,12 +90,12 @@ void SendOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* 
 inline bool SendOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
 // What the last send() said, and more of them until all is sent or the kernel takes no more.
-bool SendAllOperation::settle(Watch* watch) noexcept {
+bool SendAllOperation::settle(int fd, Watch* watch) noexcept {
   for (;;) {
     if (result_ >= 0)
       sent_ += static_cast<std::size_t>(result_);
     else if (would_block(result_)) {
-      drained(*this, watch);
+      drained(direction(), watch);
       return false;
     } else if (result_ != -EINTR) {
       return true;
@@ -84,27 +104,27 @@ bool SendAllOperation::settle(Watch* watch) noexcept {
       result_ = 0;
       return true;
     }
-    result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, 0);
+    result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
   }
 }
 
 // The task has to stop or has spent its budget, others wait already, or the kernel takes nothing now.
 bool SendAllOperation::start_unusual() {
   sent_ = 0;
-  return try_first(*this) && current.budget > 0;
+  return try_first(*this) && current.budget >= 0;
 }
 
 bool SendAllOperation::settle_first() noexcept {
   sent_ = 0;
-  set_watch();
-  if (!settle(slot().watch)) return false;
+  begin_first();
+  if (!settle(fd(), slot().watch)) return false;
   finish();
   return true;
 }
 
-inline bool SendAllOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
-  result_ = kernel().send(fd(), data_ + sent_, size_ - sent_, 0);
-  return settle(watch);
+inline bool SendAllOperation::attempt(int fd, Watch* watch) noexcept {
+  result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
+  return settle(fd, watch);
 }
 
 void SendAllOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
@@ -125,10 +145,14 @@ void ConnectOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFram
 }
 bool ConnectOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
-bool AcceptOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
+bool AcceptOperation::attempt(int fd, Watch* watch) noexcept {
+  if (armed()) {
+    pause();
+    return false;
+  }
   exhausted_ = false;
   for (;;) {
-    result_ = kernel().accept(fd(), nullptr, nullptr);
+    result_ = kernel().accept(fd, nullptr, nullptr);
     switch (-result_) {
       case EINTR:
       // These concern one connection, and that is gone (accept(2)).
@@ -148,14 +172,14 @@ bool AcceptOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
 #if EWOULDBLOCK != EAGAIN
       case EWOULDBLOCK:
 #endif
-        drained(*this, watch);
+        drained(direction(), watch);
         return false;
       case EMFILE:
       case ENFILE: {
-        const int refused = refuse_one(fd());
+        const int refused = refuse_one(fd);
         if (refused == 0) continue;
         if (would_block(refused)) {
-          drained(*this, watch);
+          drained(direction(), watch);
           return false;
         }
       }
@@ -208,18 +232,18 @@ void AcceptOperation::leaving(bool watch_is_going) noexcept {
   if (!watch_is_going) unpause();
 }
 
-bool ConnectOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
+bool ConnectOperation::attempt(int fd, Watch* watch) noexcept {
   if (!begun_) {
-    result_ = kernel().connect(fd(), address_->data(), address_->length());
+    result_ = kernel().connect(fd, address_->data(), address_->length());
     // Interrupted, it goes on by itself (connect(2)).
     if (result_ != -EINPROGRESS && result_ != -EINTR) return true;
     begun_ = true;
-    drained(*this, watch);
+    drained(direction(), watch);
     return false;
   }
   int error = 0;
   unsigned length = sizeof error;
-  result_ = kernel().getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &length);
+  result_ = kernel().getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
   if (result_ == 0) result_ = -error;
   return true;
 }

@@ -16,23 +16,26 @@ namespace heddle {
 /// One system call on a socket, made again when the socket is ready, until it succeeds or fails.
 class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
  public:
+  /// Once it has begun.
   int fileno() const noexcept { return fd(); }
 
  protected:
-  SocketOperation(Fd& socket, Direction direction) noexcept
-      : DescriptorOperation(socket.slot(), socket.fileno(), direction, true) {}
-  SocketOperation(const SocketOperation& other) noexcept : DescriptorOperation(other) {}  // before it starts
+  explicit SocketOperation(Fd& socket) noexcept : DescriptorOperation(socket.slot()) {}
+  SocketOperation(const SocketOperation& other) noexcept : DescriptorOperation(other.slot()) {}
   ~SocketOperation() = default;
 
   void fail(int error) noexcept final { result_ = -error; }
 
   /// What await_resume() has to look at first. Throws Cancelled or std::system_error.
   void check(const char* name) const {
-    check_cancelled();
     if (result_ < 0) [[unlikely]]
       failure(name).raise();
   }
-  Failure failure(const char* name) const noexcept { return {static_cast<int>(-result_), name, fd()}; }
+  /// Throws Cancelled.
+  Failure failure(const char* name) const {
+    check_cancelled();
+    return {static_cast<int>(-result_), name, fd()};
+  }
 
   std::ptrdiff_t result_;  ///< what the call returned: a negative errno where it failed
 };
@@ -42,7 +45,7 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
 class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
  public:
   ReceiveOperation(Fd& socket, std::span<std::byte> buffer)
-      : SocketOperation(socket, Direction::READ), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperation(socket), data_(buffer.data()), size_(buffer.size()) {}
 
   bool await_ready() {
     if (size_ != 0) [[likely]]
@@ -62,7 +65,6 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
     return static_cast<std::size_t>(result_);
   }
   Result<std::size_t> take_result() const {
-    check_cancelled();
     if (result_ < 0) return failure("recv");
     return static_cast<std::size_t>(result_);
   }
@@ -73,10 +75,12 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
  private:
   friend class DescriptorOperation;
   static constexpr bool owned() noexcept { return true; }
-  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
+  static constexpr Direction direction() noexcept { return Direction::READ; }
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  static void step(Runnable& task) noexcept;
-  bool attempt(Watch* watch) noexcept;
+  static void step(Runnable& runnable) noexcept;
+  static void step_unusual(TaskState& task) noexcept;
+  bool settle(int fd, Watch* watch) noexcept;
+  bool attempt(int fd, Watch* watch) noexcept;
 
   std::byte* data_;
   std::size_t size_;
@@ -87,7 +91,7 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
 class HEDDLE_EXPORT SendOperation final : public SocketOperation {
  public:
   SendOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperation(socket, Direction::WRITE), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperation(socket), data_(buffer.data()), size_(buffer.size()) {}
 
   bool await_ready();
   template <class Promise>
@@ -99,7 +103,6 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
     return static_cast<std::size_t>(result_);
   }
   Result<std::size_t> take_result() const {
-    check_cancelled();
     if (result_ < 0) return failure("send");
     return static_cast<std::size_t>(result_);
   }
@@ -110,9 +113,9 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
  private:
   friend class DescriptorOperation;
   static constexpr bool owned() noexcept { return true; }
-  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
+  static constexpr Direction direction() noexcept { return Direction::WRITE; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt(Watch* watch) noexcept;
+  bool attempt(int fd, Watch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
@@ -123,18 +126,17 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
 class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
  public:
   SendAllOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperation(socket, Direction::WRITE), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperation(socket), data_(buffer.data()), size_(buffer.size()) {}
 
   /// Mostly the kernel takes everything at once.
   bool await_ready() {
     const Watch* const watch = slot().watch;
-    if (--current.budget <= 0 ||
-        (watch != nullptr && (!watch->sides[1].ready || watch->sides[1].first != nullptr))) [[unlikely]]
+    if (--current.budget < 0 ||
+        (watch != nullptr && !watch->side(direction()).may_try())) [[unlikely]]
       return start_unusual();
-    result_ = current.system->send(fd(), data_, size_, 0);
+    result_ = current.system->send(slot().fd, data_, size_, 0);
     if (result_ != static_cast<std::ptrdiff_t>(size_)) [[unlikely]]
       return settle_first();
-    finish();
     return true;
   }
   template <class Promise>
@@ -144,7 +146,6 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
   void await_resume() const { check("send"); }
   /// How many bytes were sent: all.
   Result<std::size_t> take_result() const {
-    check_cancelled();
     if (result_ < 0) return failure("send");
     return size_;
   }
@@ -155,12 +156,12 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
  private:
   friend class DescriptorOperation;
   static constexpr bool owned() noexcept { return true; }
-  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
+  static constexpr Direction direction() noexcept { return Direction::WRITE; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   bool start_unusual();
   bool settle_first() noexcept;
-  bool settle(Watch* watch) noexcept;
-  bool attempt(Watch* watch) noexcept;
+  bool settle(int fd, Watch* watch) noexcept;
+  bool attempt(int fd, Watch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
@@ -172,8 +173,7 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
 /// `spare`; when not even that is possible, accepting pauses for 50 ms. Cancel-safe: no connection is lost.
 class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Timer {
  public:
-  AcceptOperation(Fd& listener, Fd& spare)
-      : SocketOperation(listener, Direction::READ), Timer(&end_pause), spare_(&spare) {}
+  AcceptOperation(Fd& listener, Fd& spare) : SocketOperation(listener), Timer(&end_pause), spare_(&spare) {}
   AcceptOperation(const AcceptOperation& other) noexcept
       : SocketOperation(other), Timer(&end_pause), spare_(other.spare_) {}
   AcceptOperation& operator=(const AcceptOperation&) = delete;
@@ -188,7 +188,6 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
     return Fd(static_cast<int>(result_));
   }
   Result<Fd> take_result() const {
-    check_cancelled();
     if (result_ < 0) return failure("accept");
     return Fd(static_cast<int>(result_));
   }
@@ -202,9 +201,9 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
  private:
   friend class DescriptorOperation;
   static constexpr bool owned() noexcept { return true; }
-  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[0]; }
+  static constexpr Direction direction() noexcept { return Direction::READ; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt(Watch* watch) noexcept;
+  bool attempt(int fd, Watch* watch) noexcept;
   void leaving(bool watch_is_going) noexcept override;
   int refuse_one(int fd) noexcept;
   void begin_pause() noexcept;
@@ -218,8 +217,7 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
 class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
  public:
   /// The address is read when the operation is awaited.
-  ConnectOperation(Fd& socket, const Address& address)
-      : SocketOperation(socket, Direction::WRITE), address_(&address) {}
+  ConnectOperation(Fd& socket, const Address& address) : SocketOperation(socket), address_(&address) {}
 
   bool await_ready();
   template <class Promise>
@@ -233,9 +231,9 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
  private:
   friend class DescriptorOperation;
   static constexpr bool owned() noexcept { return true; }
-  static Watch::Side& side_of(Watch& watch) noexcept { return watch.sides[1]; }
+  static constexpr Direction direction() noexcept { return Direction::WRITE; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt(Watch* watch) noexcept;
+  bool attempt(int fd, Watch* watch) noexcept;
 
   const Address* address_;
   bool begun_ = false;

@@ -2,10 +2,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bit>
 #include <coroutine>
 #include <source_location>
 
 namespace heddle {
+
+/// The pointer that a std::source_location consists of. As a default argument of a function that is called
+/// for each co_await it costs nothing, whereas GCC 12 keeps every object that is passed in the coroutine's
+/// frame.
+using SourcePlace = decltype(__builtin_source_location());
+static_assert(sizeof(SourcePlace) == sizeof(std::source_location));
 
 /// A link of the chain of coroutines that await each other; the innermost one knows the way out. The
 /// outermost link (no parent) is the task itself, and its `where` is the place that spawned it.

@@ -12,21 +12,38 @@ class EventLoop;
 class System;
 class TaskState;
 
-/// How many operations a task may finish in a row without suspending.
-inline constexpr int task_budget = 128;
+/// The operation that finishes after that many others of its task did, without suspending, has to wait a
+/// turn.
+inline constexpr int task_budget = 127;
+/// The next co_await has to throw.
+inline constexpr int no_budget = -1;
 
 /// The running loop and task of a thread.
 struct Current {
-  EventLoop* loop;
-  TaskState* task;
-  System* system;  ///< the loop's
+  EventLoop* loop = nullptr;
+  TaskState* task = nullptr;
+  System* system = nullptr;  ///< the loop's
+  // One look at the sign of each of these two tells that all is as usual. (Of what is counted by one the sign
+  // costs nothing to look at; whether it is positive would have to be asked.)
+
   /// How many more operations the task may finish without suspending before it goes to the back of the queue.
-  /// Not positive also when its next co_await has to throw, and when no task runs: one look tells whether all
-  /// is as usual.
-  int budget;
-  /// A turn has left something for the loop to look at: a task that ended, or a coroutine to go on with.
-  bool attention;
-  std::coroutine_handle<> target;  ///< that coroutine, where the compiler can't jump to it
+  /// Negative also when its next co_await has to throw, and when no task runs.
+  int budget = no_budget;
+  /// Counts up to 0, the next look at the selector. Positive when a turn has left something for the loop to
+  /// attend to.
+  int turns = 0;
+  std::coroutine_handle<> target;  ///< a coroutine to go on with, where the compiler can't jump to it
+
+  /// A task has ended, or `target` is set.
+  void call_loop() noexcept {
+    if (turns < 0) turns += call;
+  }
+  void call_answered() noexcept {
+    if (turns > 0) turns -= call;
+  }
+
+ private:
+  static constexpr int call = 1 << 30;
 };
 
 [[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local Current current{};

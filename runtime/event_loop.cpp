@@ -20,7 +20,7 @@ namespace heddle {
 
 namespace {
 
-constexpr int steps_between_polls = 64;
+constexpr int turns_between_polls = 64;
 
 }  // namespace
 
@@ -28,7 +28,9 @@ constexpr int steps_between_polls = 64;
 class EventLoop::Running {
  public:
   explicit Running(EventLoop& loop) noexcept : before_(current) {
-    current = {&loop, nullptr, &loop.system_, 0, false, nullptr};
+    current = Current();
+    current.loop = &loop;
+    current.system = &loop.system_;
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -135,11 +137,21 @@ std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
 }
 
 void EventLoop::run_ready() noexcept {
-  for (int steps = steps_between_polls; steps > 0 && !ready_.empty(); --steps) {
-    Runnable& next = ready_.pop();
-    next.run(next);
-    if (current.attention) [[unlikely]]
-      TaskState::end_turn();
+  current.turns = -turns_between_polls;
+  while (Runnable* next = ready_.take()) {
+    do {
+      Runnable& turn = *next;
+      next = turn.next;  // the turn may end its life, or queue it again
+      turn.run(turn);
+      if (++current.turns < 0) [[likely]]
+        continue;
+      if (current.turns > 0) TaskState::end_turn();
+      if (current.turns == 0) {
+        if (next != nullptr) ready_.put_back(*next);
+        leave_tasks();
+        return;
+      }
+    } while (next != nullptr);
   }
   leave_tasks();
 }
@@ -147,7 +159,7 @@ void EventLoop::run_ready() noexcept {
 // Between the turns of tasks: an await or a request to stop now isn't theirs.
 void EventLoop::leave_tasks() noexcept {
   current.task = nullptr;
-  current.budget = 0;
+  current.budget = no_budget;
 }
 
 void EventLoop::poll(Timeout limit) {
@@ -199,31 +211,35 @@ inline void EventLoop::dispatch(const Ready& event) noexcept {
     return;
   }
   Watch& watch = *event.key.data.get<Watch*>();
-  if (event.hangup) watch.hangup = true;
-  const bool reads = event.events.contains(EVENT_READ);
-  const bool writes = event.events.contains(EVENT_WRITE);
-  if (watch.edge) [[likely]] {
-    if (reads) notify(watch.sides[0]);
-    if (writes) notify(watch.sides[1]);
-  } else {
-    if (reads) notify_level(watch, Direction::READ);
-    if (writes) notify_level(watch, Direction::WRITE);
+  if (event.hangup) [[unlikely]]
+    watch.hangup = true;
+  if (!watch.edge()) [[unlikely]] {
+    dispatch_level(watch, event.events);
+    return;
   }
+  if (event.events.contains(EVENT_READ)) [[likely]]
+    notify(watch.sides[0]);
+  if (event.events.contains(EVENT_WRITE)) notify(watch.sides[1]);
 }
 
 inline void EventLoop::notify(Watch::Side& side) noexcept {
-  side.ready = true;
+  side.set_ready();
   DescriptorOperation* const first = side.first;
-  if (first == nullptr || first->state_ != DescriptorOperation::State::WAITING) return;
-  first->state_ = DescriptorOperation::State::WOKEN;
+  if (first == nullptr) return;
+  first->place_.state = DescriptorOperation::State::WOKEN;
   first->task_->schedule_on(ready_);
+}
+
+[[gnu::noinline]] void EventLoop::dispatch_level(Watch& watch, EventMask events) noexcept {
+  if (events.contains(EVENT_READ)) notify_level(watch, Direction::READ);
+  if (events.contains(EVENT_WRITE)) notify_level(watch, Direction::WRITE);
 }
 
 void EventLoop::notify_level(Watch& watch, Direction direction) noexcept {
   Watch::Side& side = watch.side(direction);
-  side.ready = true;
+  side.set_ready();
   if (side.callback != nullptr) side.callback->schedule(*this);
-  if (side.first != nullptr && side.first->state_ != DescriptorOperation::State::PAUSED)
+  if (side.first != nullptr && side.first->place_.state != DescriptorOperation::State::PAUSED)
     side.first->notify(DescriptorOperation::State::WOKEN);
   else if (side.callback == nullptr)
     want_quietly(watch, watch.registered & ~event_of(direction));
@@ -259,7 +275,7 @@ void EventLoop::arm(Watch& watch, Direction direction, bool owned) {
   if (!watch.registered && owned && selector_->capabilities().has(Capability::EDGE_TRIGGER)) {
     selector_->register_(watch.fd, EVENT_READ | EVENT_WRITE, &watch, Trigger::EDGE);
     watch.registered = EVENT_READ | EVENT_WRITE;
-    watch.edge = true;
+    watch.set_edge(true);
   } else if (!watch.registered.contains(event)) {
     // Without a kernel object the selector can't tell now that the descriptor is closed.
     if (selector_->descriptor() < 0 && (system_.poll_now(watch.fd, 0) & POLLNVAL) != 0)
@@ -313,10 +329,9 @@ void EventLoop::forget(Watch& watch) noexcept {
 
 void EventLoop::abandon_waiters(Watch::Side& side, int error) noexcept {
   while (DescriptorOperation* const waiter = side.first) {
-    side.first = waiter == side.last ? nullptr : waiter->next_;
+    side.promote();
     waiter->abandon(error);
   }
-  side.last = nullptr;
 }
 
 void EventLoop::release(Watch& watch) noexcept {
@@ -341,9 +356,9 @@ void EventLoop::fail_closed() noexcept {
     if (!watch->registered || (system_.poll_now(watch->fd, 0) & POLLNVAL) == 0) continue;
     selector_->unregister(watch->fd);
     watch->registered = EventMask(0);
-    watch->edge = false;
+    watch->set_edge(false);
     for (Watch::Side& side : watch->sides) {
-      side.ready = true;  // whoever comes now is told by the kernel
+      side.set_ready();  // whoever comes now is told by the kernel
       abandon_waiters(side, EBADF);
     }
     if (!watch->owned && watch->idle()) forget(*watch);
@@ -363,10 +378,10 @@ bool EventLoop::set_callback(int fd, Direction direction, Callback* callback) {
   try {
     if (fd < 0) throw ValueError("a callback for a negative descriptor");
     if (watch == nullptr) watch = &this->watch(fd);
-    if (watch->edge) {  // a callback is told again and again
+    if (watch->edge()) {  // a callback is told again and again
       selector_->unregister(fd);
       watch->registered = EventMask(0);
-      watch->edge = false;
+      watch->set_edge(false);
       want(*watch, EVENT_READ | EVENT_WRITE);
     }
     arm(*watch, direction, false);
@@ -411,7 +426,7 @@ void EventLoop::close() noexcept {
     if (watches_ != nullptr) watches_->link = &watches_;
     watch->loop = nullptr;
     watch->next = nullptr;
-    watch->edge = false;
+    watch->set_edge(false);
   }
   if (owns_selector_) {
     delete selector_;
@@ -466,7 +481,7 @@ void EventLoop::move_to(BaseSelector& next) {
   for (Watch* watch = watches_; watch != nullptr; watch = watch->next) {
     const Wanted wanted = wanted_of(*watch);
     watch->registered = wanted.events;
-    watch->edge = wanted.edge;
+    watch->set_edge(wanted.edge);
   }
   // A child of fork() must not unregister what the parent's selector watches: closing leaves that alone.
   if (owns_selector_)

@@ -181,6 +181,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   static void abandon_waiters(Watch::Side& side, int error) noexcept;
   void dispatch(const Ready& ready) noexcept;
   void notify(Watch::Side& side) noexcept;
+  void dispatch_level(Watch& watch, EventMask events) noexcept;
   void notify_level(Watch& watch, Direction direction) noexcept;
   void check_runnable() const;
   void step(Timeout limit);

@@ -51,13 +51,13 @@ class HEDDLE_EXPORT Operation {
     task_ = current.task;
   }
   static void check_can_begin() {
-    if (current.budget <= 0) [[unlikely]]
+    if (current.budget < 0) [[unlikely]]
       check_task();
   }
 
   /// An operation is done without having waited. False when the task has spent its budget: it is to suspend()
   /// and wake() itself then, so that others get their turn.
-  static bool finished() noexcept { return --current.budget > 0; }
+  static bool finished() noexcept { return --current.budget >= 0; }
 
   /// Suspends the task until `self`, which is this operation as its own type, has advanced.
   template <class Self>

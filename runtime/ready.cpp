@@ -25,17 +25,21 @@ void ReadinessOperation::find_watch() noexcept {
   if (!owned() && current.loop != nullptr) own_.watch = current.loop->find_watch(fd());
 }
 
-bool ReadinessOperation::attempt([[maybe_unused]] Watch* watch) noexcept {
+bool ReadinessOperation::attempt(int fd, Watch* watch) noexcept {
   // An event that has just come is the answer. What is only remembered from one may have been used up.
   if (woken_by_event()) return true;
   // Whether a foreign descriptor can be waited for at all is the selector's to say, when it is registered.
   if (!owned() && watch == nullptr) return false;
+  if (fd < 0) {  // its owner has closed it before it was awaited
+    error_ = EBADF;
+    return true;
+  }
   const short events = direction() == Direction::READ ? POLLIN : POLLOUT;
-  const int found = current.loop->system().poll_now(fd(), events);
+  const int found = current.loop->system().poll_now(fd, events);
   if (found < 0 || (found & POLLNVAL) != 0)
     error_ = found < 0 ? -found : EBADF;
   else if (found == 0)
-    drained(*this, watch);
+    drained(direction(), watch);
   return found != 0;
 }
 

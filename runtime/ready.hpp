@@ -40,8 +40,7 @@ class HEDDLE_EXPORT ReadinessOperation final : public DescriptorOperation {
 
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   void find_watch() noexcept;
-  Watch::Side& side_of(Watch& watch) const noexcept { return watch.side(direction()); }
-  bool attempt(Watch* watch) noexcept;
+  bool attempt(int fd, Watch* watch) noexcept;
   void fail(int error) noexcept override;
   /// Throws what the operation ended with, if not with readiness.
   void check() const;

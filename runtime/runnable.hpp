@@ -34,17 +34,25 @@ class RunQueue {
     tail_ = &runnable.next;
   }
 
-  /// The queue must not be empty.
-  Runnable& pop() noexcept {
-    Runnable& first = *head_;
-    head_ = first.next;
-    if (head_ == nullptr) tail_ = &head_;
-    return first;
+  /// Takes all that is queued out of the queue, linked in its order; nullptr when there is nothing.
+  Runnable* take() noexcept {
+    Runnable* const all = head_;
+    taken_tail_ = tail_;
+    head_ = nullptr;
+    tail_ = &head_;
+    return all;
+  }
+  /// Puts the rest of what was taken last, from `first` on, back in front of what was queued since.
+  void put_back(Runnable& first) noexcept {
+    if (head_ == nullptr) tail_ = taken_tail_;
+    *taken_tail_ = head_;
+    head_ = &first;
   }
 
  private:
   Runnable* head_ = nullptr;
   Runnable** tail_ = &head_;
+  Runnable** taken_tail_ = nullptr;
 };
 
 }  // namespace heddle

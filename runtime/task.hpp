@@ -78,8 +78,8 @@ class TaskPromiseBase : public AsyncFrame {
   /// operator co_await, is awaited by reference, because GCC 12 would await a copy.
   template <class Awaitable>
   decltype(auto) await_transform(Awaitable&& awaitable,
-                                 std::source_location here = std::source_location::current()) noexcept {
-    where = here;
+                                 SourcePlace here = __builtin_source_location()) noexcept {
+    where = std::bit_cast<std::source_location>(here);
     if constexpr (requires { awaitable.await_ready(); })
       return AwaiterReference<std::remove_reference_t<Awaitable>>(awaitable);
     else

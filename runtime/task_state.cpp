@@ -93,6 +93,7 @@ bool TaskState::cancel_inside(unsigned shields) noexcept {
     switch (waiting_->cancel()) {
       case Operation::Stop::STOPPED:
         stopping_ = true;
+        end_wait();
         schedule();
         break;
       case Operation::Stop::LATER:
@@ -131,7 +132,7 @@ void TaskState::lower_shield() noexcept {
 
 // A task that runs now finds out by its budget.
 void TaskState::set_cancel_due(bool due) noexcept {
-  budget_ = due ? 0 : task_budget;
+  budget_ = due ? no_budget : task_budget;
   if (current.task == this) current.budget = budget_;
 }
 
@@ -147,9 +148,16 @@ void TaskState::run_first(Runnable& runnable) noexcept {
   }
 }
 
+void TaskState::run_ended(Runnable& runnable) noexcept {
+  auto& self = static_cast<TaskState&>(runnable);
+  self.begin_turn();
+  self.stopping_ = false;
+  self.go_on();
+}
+
 void TaskState::end_turn() noexcept {
   while (current.target) std::exchange(current.target, nullptr).resume();
-  current.attention = false;
+  current.call_answered();
   TaskState* const task = current.task;  // none, if a callback has resumed a coroutine that is no task's
   if (task != nullptr && task->waiting_ == nullptr && task->root_.done()) task->finish();
 }

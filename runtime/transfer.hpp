@@ -22,7 +22,7 @@ namespace heddle {
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> target) noexcept {
 #if HEDDLE_TRAMPOLINE
   current.target = target;
-  current.attention = true;
+  current.call_loop();
   return std::noop_coroutine();
 #else
   return target;
@@ -32,7 +32,7 @@ inline std::coroutine_handle<> transfer(std::coroutine_handle<> target) noexcept
 /// What the outermost coroutine of a task continues with when it has ended: the loop, which has to look after
 /// the task.
 inline std::coroutine_handle<> leave_task() noexcept {
-  current.attention = true;
+  current.call_loop();
   return std::noop_coroutine();
 }
 

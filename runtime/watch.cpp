@@ -12,70 +12,93 @@
 namespace heddle {
 
 void DescriptorOperation::wait() {
-  if (state_ == State::DONE) {  // the budget is spent
+  if (done()) {  // the budget is spent
     wake();
     return;
   }
   EventLoop& loop = *current.loop;
   if (watch_ == nullptr) {
     watch_ = &loop.watch(fd_);
-    watch_->side(direction_).ready = false;
+    watch_->side(direction()).set_drained();
   } else if (watch_->loop != &loop && !loop.adopt(*watch_)) {
     throw std::logic_error("fd " + std::to_string(fd_) + " is in use on another event loop");
   }
-  Watch::Side& side = watch_->side(direction_);
+  Watch::Side& side = watch_->side(direction());
   if (side.first == nullptr)
-    side.first = this;
+    side.enter(*this);
   else
-    side.last->next_ = this;
-  previous_ = side.last;
-  side.last = this;
-  if (!watch_->edge) [[unlikely]] {
+    append(side.others, *this);
+  if (!watch_->edge()) [[unlikely]] {
     try {
-      loop.arm(*watch_, direction_, owned_);
+      loop.arm(*watch_, direction(), owned());
     } catch (...) {
       leave();
       throw;
     }
-    if (owned_) slot_->watch = watch_;
+    if (owned()) slot_->watch = watch_;
   }
-  state_ = State::WAITING;
+  place_.state = State::WAITING;
+}
+
+void Watch::Side::promote() noexcept {
+  if (others == nullptr) return clear();
+  first = others;
+  DescriptorOperation::remove(others, *others);
+}
+
+void DescriptorOperation::append(DescriptorOperation*& list, DescriptorOperation& last) noexcept {
+  last.next_ = nullptr;
+  if (list == nullptr) {
+    list = &last;
+  } else {
+    last.previous_ = list->previous_;
+    last.previous_->next_ = &last;
+  }
+  list->previous_ = &last;
+}
+
+void DescriptorOperation::remove(DescriptorOperation*& list, DescriptorOperation& member) noexcept {
+  DescriptorOperation* const last = list->previous_;
+  if (&member == list)
+    list = member.next_;
+  else
+    member.previous_->next_ = member.next_;
+  if (list == nullptr) return;
+  if (&member == last)
+    list->previous_ = member.previous_;
+  else
+    member.next_->previous_ = member.previous_;
 }
 
 void DescriptorOperation::leave() noexcept {
-  Watch::Side& side = watch_->side(direction_);
-  if (side.first == side.last) {
-    side.first = side.last = nullptr;
-  } else if (side.first == this) {
-    side.first = next_;
-  } else if (side.last == this) {
-    side.last = previous_;
-  } else {
-    previous_->next_ = next_;
-    next_->previous_ = previous_;
-  }
+  Watch::Side& side = watch_->side(direction());
+  if (side.first != this)
+    remove(side.others, *this);
+  else
+    side.promote();
   leaving(false);
   if (side.first != nullptr) {
     // A level-triggered selector reports again what is left; an edge that was not used up is passed on here.
-    if (watch_->edge && side.ready) side.first->notify(State::PASSED_ON);
+    if (watch_->edge() && side.ready()) side.first->notify(State::PASSED_ON);
   } else if (!watch_->owned) {
     watch_->loop->disarm_if_idle(*watch_);
   }
 }
 
 Operation::Stop DescriptorOperation::cancel() noexcept {
-  if (state_ == State::DONE) return Stop::TOO_LATE;
+  if (done()) return Stop::TOO_LATE;
   leave();
-  state_ = State::STOPPED;
+  fail(ECANCELED);  // so that one look at the result tells that there is something to throw
+  place_.state = State::STOPPED;
   return Stop::STOPPED;
 }
 
 void DescriptorOperation::leaving(bool) noexcept {}
 
 void DescriptorOperation::unpause() noexcept {
-  state_ = State::WAITING;
-  if (!watch_->edge) try {
-      watch_->loop->arm(*watch_, direction_, owned_);
+  place_.state = State::WAITING;
+  if (!watch_->edge()) try {
+      watch_->loop->arm(*watch_, direction(), owned());
     } catch (const std::exception&) {
       // The operation that is woken now will be told what is wrong.
     }
@@ -84,8 +107,10 @@ void DescriptorOperation::unpause() noexcept {
 
 void DescriptorOperation::abandon(int error) noexcept {
   leaving(true);
-  state_ = State::DONE;
+  fd_ = watch_->fd;
+  finish();
   fail(error);
+  if (task_->is_suspended_at(*this)) task_->end_wait();
   wake();
 }
 

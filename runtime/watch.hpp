@@ -24,22 +24,62 @@ constexpr EventMask event_of(Direction direction) noexcept {
 /// One descriptor as its loop knows it. Made when the descriptor is first waited for.
 ///
 /// Of a descriptor that heddle owns the registration is sticky. Where the selector can, it is edge-triggered
-/// for both directions: an event sets `ready`, and only an operation that found the descriptor drained clears
-/// it, so nothing is asked of the kernel in between. Elsewhere it is level-triggered, and a direction is
+/// for both directions: an event makes a direction ready, and only an operation that found it drained makes
+/// it not, so nothing is asked of the kernel in between. Elsewhere it is level-triggered, and a direction is
 /// dropped when it fires and nobody waits. The registration of a raw descriptor number lasts only as long as
 /// somebody waits, because others may close it.
 class HEDDLE_EXPORT Watch : public FrameAllocated {
  public:
-  struct Side {
-    DescriptorOperation* first = nullptr;  ///< the waiters, as they came; an event wakes the first
-    DescriptorOperation* last = nullptr;
-    Callback* callback = nullptr;  ///< of add_reader / add_writer
-    bool ready = true;             ///< an operation might succeed: try before waiting
+  /// Who waits for a direction. There is mostly one, so the first is kept apart.
+  class Side {
+   public:
+    DescriptorOperation* first = nullptr;   ///< an event wakes it
+    DescriptorOperation* others = nullptr;  ///< behind it, as they came; there are none without a first
+    Callback* callback = nullptr;           ///< of add_reader / add_writer
+
+    /// An operation might succeed: try before waiting.
+    bool ready() const noexcept { return (state_ & drained) == 0; }
+    void set_ready() noexcept { state_ &= all & ~drained; }
+    void set_drained() noexcept { state_ |= drained; }
+    /// The registration is edge-triggered.
+    bool edge() const noexcept { return (state_ & no_edge) == 0; }
+    void set_edge(bool edge) noexcept { edge ? state_ &= all & ~no_edge : state_ |= no_edge; }
+
+    /// An operation need not wait, nor queue behind others, before it tries.
+    bool may_try() const noexcept { return (state_ & (drained | taken)) == 0; }
+    /// An edge will tell when it is ready, and nobody waits for that: an operation has nothing else to do.
+    bool may_wait() const noexcept { return state_ == drained; }
+
+    void enter(DescriptorOperation& operation) noexcept {
+      first = &operation;
+      state_ |= taken;
+    }
+    /// The first leaves, and there are no others.
+    void clear() noexcept {
+      first = nullptr;
+      state_ &= all & ~taken;
+    }
+    /// The first leaves.
+    void promote() noexcept;
+
+   private:
+    // In one byte, so that one look answers what may_try() and may_wait() ask.
+    static constexpr std::uint8_t drained = 1;
+    static constexpr std::uint8_t taken = 2;  // there is a first
+    static constexpr std::uint8_t no_edge = 4;
+    static constexpr std::uint8_t all = 7;
+    std::uint8_t state_ = no_edge;
   };
 
   Watch(EventLoop& its_loop, int number) noexcept : loop(&its_loop), fd(number) {}
 
   Side& side(Direction direction) noexcept { return sides[static_cast<unsigned>(direction)]; }
+  const Side& side(Direction direction) const noexcept { return sides[static_cast<unsigned>(direction)]; }
+  /// The registration is edge-triggered.
+  bool edge() const noexcept { return sides[0].edge(); }
+  void set_edge(bool edge) noexcept {
+    for (Side& side : sides) side.set_edge(edge);
+  }
   bool idle() const noexcept {
     return sides[0].first == nullptr && sides[1].first == nullptr && sides[0].callback == nullptr &&
            sides[1].callback == nullptr;
@@ -48,9 +88,8 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
   EventLoop* loop;  ///< nullptr after the loop has closed
   int fd;
   EventMask registered{0};  ///< what the selector was asked for
-  bool edge = false;        ///< the registration is edge-triggered
   bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
-  bool hangup = false;      ///< a short read doesn't mean that the next would block: an end, or urgent data
+  bool hangup = false;      ///< the peer sends no more: reads don't block
   Side sides[2];
   Watch* next = nullptr;  // the loop's list
   Watch** link = nullptr;
@@ -65,22 +104,26 @@ struct WatchSlot {
 /// An operation that waits for one direction of a descriptor. Operations of one direction complete in the
 /// order in which they were started; one that would block keeps its place.
 ///
-/// A final class Op derives from this and has `bool attempt(Watch*) noexcept` (tries without waiting: true
-/// when it is done, well or not; false, after drained(), if it would block) and `side_of(watch)`, the
-/// direction it waits for. It is awaited by try_first() and suspend_waiting(), or by start(), which is both.
+/// A final class Op derives from this and has `bool attempt(int fd, Watch*) noexcept` (tries without waiting:
+/// true when it is done, well or not; false, after drained(), if it would block). Where they are known when
+/// it is compiled it has direction() and owned() of its own. It is awaited by try_first() and
+/// suspend_waiting(), or by start(), which is both.
 class HEDDLE_EXPORT DescriptorOperation : public Operation {
  public:
   Stop cancel() noexcept final;
 
  protected:
-  enum class State : std::uint8_t { NEW, WAITING, PAUSED, WOKEN, PASSED_ON, DONE, STOPPED };
+  // From PAUSED on it stands in its queue, from PASSED_ON on it has been woken.
+  enum class State : std::uint8_t { NEW, STOPPED, DONE, PAUSED, WAITING, PASSED_ON, WOKEN };
 
-  /// `slot` must live until the operation is suspended or done. `owned`: the slot's owner closes the
-  /// descriptor through EventLoop::release, so the registration may stay.
+  /// `slot` must live until the operation is suspended or done. For an Op with its own direction() and
+  /// owned(); what an operation that is done at once doesn't need is left for later.
+  explicit DescriptorOperation(WatchSlot& slot) noexcept : slot_(&slot) {}
+  /// `owned`: the slot's owner closes the descriptor through EventLoop::release, so the registration may
+  /// stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
-      : slot_(&slot), fd_(fd), state_(State::NEW), direction_(direction), owned_(owned), spare_(0) {}
-  DescriptorOperation(const DescriptorOperation& other) noexcept
-      : DescriptorOperation(*other.slot_, other.fd_, other.direction_, other.owned_) {}
+      : slot_(&slot), fd_(fd), place_{State::NEW, direction, owned, 0} {}
+  DescriptorOperation(const DescriptorOperation&) = delete;
   ~DescriptorOperation() = default;
 
   /// The operation can't go on: ECANCELED when the descriptor was closed by its owner, EBADF when by others.
@@ -97,99 +140,112 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// Throws what registering with the selector throws; then nothing has changed.
   template <class Op>
   static void suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  /// In place of try_first(), for an operation that tries in its own way.
-  void set_watch() noexcept { watch_ = slot_->watch; }
-  /// It is done before it had to wait.
-  void finish() noexcept { state_ = State::DONE; }
+  /// What try_first() begins with, for an operation that tries in its own way. It may have been awaited
+  /// before.
+  void begin_first() noexcept {
+    fd_ = slot_->fd;
+    watch_ = slot_->watch;
+    place_.state = State::NEW;
+  }
+  /// It has its result, or what it failed with.
+  void finish() noexcept { place_.state = State::DONE; }
   /// Both: true when the task is suspended.
   template <class Op>
   static bool start(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
   /// The usual case of start() by itself, for inlining: it is known that the operation would block, and
-  /// nobody waits. False: start() has to be called. Op::step is its turn.
+  /// nobody waits. False: start() has to be called. Op::step is the turn of an operation that was woken.
   template <class Op>
   static bool wait_at_once(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept;
   /// For Op::advance().
   template <class Op>
   static bool advance(Op& self) noexcept;
+  /// The part of it that follows attempt(), whose answer is `done`.
+  template <class Op>
+  static bool settled(Op& self, bool done) noexcept;
 
   /// For await_resume(): throws Cancelled if cancel() stopped the operation.
   void check_cancelled() const {
-    if (state_ == State::STOPPED) [[unlikely]]
+    if (place_.state == State::STOPPED) [[unlikely]]
       throw Cancelled();
   }
 
   // For attempt().
 
+  /// The descriptor, once the operation has begun.
   int fd() const noexcept { return fd_; }
   /// An event has just said that the descriptor is ready.
-  bool woken_by_event() const noexcept { return state_ == State::WOKEN; }
+  bool woken_by_event() const noexcept { return place_.state == State::WOKEN; }
   /// The next operation of this direction has to wait for an event first.
-  template <class Op>
-  static void drained(const Op& self, Watch* watch) noexcept {
+  static void drained(Direction direction, Watch* watch) noexcept {
     if (watch != nullptr) [[likely]]
-      self.side_of(*watch).ready = false;
+      watch->side(direction).set_drained();
   }
   /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
-  template <class Op>
-  static void drained_unless_hangup(const Op& self, Watch* watch) noexcept {
+  static void drained_unless_hangup(Direction direction, Watch* watch) noexcept {
     if (watch != nullptr && !watch->hangup) [[likely]]
-      self.side_of(*watch).ready = false;
+      watch->side(direction).set_drained();
   }
-  /// While waiting(), first in the queue: events wake nobody until unpause(), which then tries again.
-  void pause() noexcept { state_ = State::PAUSED; }
+  /// While waiting(), first in the queue: it is not to try until unpause(). (An edge may wake it all the same,
+  /// and it has to pause() again.)
+  void pause() noexcept { place_.state = State::PAUSED; }
   void unpause() noexcept;
 
   // For operations that are made of others.
 
-  Direction direction() const noexcept { return direction_; }
-  bool owned() const noexcept { return owned_; }
+  Direction direction() const noexcept { return place_.direction; }
+  bool owned() const noexcept { return place_.owned; }
   WatchSlot& slot() const noexcept { return *slot_; }
+  /// Of an operation that waits.
+  Watch& watch() const noexcept { return *watch_; }
+  TaskState& task() const noexcept { return *task_; }
   /// It has its result, or what it failed with.
-  bool done() const noexcept { return state_ == State::DONE; }
+  bool done() const noexcept { return place_.state == State::DONE; }
   /// It stands in the queue of its direction.
-  bool waiting() const noexcept { return state_ >= State::WAITING && state_ <= State::PASSED_ON; }
+  bool waiting() const noexcept { return place_.state >= State::PAUSED; }
   /// Queues behind those who wait. Throws as start() does.
   void wait();
 
  private:
   friend class EventLoop;
+  friend class Watch::Side;
 
+  // Set by one store.
+  struct Place {
+    State state;
+    Direction direction;
+    bool owned;
+    std::uint8_t spare;
+  };
+
+  static void append(DescriptorOperation*& list, DescriptorOperation& last) noexcept;
+  static void remove(DescriptorOperation*& list, DescriptorOperation& member) noexcept;
   void leave() noexcept;
   void notify(State state) noexcept;
   void abandon(int error) noexcept;  // the watch is going away
 
   WatchSlot* slot_;
   Watch* watch_;                   // set when it waits
-  DescriptorOperation* previous_;  // of the first in the queue and the last these two
-  DescriptorOperation* next_;      // mean nothing
+  DescriptorOperation* next_;      // of the others of its Side: nullptr for the last,
+  DescriptorOperation* previous_;  // and of the first of them the last
   int fd_;
-  State state_;  // these four are set by one store
-  Direction direction_;
-  bool owned_;
-  std::uint8_t spare_;
+  Place place_;
 };
 
-// The direction of most operations is known when they are compiled: Op::side_of() saves looking it up.
 template <class Op>
 bool DescriptorOperation::try_first(Op& self) {
   check_can_begin();
-  Watch* const watch = self.slot_->watch;
-  self.watch_ = watch;
-  if (watch != nullptr) [[likely]] {
-    const Watch::Side& side = self.side_of(*watch);
-    if (!side.ready || side.first != nullptr) {
-      self.state_ = State::NEW;  // it may have been awaited before
-      return false;
-    }
-  }
-  const bool done = self.attempt(watch);
-  self.state_ = done ? State::DONE : State::NEW;
-  return done;
+  self.begin_first();
+  Watch* const watch = self.watch_;
+  if (watch != nullptr && !watch->side(self.direction()).may_try()) return false;
+  if (!self.attempt(self.fd_, watch)) return false;
+  self.finish();
+  return true;
 }
 
 template <class Op>
 void DescriptorOperation::suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   self.task_ = current.task;
+  self.place_ = {self.place_.state, self.direction(), self.owned(), 0};
   self.wait();
   self.suspend(self, coroutine, frame);
 }
@@ -205,40 +261,46 @@ template <class Op>
 inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> coroutine,
                                               AsyncFrame* frame) noexcept {
   Watch* const watch = self.slot_->watch;
-  if (current.budget <= 0 || watch == nullptr || !watch->edge || watch->loop != current.loop) [[unlikely]]
+  if (current.budget < 0 || watch == nullptr || watch->loop != current.loop) [[unlikely]]
     return false;
-  Watch::Side& side = self.side_of(*watch);
-  if (side.ready || side.first != nullptr) [[unlikely]]
+  Watch::Side& side = watch->side(Op::direction());
+  if (!side.may_wait()) [[unlikely]]
     return false;
   self.task_ = current.task;
   self.watch_ = watch;
-  self.state_ = State::WAITING;
-  side.first = side.last = &self;
+  self.place_ = {State::WAITING, Op::direction(), Op::owned(), 0};
+  side.enter(self);
   current.task->suspend(self, &Op::step, coroutine, frame);
   return true;
 }
 
 template <class Op>
 bool DescriptorOperation::advance(Op& self) noexcept {
-  if (self.state_ != State::WOKEN && self.state_ != State::PASSED_ON) [[unlikely]]
-    return self.state_ != State::WAITING;
+  if (self.place_.state < State::PASSED_ON) [[unlikely]]
+    return !self.waiting();
+  return settled(self, self.attempt(self.watch_->fd, self.watch_));
+}
+
+template <class Op>
+bool DescriptorOperation::settled(Op& self, bool done) noexcept {
   Watch& watch = *self.watch_;
-  if (!self.attempt(&watch)) [[unlikely]] {
-    if (self.state_ != State::PAUSED) self.state_ = State::WAITING;
+  self.fd_ = watch.fd;
+  if (!done) {
+    if (self.place_.state != State::PAUSED) self.place_.state = State::WAITING;
     return false;
   }
-  Watch::Side& side = self.side_of(watch);
-  if (side.first == side.last && self.owned()) [[likely]]
-    side.first = side.last = nullptr;
+  Watch::Side& side = watch.side(self.direction());
+  if (side.others == nullptr && self.owned()) [[likely]]
+    side.clear();
   else
     self.leave();
-  self.state_ = State::DONE;
+  self.finish();
   return true;
 }
 
 inline void DescriptorOperation::notify(State state) noexcept {
-  if (state_ != State::WAITING) return;
-  state_ = state;
+  if (place_.state != State::WAITING) return;
+  place_.state = state;
   wake();
 }
 

@@ -47,13 +47,13 @@ constexpr int no_signal = 0;  // SO_NOSIGPIPE is set instead
 // negated.
 template <long number>
 std::ptrdiff_t transfer_bytes(int fd, const void* data, std::size_t size, int flags) noexcept {
-  long result = number;
+  long result;
   register long r10 __asm__("r10") = flags;
   register long r8 __asm__("r8") = 0;
   register long r9 __asm__("r9") = 0;
   __asm__ volatile("syscall"
-                   : "+a"(result)
-                   : "D"(static_cast<long>(fd)), "S"(data), "d"(size), "r"(r10), "r"(r8), "r"(r9)
+                   : "=a"(result)
+                   : "0"(number), "D"(fd), "S"(data), "d"(size), "r"(r10), "r"(r8), "r"(r9)
                    : "rcx", "r11", "memory");
   return result;
 }
