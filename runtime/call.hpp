@@ -5,18 +5,31 @@
 #include <type_traits>
 #include <utility>
 
+// For functions that return a Task without being coroutines: those who need no frame of their own. An OWNER
+// moves what it is given as an rvalue into the Task, so that doesn't dangle.
+#if defined(__has_cpp_attribute)
+#if __has_cpp_attribute(clang::coro_wrapper) && __has_cpp_attribute(clang::coro_disable_lifetimebound)
+#define HEDDLE_CORO_WRAPPER [[clang::coro_wrapper]]
+#define HEDDLE_CORO_OWNER [[clang::coro_wrapper, clang::coro_disable_lifetimebound]]
+#endif
+#endif
+#ifndef HEDDLE_CORO_WRAPPER
+#define HEDDLE_CORO_WRAPPER
+#define HEDDLE_CORO_OWNER
+#endif
+
 namespace heddle {
 
 /// `function(arguments...)`; a pointer to a member function is called on the first argument, an object or a
 /// pointer to one.
 template <class F, class... A>
-decltype(auto) call(F& function, A&&... arguments) {
+HEDDLE_CORO_WRAPPER decltype(auto) call(F& function, A&&... arguments) {
   return function(std::forward<A>(arguments)...);
 }
 
 template <class R, class C, class Object, class... A>
   requires std::is_function_v<R>
-decltype(auto) call(R C::*& member, Object&& object, A&&... arguments) {
+HEDDLE_CORO_WRAPPER decltype(auto) call(R C::*& member, Object&& object, A&&... arguments) {
   if constexpr (std::is_base_of_v<C, std::remove_cvref_t<Object>>)
     return (std::forward<Object>(object).*member)(std::forward<A>(arguments)...);
   else

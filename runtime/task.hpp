@@ -12,6 +12,7 @@
 
 #include "../selector/export.hpp"
 #include "async_frame.hpp"
+#include "call.hpp"
 #include "frame_allocator.hpp"
 #include "transfer.hpp"
 
@@ -22,15 +23,6 @@
 #endif
 #ifndef HEDDLE_CORO_TASK
 #define HEDDLE_CORO_TASK
-#endif
-// For functions that return a Task without being coroutines: those who need no frame of their own.
-#if defined(__has_cpp_attribute)
-#if __has_cpp_attribute(clang::coro_wrapper)
-#define HEDDLE_CORO_WRAPPER [[clang::coro_wrapper]]
-#endif
-#endif
-#ifndef HEDDLE_CORO_WRAPPER
-#define HEDDLE_CORO_WRAPPER
 #endif
 
 namespace heddle {

@@ -52,12 +52,12 @@ Task<std::remove_cvref_t<AwaitResult<A>>> run_with_deadline(Limit limit, A await
 /// time, or while it was being stopped, is returned. An lvalue must outlive the call; what is passed as
 /// rvalue is owned.
 template <Awaitable A>
-HEDDLE_CORO_WRAPPER auto timeout(Timeout duration, A&& awaitable) {
+HEDDLE_CORO_OWNER auto timeout(Timeout duration, A&& awaitable) {
   return run_with_deadline<A, Timeout>(duration, std::forward<A>(awaitable));
 }
 /// The same until a point of the loop's time().
 template <Awaitable A>
-HEDDLE_CORO_WRAPPER auto timeout_at(TimePoint deadline, A&& awaitable) {
+HEDDLE_CORO_OWNER auto timeout_at(TimePoint deadline, A&& awaitable) {
   return run_with_deadline<A, TimePoint>(deadline, std::forward<A>(awaitable));
 }
 
@@ -82,7 +82,7 @@ Task<std::remove_cvref_t<AwaitResult<A>>> run_shielded(A awaitable) {
 /// Awaits `awaitable` to its end whatever happens: a request to stop that comes meanwhile is thrown by the
 /// next co_await.
 template <Awaitable A>
-HEDDLE_CORO_WRAPPER auto shield(A&& awaitable) {
+HEDDLE_CORO_OWNER auto shield(A&& awaitable) {
   return run_shielded<A>(std::forward<A>(awaitable));
 }
 

@@ -78,7 +78,8 @@ ON_SELECTORS("cancelled at every suspension, one a run, a session leaves nothing
   for (const Canceller canceller : {Canceller::CALLBACK, Canceller::EMBEDDER}) {
     FaultySystem system;
     const CancelCount count = cancel_at_every_suspension(
-        loop_options(selector, &system), canceller, [&] { return whole_session(bytes, "localhost"); },
+        loop_options(selector, &system), canceller,
+        [&]() -> Task<void> { co_await whole_session(bytes, "localhost"); },
         [&] {
           long calls = 0;
           for (const int n : system.calls) calls += n;
@@ -227,7 +228,7 @@ ON_SELECTORS("transfers that are interrupted all the time still deliver every by
 // readiness a short transfer says that there is no more, as it does in the kernel.
 TEST_CASE("short reads and writes deliver every byte, on poll and on select") {
   for (const std::string_view selector : {"poll", "select"}) {
-    for (const std::size_t most : {1, 2, 3, 7, 1000}) {
+    for (const std::size_t most : {1UL, 2UL, 3UL, 7UL, 1000UL}) {
       FaultySystem system;
       system.most = most;
       run_on(selector, [&]() -> Task<void> { co_await whole_session(pattern(most * 500 + 3)); }, &system);

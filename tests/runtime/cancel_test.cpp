@@ -111,15 +111,15 @@ ON_SELECTORS("whatever a task waits for, a request to stop ends the wait at once
     co_await check_stops([fd] { return writable(fd); });
     co_await check_stops([fd] { return ready(fd, EVENT_READ | EVENT_WRITE); });
     co_await check_stops([] { return spawn(for_ever()); });
-    co_await check_stops([] { return for_ever(); });
-    co_await check_stops([] { return timeout(1h, for_ever()); });
-    co_await check_stops([] { return gather(for_ever(), for_ever()); });
-    co_await check_stops([] {
+    co_await check_stops([]() -> Task<void> { co_await for_ever(); });
+    co_await check_stops([]() -> Task<void> { co_await timeout(1h, for_ever()); });
+    co_await check_stops([]() -> Task<void> { co_await gather(for_ever(), for_ever()); });
+    co_await check_stops([]() -> Task<void> {
       auto body = [](TaskGroup& group) -> Task<void> {
         group.spawn(for_ever());
         co_return;
       };
-      return task_group(body);
+      co_await task_group(body);
     });
   });
 }
@@ -641,9 +641,9 @@ ON_SELECTORS("cancelled at every suspension, one a run, a scenario of tasks leav
     std::optional<Pair> pair;
     const CancelCount count = cancel_at_every_suspension(
         loop_options(selector), canceller,
-        [&] {
+        [&]() -> Task<void> {
           pair.emplace(Pair::sockets());
-          return scenario(pair->a.fileno(), pair->b.fileno(), alive, steps);
+          co_await scenario(pair->a.fileno(), pair->b.fileno(), alive, steps);
         },
         [&] { return steps; },
         [&](bool) {

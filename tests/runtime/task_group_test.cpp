@@ -338,8 +338,7 @@ TEST_CASE("spawning into a group that has ended is a logic_error") {
       }
     };
     std::string message;
-    Spawner spawner;
-    auto body = [&spawner, &message](TaskGroup& group) -> Task<std::unique_ptr<Spawner>> {
+    auto body = [&message](TaskGroup& group) -> Task<std::unique_ptr<Spawner>> {
       auto late = std::make_unique<Spawner>();
       late->group = &group;
       late->message = &message;

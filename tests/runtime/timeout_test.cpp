@@ -388,3 +388,16 @@ TEST_CASE("a sleep that is awaited again sleeps again, and can be cancelled agai
     CHECK(log == "cancelled slept cancelled ");
   });
 }
+
+TEST_CASE("a timeout may be made first and awaited later, since it owns what it guards") {
+  run_here([]() -> Task<void> {
+    auto value = [](std::string text) -> Task<std::string> {
+      co_await yield();
+      co_return text;
+    };
+    auto limited = timeout(1h, value(std::string(100, 'x')));
+    auto shielded = shield(std::move(limited));
+    const std::string text = co_await shielded;
+    CHECK(text == std::string(100, 'x'));
+  });
+}
