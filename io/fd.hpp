@@ -19,8 +19,7 @@ class HEDDLE_EXPORT Fd {
   /// Takes over `fd`. It is closed through the running loop's System, or the kernel when no loop runs.
   explicit Fd(int fd) noexcept;
   Fd(int fd, System& system) noexcept : slot_{fd, &Watch::none}, system_(&system) {}
-  Fd(Fd&& other) noexcept
-      : slot_(std::exchange(other.slot_, WatchSlot())), system_(other.system_) {}
+  Fd(Fd&& other) noexcept : slot_(std::exchange(other.slot_, WatchSlot())), system_(other.system_) {}
   Fd& operator=(Fd&& other) noexcept {
     if (this != &other) {
       close();

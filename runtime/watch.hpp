@@ -71,8 +71,8 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
     std::uint8_t state_ = 0;
   };
 
-  /// Stands for the watch of a descriptor that has none yet, so that who looks at one needn't ask whether there
-  /// is one. It never changes: of it everything may be tried and nothing waited for.
+  /// Stands for the watch of a descriptor that has none yet, so that who looks at one needn't ask whether
+  /// there is one. It never changes: of it everything may be tried and nothing waited for.
   static Watch none;
 
   Watch(EventLoop& its_loop, int number) noexcept : loop(&its_loop), fd(number) {}
@@ -191,8 +191,8 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     if (watch != nullptr && !watch->hangup) [[likely]]
       watch->side(direction).set_drained();
   }
-  /// While waiting(), first in the queue: it is not to try until unpause(). (An edge may wake it all the same,
-  /// and it has to pause() again.)
+  /// While waiting(), first in the queue: it is not to try until unpause(). (An edge may wake it all the
+  /// same, and it has to pause() again.)
   void pause() noexcept { place_.state = State::PAUSED; }
   void unpause() noexcept;
 
