@@ -426,7 +426,6 @@ void EventLoop::close() noexcept {
     watches_ = watch->next;
     if (watches_ != nullptr) watches_->link = &watches_;
     watch->loop = nullptr;
-    watch->set_edge(false);
     watch->next = nullptr;
     watch->set_edge(false);
   }
