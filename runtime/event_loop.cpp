@@ -405,7 +405,11 @@ void EventLoop::close() noexcept {
   const Running running(*this);
   closing_ = true;
   cancel_children();
-  while (first_child() != nullptr) step(Timeout());
+  while (first_child() != nullptr) try {
+      step(Timeout());
+    } catch (const std::exception&) {
+      set_selector("poll");  // this one has failed, and the tasks have to come to their end
+    }
   closed_ = true;  // from here on callbacks are dropped when their turn comes
   for (Runnable* posted = mailbox_->close(); posted != nullptr;) {
     Runnable* const next = posted->next;

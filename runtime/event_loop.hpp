@@ -106,7 +106,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
 
   /// Cancels every task and runs until all are done; then drops what is queued and gives up the selector.
   /// Descriptors that are still open can be closed afterwards. Idempotent. A task that goes on after its
-  /// Cancelled is waited for.
+  /// Cancelled is waited for. If the selector fails meanwhile, the loop comes to its end on poll.
   void close() noexcept;
 
   /// The system's clock, read now.

@@ -136,6 +136,26 @@ TEST_CASE("a loop whose selector is denied goes on with another") {
   loop.close();
 }
 
+TEST_CASE("a run whose selector fails throws that, and its tasks come to their end") {
+  Ends ends;
+  bool cleaned_up = false;
+  DeniedSelector denied;
+  LoopOptions options;
+  options.custom_selector = &denied;
+  const auto waits = [&]() -> Task<void> {
+    struct Cleanup {
+      explicit Cleanup(bool& done) : flag(done) {}
+      ~Cleanup() { flag = true; }
+      bool& flag;
+    };
+    const Cleanup cleanup(cleaned_up);
+    denied.denied = true;
+    co_await ends.near.readable();
+  };
+  CHECK_THROWS_AS(run(waits(), options), std::system_error);
+  CHECK(cleaned_up);
+}
+
 TEST_CASE("a selector that refuses a descriptor leaves the loop as it was") {
   Ends ends;
   std::string got;
