@@ -40,21 +40,34 @@ def cores():
     return usable[0], usable[-1]
 
 
+def on_the_servers_core():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job of a shell inherits it ignored
+    os.sched_setaffinity(0, {cores()[0]})
+
+
+def interrupt(process):
+    """Ends a server by SIGINT and returns what it wrote to stderr. It is sent again where it came just before a wait."""
+    for patience in (8, 8, 8):
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=patience)[1]
+    raise SystemExit(f"{process.args} does not end at SIGINT")
+
+
 @contextlib.contextmanager
 def serving(command, prefix=()):
     """Runs a server, under a tool if `prefix` says so; yields (process, host, port). SIGINT ends it, so that tools
-    write their totals; what it does not answer to in 20 s is killed."""
+    write their totals; a server that does not answer is killed."""
     process = subprocess.Popen([*prefix, str(command), "--host", "127.0.0.1", "--port", "0", "--selector", "epoll"],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, {cores()[0]}))
+                               start_new_session=True, preexec_fn=on_the_servers_core)
     try:
         line = process.stdout.readline()
         match = LINE.search(line)
         if not match:
             raise SystemExit(f"{command} says {line!r} instead of where it listens")
         yield process, match[1], match[2]
-        os.killpg(process.pid, signal.SIGINT)
-        process.errors = process.communicate(timeout=20)[1]
+        process.errors = interrupt(process)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

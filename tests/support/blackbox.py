@@ -77,6 +77,7 @@ def spawn(command, **options):
     def prepare():
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.alarm(0)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job of a shell inherits it ignored
 
     # A recycling sanitizer quarantine would look like a leak.
     env = dict(os.environ, ASAN_OPTIONS="quarantine_size_mb=1:" + os.environ.get("ASAN_OPTIONS", ""))
