@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <array>
 #include <csignal>
@@ -29,7 +30,12 @@ constexpr const char* KINDS[] = {"socketpair", "pipe",     "tcp",  "eventfd",
 /// The descriptors, by number, and which open file is behind each: duplicates share one.
 class World {
  public:
-  World() { ::signal(SIGPIPE, SIG_IGN); }
+  World() {
+    ::signal(SIGPIPE, SIG_IGN);
+    // select(2) passes over numbers beyond the process's descriptor table, which starts small and only grows.
+    must(::dup2(STDERR_FILENO, NUMBERS.back() + 1));
+    ::close(NUMBERS.back() + 1);
+  }
   World(World&&) = delete;
   ~World() {
     for (int number : NUMBERS) {

@@ -41,6 +41,8 @@ class World:
 
     def __init__(self):
         self.kinds = {}
+        os.dup2(2, NUMBERS[-1] + 1, inheritable=False)  # select(2) passes over numbers beyond the descriptor table
+        os.close(NUMBERS[-1] + 1)
 
     def place(self, fd, number, kind):
         os.dup2(fd, number, inheritable=False)
