@@ -17,8 +17,8 @@ System& current_system() noexcept {
 Fd::Fd(int fd) noexcept : Fd(fd, current_system()) {}
 
 int Fd::release() noexcept {
-  Watch* const watch = std::exchange(slot_.watch, &Watch::none);
-  if (watch != &Watch::none) EventLoop::release(*watch);
+  FdWatch* const watch = std::exchange(slot_.watch, &FdWatch::none);
+  if (watch != &FdWatch::none) EventLoop::release(*watch);
   return std::exchange(slot_.fd, -1);
 }
 

@@ -4,8 +4,8 @@
 
 #include <utility>
 
+#include "../runtime/fd_watch.hpp"
 #include "../runtime/ready.hpp"
-#include "../runtime/watch.hpp"
 #include "../selector/system.hpp"
 
 namespace heddle {
@@ -18,7 +18,7 @@ class HEDDLE_EXPORT Fd {
   Fd() noexcept = default;
   /// Takes over `fd`. It is closed through the running loop's System, or the kernel when no loop runs.
   explicit Fd(int fd) noexcept;
-  Fd(int fd, System& system) noexcept : slot_{fd, &Watch::none}, system_(&system) {}
+  Fd(int fd, System& system) noexcept : slot_{fd, &FdWatch::none}, system_(&system) {}
   Fd(Fd&& other) noexcept : slot_(std::exchange(other.slot_, WatchSlot())), system_(other.system_) {}
   Fd& operator=(Fd&& other) noexcept {
     if (this != &other) {

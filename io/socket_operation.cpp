@@ -21,13 +21,13 @@ System& kernel() noexcept { return *current.system; }
 
 }  // namespace
 
-bool ReceiveOperation::attempt(int fd, Watch* watch) noexcept {
+bool ReceiveOperation::attempt(int fd, FdWatch* watch) noexcept {
   result_ = kernel().recv(fd, data_, size_, 0);
   return settle(fd, watch);
 }
 
 // What the last recv() said, and another one if it was interrupted.
-bool ReceiveOperation::settle(int fd, Watch* watch) noexcept {
+bool ReceiveOperation::settle(int fd, FdWatch* watch) noexcept {
   while (result_ == -EINTR) result_ = kernel().recv(fd, data_, size_, 0);
   if (would_block(result_)) {
     drained(direction(), watch);
@@ -50,7 +50,7 @@ void ReceiveOperation::step(Runnable& runnable) {
   task.begin_turn();
   auto& self = static_cast<ReceiveOperation&>(task.waiting_for());
   self.result_ = kernel().recv(self.watch().fd, self.data_, self.size_, 0);
-  Watch& watch = self.watch();
+  FdWatch& watch = self.watch();
   if (self.result_ <= 0 || watch.side(direction()).others != nullptr) [[unlikely]]
     return step_unusual(self.task());
   if (static_cast<std::size_t>(self.result_) < self.size_ && !watch.hangup)
@@ -65,7 +65,7 @@ void ReceiveOperation::step_unusual(TaskState& task) {
   if (self.settled(self, self.settle(self.watch().fd, &self.watch()))) task.go_on();
 }
 
-inline bool SendOperation::attempt(int fd, Watch* watch) noexcept {
+inline bool SendOperation::attempt(int fd, FdWatch* watch) noexcept {
   do result_ = kernel().send(fd, data_, size_, 0);
   while (result_ == -EINTR);
   if (would_block(result_)) [[unlikely]] {
@@ -92,7 +92,7 @@ void SendOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* 
 inline bool SendOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
 // What the last send() said, and more of them until all is sent or the kernel takes no more.
-bool SendAllOperation::settle(int fd, Watch* watch) noexcept {
+bool SendAllOperation::settle(int fd, FdWatch* watch) noexcept {
   for (;;) {
     if (result_ >= 0)
       sent_ += static_cast<std::size_t>(result_);
@@ -118,7 +118,7 @@ bool SendAllOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* fram
     done = try_first(*this);
   } else {
     begin_first();
-    done = settle(fd(), slot().watch != &Watch::none ? slot().watch : nullptr);
+    done = settle(fd(), slot().watch != &FdWatch::none ? slot().watch : nullptr);
     if (done) finish();
   }
   if (done && current.budget >= 0) return false;
@@ -126,7 +126,7 @@ bool SendAllOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* fram
   return true;
 }
 
-inline bool SendAllOperation::attempt(int fd, Watch* watch) noexcept {
+inline bool SendAllOperation::attempt(int fd, FdWatch* watch) noexcept {
   result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
   return settle(fd, watch);
 }
@@ -146,7 +146,7 @@ void ConnectOperation::suspend_here(std::coroutine_handle<> coroutine, AsyncFram
 }
 bool ConnectOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
-bool AcceptOperation::attempt(int fd, Watch* watch) noexcept {
+bool AcceptOperation::attempt(int fd, FdWatch* watch) noexcept {
   if (armed()) {
     pause();
     return false;
@@ -233,7 +233,7 @@ void AcceptOperation::leaving(bool watch_is_going) noexcept {
   if (!watch_is_going) unpause();
 }
 
-bool ConnectOperation::attempt(int fd, Watch* watch) noexcept {
+bool ConnectOperation::attempt(int fd, FdWatch* watch) noexcept {
   if (!begun_) {
     result_ = kernel().connect(fd, address_->data(), address_->length());
     // Interrupted, it goes on by itself (connect(2)).

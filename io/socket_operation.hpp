@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <span>
 
+#include "../runtime/fd_watch.hpp"
 #include "../runtime/timer_heap.hpp"
-#include "../runtime/watch.hpp"
 #include "address.hpp"
 #include "fd.hpp"
 #include "result.hpp"
@@ -80,8 +80,8 @@ class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   static void step(Runnable& runnable);
   static void step_unusual(TaskState& task);
-  bool settle(int fd, Watch* watch) noexcept;
-  bool attempt(int fd, Watch* watch) noexcept;
+  bool settle(int fd, FdWatch* watch) noexcept;
+  bool attempt(int fd, FdWatch* watch) noexcept;
 
   std::byte* data_;
   std::size_t size_;
@@ -116,7 +116,7 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperation {
   static constexpr bool owned() noexcept { return true; }
   static constexpr Direction direction() noexcept { return Direction::WRITE; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt(int fd, Watch* watch) noexcept;
+  bool attempt(int fd, FdWatch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
@@ -158,8 +158,8 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
   static constexpr Direction direction() noexcept { return Direction::WRITE; }
   static constexpr std::ptrdiff_t not_tried = -EINTR;  // nothing was sent, as when a signal comes
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool settle(int fd, Watch* watch) noexcept;
-  bool attempt(int fd, Watch* watch) noexcept;
+  bool settle(int fd, FdWatch* watch) noexcept;
+  bool attempt(int fd, FdWatch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
@@ -201,7 +201,7 @@ class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Time
   static constexpr bool owned() noexcept { return true; }
   static constexpr Direction direction() noexcept { return Direction::READ; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt(int fd, Watch* watch) noexcept;
+  bool attempt(int fd, FdWatch* watch) noexcept;
   void leaving(bool watch_is_going) noexcept override;
   int refuse_one(int fd) noexcept;
   void begin_pause() noexcept;
@@ -231,7 +231,7 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
   static constexpr bool owned() noexcept { return true; }
   static constexpr Direction direction() noexcept { return Direction::WRITE; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt(int fd, Watch* watch) noexcept;
+  bool attempt(int fd, FdWatch* watch) noexcept;
 
   const Address* address_;
   bool begun_ = false;

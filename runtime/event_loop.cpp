@@ -205,12 +205,12 @@ void EventLoop::collect_mail() noexcept {
 // Descriptors.
 
 inline void EventLoop::dispatch(const Ready& event) noexcept {
-  if (!event.key.data.holds<Watch*>()) [[unlikely]] {
+  if (!event.key.data.holds<FdWatch*>()) [[unlikely]] {
     mailbox_->drain();
     if (mailbox_->take_interrupt()) woken_ = true;
     return;
   }
-  Watch& watch = *event.key.data.get<Watch*>();
+  FdWatch& watch = *event.key.data.get<FdWatch*>();
   if (event.hangup) [[unlikely]]
     watch.hangup = true;
   if (!watch.edge()) [[unlikely]] {
@@ -223,7 +223,7 @@ inline void EventLoop::dispatch(const Ready& event) noexcept {
   if (event.events.contains(EVENT_WRITE) && !watch.sides[1].may_try()) notify(watch.sides[1]);
 }
 
-inline void EventLoop::notify(Watch::Side& side) noexcept {
+inline void EventLoop::notify(FdWatch::Side& side) noexcept {
   side.set_ready();
   DescriptorOperation* const first = side.first;
   if (first == nullptr) return;
@@ -231,13 +231,13 @@ inline void EventLoop::notify(Watch::Side& side) noexcept {
   first->task_->schedule_on(ready_);
 }
 
-[[gnu::noinline]] void EventLoop::dispatch_level(Watch& watch, EventMask events) noexcept {
+[[gnu::noinline]] void EventLoop::dispatch_level(FdWatch& watch, EventMask events) noexcept {
   if (events.contains(EVENT_READ)) notify_level(watch, Direction::READ);
   if (events.contains(EVENT_WRITE)) notify_level(watch, Direction::WRITE);
 }
 
-void EventLoop::notify_level(Watch& watch, Direction direction) noexcept {
-  Watch::Side& side = watch.side(direction);
+void EventLoop::notify_level(FdWatch& watch, Direction direction) noexcept {
+  FdWatch::Side& side = watch.side(direction);
   side.set_ready();
   if (side.callback != nullptr) side.callback->schedule(*this);
   if (side.first != nullptr && side.first->place_.state != DescriptorOperation::State::PAUSED)
@@ -246,14 +246,14 @@ void EventLoop::notify_level(Watch& watch, Direction direction) noexcept {
     want_quietly(watch, watch.registered & ~event_of(direction));
 }
 
-Watch* EventLoop::find_watch(int fd) const noexcept {
+FdWatch* EventLoop::find_watch(int fd) const noexcept {
   const SelectorKey* const key = selector_->find(fd);
-  return key != nullptr && key->data.holds<Watch*>() ? key->data.get<Watch*>() : nullptr;
+  return key != nullptr && key->data.holds<FdWatch*>() ? key->data.get<FdWatch*>() : nullptr;
 }
 
-Watch& EventLoop::watch(int fd) {
-  if (Watch* const found = find_watch(fd)) return *found;
-  auto* const made = new Watch(*this, fd);
+FdWatch& EventLoop::watch(int fd) {
+  if (FdWatch* const found = find_watch(fd)) return *found;
+  auto* const made = new FdWatch(*this, fd);
   made->link = &watches_;
   made->next = watches_;
   if (made->next != nullptr) made->next->link = &made->next;
@@ -261,7 +261,7 @@ Watch& EventLoop::watch(int fd) {
   return *made;
 }
 
-bool EventLoop::adopt(Watch& watch) noexcept {
+bool EventLoop::adopt(FdWatch& watch) noexcept {
   if (watch.loop != nullptr || find_watch(watch.fd) != nullptr) return false;
   watch.loop = this;
   watch.link = &watches_;
@@ -271,7 +271,7 @@ bool EventLoop::adopt(Watch& watch) noexcept {
   return true;
 }
 
-void EventLoop::arm(Watch& watch, Direction direction, bool owned) {
+void EventLoop::arm(FdWatch& watch, Direction direction, bool owned) {
   const EventMask event = event_of(direction);
   if (!watch.registered && owned && selector_->capabilities().has(Capability::EDGE_TRIGGER)) {
     selector_->register_(watch.fd, EVENT_READ | EVENT_WRITE, &watch, Trigger::EDGE);
@@ -287,7 +287,7 @@ void EventLoop::arm(Watch& watch, Direction direction, bool owned) {
 }
 
 // `events` of a level-triggered watch, or none of any.
-void EventLoop::want(Watch& watch, EventMask events) {
+void EventLoop::want(FdWatch& watch, EventMask events) {
   if (events == watch.registered) return;
   const EventMask before = std::exchange(watch.registered, EventMask(0));
   if (!events)
@@ -300,43 +300,43 @@ void EventLoop::want(Watch& watch, EventMask events) {
 }
 
 // Wanting less fails only if somebody has closed the descriptor, and then there is nothing to take back.
-void EventLoop::want_quietly(Watch& watch, EventMask events) noexcept {
+void EventLoop::want_quietly(FdWatch& watch, EventMask events) noexcept {
   try {
     want(watch, events);
   } catch (const std::exception&) {
   }
 }
 
-EventMask EventLoop::needed_by(Watch& watch) noexcept {
+EventMask EventLoop::needed_by(FdWatch& watch) noexcept {
   EventMask needed(0);
   for (const Direction direction : {Direction::READ, Direction::WRITE}) {
-    const Watch::Side& side = watch.side(direction);
+    const FdWatch::Side& side = watch.side(direction);
     if (side.first != nullptr || side.callback != nullptr) needed |= event_of(direction);
   }
   return needed;
 }
 
-void EventLoop::disarm_if_idle(Watch& watch) noexcept {
+void EventLoop::disarm_if_idle(FdWatch& watch) noexcept {
   const EventMask needed = needed_by(watch);
   want_quietly(watch, needed);
   if (!needed) forget(watch);
 }
 
-void EventLoop::forget(Watch& watch) noexcept {
+void EventLoop::forget(FdWatch& watch) noexcept {
   *watch.link = watch.next;
   if (watch.next != nullptr) watch.next->link = watch.link;
   delete &watch;
 }
 
-void EventLoop::abandon_waiters(Watch::Side& side, int error) noexcept {
+void EventLoop::abandon_waiters(FdWatch::Side& side, int error) noexcept {
   while (DescriptorOperation* const waiter = side.first) {
     side.promote();
     waiter->abandon(error);
   }
 }
 
-void EventLoop::release(Watch& watch) noexcept {
-  for (Watch::Side& side : watch.sides) {
+void EventLoop::release(FdWatch& watch) noexcept {
+  for (FdWatch::Side& side : watch.sides) {
     abandon_waiters(side, ECANCELED);
     if (side.callback != nullptr) {
       std::exchange(side.callback, nullptr)->abandon();
@@ -351,14 +351,14 @@ void EventLoop::release(Watch& watch) noexcept {
 }
 
 void EventLoop::fail_closed() noexcept {
-  Watch* next = nullptr;
-  for (Watch* watch = watches_; watch != nullptr; watch = next) {
+  FdWatch* next = nullptr;
+  for (FdWatch* watch = watches_; watch != nullptr; watch = next) {
     next = watch->next;
     if (!watch->registered || (system_.poll_now(watch->fd, 0) & POLLNVAL) == 0) continue;
     selector_->unregister(watch->fd);
     watch->registered = EventMask(0);
     watch->set_edge(false);
-    for (Watch::Side& side : watch->sides) {
+    for (FdWatch::Side& side : watch->sides) {
       side.set_ready();  // whoever comes now is told by the kernel
       abandon_waiters(side, EBADF);
     }
@@ -367,7 +367,7 @@ void EventLoop::fail_closed() noexcept {
 }
 
 bool EventLoop::set_callback(int fd, Direction direction, Callback* callback) {
-  Watch* watch = find_watch(fd);
+  FdWatch* watch = find_watch(fd);
   if (callback == nullptr) {
     if (watch == nullptr || watch->side(direction).callback == nullptr) return false;
     std::exchange(watch->side(direction).callback, nullptr)->abandon();
@@ -419,8 +419,8 @@ void EventLoop::close() noexcept {
   while (Timer* const timer = timers_.pop_due(TimePoint::max())) timer->fire(*timer);
   while (!ready_.empty()) run_ready();
 
-  while (Watch* const watch = watches_) {
-    for (Watch::Side& side : watch->sides)
+  while (FdWatch* const watch = watches_) {
+    for (FdWatch::Side& side : watch->sides)
       if (side.callback != nullptr) std::exchange(side.callback, nullptr)->abandon();
     if (!watch->owned) {
       disarm_if_idle(*watch);
@@ -465,7 +465,7 @@ void EventLoop::move_to(BaseSelector& next) {
   // An edge-triggered registration begins with a report of what is ready, so nothing is missed between the
   // two.
   const bool has_edge = next.capabilities().has(Capability::EDGE_TRIGGER);
-  const auto wanted_of = [has_edge](Watch& watch) {
+  const auto wanted_of = [has_edge](FdWatch& watch) {
     if (!watch.registered) return Wanted();
     if (watch.owned && has_edge && watch.sides[0].callback == nullptr && watch.sides[1].callback == nullptr)
       return Wanted{EVENT_READ | EVENT_WRITE, true};
@@ -474,16 +474,16 @@ void EventLoop::move_to(BaseSelector& next) {
   std::size_t moved = 0;
   next.register_(mailbox_->descriptor(), EVENT_READ);
   try {
-    for (Watch* watch = watches_; watch != nullptr; watch = watch->next, ++moved)
+    for (FdWatch* watch = watches_; watch != nullptr; watch = watch->next, ++moved)
       if (const Wanted wanted = wanted_of(*watch); wanted.events)
         next.register_(watch->fd, wanted.events, watch, wanted.edge ? Trigger::EDGE : Trigger::LEVEL);
   } catch (...) {
     next.unregister(mailbox_->descriptor());
-    for (Watch* watch = watches_; moved > 0; watch = watch->next, --moved)
+    for (FdWatch* watch = watches_; moved > 0; watch = watch->next, --moved)
       if (wanted_of(*watch).events) next.unregister(watch->fd);
     throw;
   }
-  for (Watch* watch = watches_; watch != nullptr; watch = watch->next) {
+  for (FdWatch* watch = watches_; watch != nullptr; watch = watch->next) {
     const Wanted wanted = wanted_of(*watch);
     watch->registered = wanted.events;
     watch->set_edge(wanted.edge);

@@ -13,10 +13,10 @@
 #include "../selector/base_selector.hpp"
 #include "../selector/system.hpp"
 #include "callback.hpp"
+#include "fd_watch.hpp"
 #include "runnable.hpp"
 #include "task_state.hpp"
 #include "timer_heap.hpp"
-#include "watch.hpp"
 
 namespace heddle {
 
@@ -142,20 +142,20 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   RunQueue& ready_queue() noexcept { return ready_; }
   TimerHeap& timers() noexcept { return timers_; }
   /// The watch of `fd`, nullptr when there is none.
-  Watch* find_watch(int fd) const noexcept;
+  FdWatch* find_watch(int fd) const noexcept;
   /// The same, made if need be. Throws std::bad_alloc.
-  Watch& watch(int fd);
+  FdWatch& watch(int fd);
   /// Takes over the watch of an owned descriptor whose loop has closed. False if that has not, or somebody
   /// waits here for the same number.
-  bool adopt(Watch& watch) noexcept;
+  bool adopt(FdWatch& watch) noexcept;
   /// Registers what `watch` needs now that somebody waits for `direction`. Throws what the selector throws,
   /// and std::system_error with EBADF if the descriptor is closed; then nothing has changed.
-  void arm(Watch& watch, Direction direction, bool owned);
+  void arm(FdWatch& watch, Direction direction, bool owned);
   /// Nobody may wait for `watch` any more: drops it, or what it needn't watch.
-  void disarm_if_idle(Watch& watch) noexcept;
+  void disarm_if_idle(FdWatch& watch) noexcept;
   /// An owner closes its descriptor: everybody who waits gets ECANCELED, and the number is no longer watched.
   /// To be called before the close. Works after the loop has closed.
-  static void release(Watch& watch) noexcept;
+  static void release(FdWatch& watch) noexcept;
   /// Where other threads leave calls for this loop; it may outlive the loop.
   Mailbox& mailbox() const noexcept { return *mailbox_; }
   std::uint64_t next_task_id() noexcept { return ++last_task_id_; }
@@ -173,16 +173,16 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void post(Callback& callback) noexcept;
   bool set_callback(int fd, Direction direction, Callback* callback);
   void move_to(BaseSelector& next);
-  static EventMask needed_by(Watch& watch) noexcept;
-  void want(Watch& watch, EventMask events);
-  void want_quietly(Watch& watch, EventMask events) noexcept;
-  void forget(Watch& watch) noexcept;
+  static EventMask needed_by(FdWatch& watch) noexcept;
+  void want(FdWatch& watch, EventMask events);
+  void want_quietly(FdWatch& watch, EventMask events) noexcept;
+  void forget(FdWatch& watch) noexcept;
   void fail_closed() noexcept;
-  static void abandon_waiters(Watch::Side& side, int error) noexcept;
+  static void abandon_waiters(FdWatch::Side& side, int error) noexcept;
   void dispatch(const Ready& ready) noexcept;
-  void notify(Watch::Side& side) noexcept;
-  void dispatch_level(Watch& watch, EventMask events) noexcept;
-  void notify_level(Watch& watch, Direction direction) noexcept;
+  void notify(FdWatch::Side& side) noexcept;
+  void dispatch_level(FdWatch& watch, EventMask events) noexcept;
+  void notify_level(FdWatch& watch, Direction direction) noexcept;
   void check_runnable() const;
   void step(Timeout limit);
   void run_ready() noexcept;
@@ -201,7 +201,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   bool closing_ = false;
   bool closed_ = false;
   Mailbox* mailbox_;
-  Watch* watches_ = nullptr;
+  FdWatch* watches_ = nullptr;
   ExceptionHandler exception_handler_ = nullptr;
   void* exception_argument_ = nullptr;
   std::uint64_t last_task_id_ = 0;

@@ -23,11 +23,11 @@ bool ReadinessOperation::advance() noexcept { return DescriptorOperation::advanc
 void ReadinessOperation::find_watch() noexcept {
   error_ = 0;
   if (owned() || current.loop == nullptr) return;
-  Watch* const found = current.loop->find_watch(fd());
-  own_.watch = found != nullptr ? found : &Watch::none;
+  FdWatch* const found = current.loop->find_watch(fd());
+  own_.watch = found != nullptr ? found : &FdWatch::none;
 }
 
-bool ReadinessOperation::attempt(int fd, Watch* watch) noexcept {
+bool ReadinessOperation::attempt(int fd, FdWatch* watch) noexcept {
   // An event that has just come is the answer. What is only remembered from one may have been used up.
   if (woken_by_event()) return true;
   // Whether a foreign descriptor can be waited for at all is the selector's to say, when it is registered.

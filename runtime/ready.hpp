@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../selector/selector_key.hpp"
-#include "watch.hpp"
+#include "fd_watch.hpp"
 
 namespace heddle {
 
@@ -12,7 +12,7 @@ class HEDDLE_EXPORT ReadinessOperation final : public DescriptorOperation {
  public:
   /// A descriptor that somebody else owns: it is registered only while the operation waits.
   ReadinessOperation(int fd, Direction direction) noexcept
-      : DescriptorOperation(own_, fd, direction, false), own_{fd, &Watch::none} {}
+      : DescriptorOperation(own_, fd, direction, false), own_{fd, &FdWatch::none} {}
   /// A descriptor whose owner holds `slot`.
   ReadinessOperation(WatchSlot& slot, Direction direction) noexcept
       : DescriptorOperation(slot, slot.fd, direction, true) {}
@@ -40,7 +40,7 @@ class HEDDLE_EXPORT ReadinessOperation final : public DescriptorOperation {
 
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   void find_watch() noexcept;
-  bool attempt(int fd, Watch* watch) noexcept;
+  bool attempt(int fd, FdWatch* watch) noexcept;
   void fail(int error) noexcept override;
   /// Throws what the operation ended with, if not with readiness.
   void check() const;

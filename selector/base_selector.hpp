@@ -88,7 +88,7 @@ class HEDDLE_EXPORT BaseSelector {
   BaseSelector(BaseSelector&& other) noexcept;
   BaseSelector& operator=(BaseSelector&&) = delete;
 
-  /// Watch key.fd. Returns 0 or an errno, or throws; then nothing is left behind. `generation` is given to
+  /// FdWatch key.fd. Returns 0 or an errno, or throws; then nothing is left behind. `generation` is given to
   /// report().
   virtual int do_register(const SelectorKey& key, std::uint32_t generation, Trigger trigger) = 0;
   /// `key` is the new one, `before` what was asked until now. Returns 0 or an errno, or throws; then the

@@ -1,4 +1,4 @@
-// Watch, DescriptorOperation: who waits for which direction of a descriptor, and what is known of its
+// FdWatch, DescriptorOperation: who waits for which direction of a descriptor, and what is known of its
 // readiness.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -28,7 +28,7 @@ constexpr EventMask event_of(Direction direction) noexcept {
 /// it not, so nothing is asked of the kernel in between. Elsewhere it is level-triggered, and a direction is
 /// dropped when it fires and nobody waits. The registration of a raw descriptor number lasts only as long as
 /// somebody waits, because others may close it.
-class HEDDLE_EXPORT Watch : public FrameAllocated {
+class HEDDLE_EXPORT FdWatch : public FrameAllocated {
  public:
   /// Who waits for a direction. There is mostly one, so the first is kept apart.
   class Side {
@@ -73,9 +73,9 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
 
   /// Stands for the watch of a descriptor that has none yet, so that who looks at one needn't ask whether
   /// there is one. It never changes: of it everything may be tried and nothing waited for.
-  static Watch none;
+  static FdWatch none;
 
-  Watch(EventLoop& its_loop, int number) noexcept : loop(&its_loop), fd(number) {}
+  FdWatch(EventLoop& its_loop, int number) noexcept : loop(&its_loop), fd(number) {}
 
   Side& side(Direction direction) noexcept { return sides[static_cast<unsigned>(direction)]; }
   const Side& side(Direction direction) const noexcept { return sides[static_cast<unsigned>(direction)]; }
@@ -94,25 +94,25 @@ class HEDDLE_EXPORT Watch : public FrameAllocated {
   bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
   bool hangup = false;      ///< the peer sends no more: reads don't block
   Side sides[2];
-  Watch* next = nullptr;  // the loop's list
-  Watch** link = nullptr;
+  FdWatch* next = nullptr;  // the loop's list
+  FdWatch** link = nullptr;
 
  private:
-  constexpr Watch() noexcept = default;
+  constexpr FdWatch() noexcept = default;
 };
 
 /// A descriptor and its watch, as the descriptor's owner holds them.
 struct WatchSlot {
   int fd = -1;
-  Watch* watch = &Watch::none;  ///< there is one from the first wait on
+  FdWatch* watch = &FdWatch::none;  ///< there is one from the first wait on
 };
 
 /// An operation that waits for one direction of a descriptor. Operations of one direction complete in the
 /// order in which they were started; one that would block keeps its place.
 ///
-/// A final class Op derives from this and has `bool attempt(int fd, Watch*) noexcept` (tries without waiting:
-/// true when it is done, well or not; false, after drained(), if it would block). Where they are known when
-/// it is compiled it has direction() and owned() of its own. It is awaited by try_first() and
+/// A final class Op derives from this and has `bool attempt(int fd, FdWatch*) noexcept` (tries without
+/// waiting: true when it is done, well or not; false, after drained(), if it would block). Where they are
+/// known when it is compiled it has direction() and owned() of its own. It is awaited by try_first() and
 /// suspend_waiting(), or by start(), which is both.
 class HEDDLE_EXPORT DescriptorOperation : public Operation {
  public:
@@ -150,7 +150,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// before.
   void begin_first() noexcept {
     fd_ = slot_->fd;
-    watch_ = slot_->watch != &Watch::none ? slot_->watch : nullptr;
+    watch_ = slot_->watch != &FdWatch::none ? slot_->watch : nullptr;
     place_.state = State::NEW;
   }
   /// It has its result, or what it failed with.
@@ -182,12 +182,12 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// An event has just said that the descriptor is ready.
   bool woken_by_event() const noexcept { return place_.state == State::WOKEN; }
   /// The next operation of this direction has to wait for an event first.
-  static void drained(Direction direction, Watch* watch) noexcept {
+  static void drained(Direction direction, FdWatch* watch) noexcept {
     if (watch != nullptr) [[likely]]
       watch->side(direction).set_drained();
   }
   /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
-  static void drained_unless_hangup(Direction direction, Watch* watch) noexcept {
+  static void drained_unless_hangup(Direction direction, FdWatch* watch) noexcept {
     if (watch != nullptr && !watch->hangup) [[likely]]
       watch->side(direction).set_drained();
   }
@@ -202,7 +202,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   bool owned() const noexcept { return place_.owned; }
   WatchSlot& slot() const noexcept { return *slot_; }
   /// Of an operation that waits.
-  Watch& watch() const noexcept { return *watch_; }
+  FdWatch& watch() const noexcept { return *watch_; }
   TaskState& task() const noexcept { return *task_; }
   /// It has its result, or what it failed with.
   bool done() const noexcept { return place_.state == State::DONE; }
@@ -213,7 +213,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
 
  private:
   friend class EventLoop;
-  friend class Watch::Side;
+  friend class FdWatch::Side;
 
   // Set by one store.
   struct Place {
@@ -230,7 +230,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   void abandon(int error) noexcept;  // the watch is going away
 
   WatchSlot* slot_;
-  Watch* watch_;                   // set when it tries or waits; nullptr: there is none yet
+  FdWatch* watch_;                 // set when it tries or waits; nullptr: there is none yet
   DescriptorOperation* next_;      // of the others of its Side: nullptr for the last,
   DescriptorOperation* previous_;  // and of the first of them the last
   int fd_;
@@ -241,7 +241,7 @@ template <class Op>
 bool DescriptorOperation::try_first(Op& self) {
   check_can_begin();
   self.begin_first();
-  Watch* const watch = self.watch_;
+  FdWatch* const watch = self.watch_;
   if (watch != nullptr && !watch->side(self.direction()).may_try()) return false;
   if (!self.attempt(self.fd_, watch)) return false;
   self.finish();
@@ -266,8 +266,8 @@ bool DescriptorOperation::start(Op& self, std::coroutine_handle<> coroutine, Asy
 template <class Op>
 inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> coroutine,
                                               AsyncFrame* frame) noexcept {
-  Watch* const watch = self.slot_->watch;
-  Watch::Side& side = watch->side(Op::direction());
+  FdWatch* const watch = self.slot_->watch;
+  FdWatch::Side& side = watch->side(Op::direction());
   if (current.budget < 0 || watch->edge_loop != current.loop || !side.may_wait()) [[unlikely]]
     return false;
   self.task_ = current.task;
@@ -287,13 +287,13 @@ bool DescriptorOperation::advance(Op& self) noexcept {
 
 template <class Op>
 bool DescriptorOperation::settled(Op& self, bool done) noexcept {
-  Watch& watch = *self.watch_;
+  FdWatch& watch = *self.watch_;
   self.fd_ = watch.fd;
   if (!done) {
     if (self.place_.state != State::PAUSED) self.place_.state = State::WAITING;
     return false;
   }
-  Watch::Side& side = watch.side(self.direction());
+  FdWatch::Side& side = watch.side(self.direction());
   if (side.others == nullptr && self.owned()) [[likely]]
     side.clear();
   else

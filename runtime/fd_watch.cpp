@@ -1,7 +1,7 @@
 // DescriptorOperation: trying, queueing for readiness, being woken, leaving. The order of the waiters is kept
 // here.
 // SPDX-License-Identifier: MIT
-#include "watch.hpp"
+#include "fd_watch.hpp"
 
 #include <cerrno>
 #include <stdexcept>
@@ -11,7 +11,7 @@
 
 namespace heddle {
 
-constinit Watch Watch::none;
+constinit FdWatch FdWatch::none;
 
 void DescriptorOperation::wait() {
   if (done()) {  // the budget is spent
@@ -25,7 +25,7 @@ void DescriptorOperation::wait() {
   } else if (watch_->loop != &loop && !loop.adopt(*watch_)) {
     throw std::logic_error("fd " + std::to_string(fd_) + " is in use on another event loop");
   }
-  Watch::Side& side = watch_->side(direction());
+  FdWatch::Side& side = watch_->side(direction());
   if (side.first == nullptr)
     side.enter(*this);
   else
@@ -42,7 +42,7 @@ void DescriptorOperation::wait() {
   place_.state = State::WAITING;
 }
 
-void Watch::Side::promote() noexcept {
+void FdWatch::Side::promote() noexcept {
   if (others == nullptr) return clear();
   first = others;
   DescriptorOperation::remove(others, *others);
@@ -73,7 +73,7 @@ void DescriptorOperation::remove(DescriptorOperation*& list, DescriptorOperation
 }
 
 void DescriptorOperation::leave() noexcept {
-  Watch::Side& side = watch_->side(direction());
+  FdWatch::Side& side = watch_->side(direction());
   if (side.first != this)
     remove(side.others, *this);
   else
