@@ -172,7 +172,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// For await_resume(): throws Cancelled if cancel() stopped the operation.
   void check_cancelled() const {
     if (place_.state == State::STOPPED) [[unlikely]]
-      throw Cancelled();
+      throw_cancelled();
   }
 
   // For attempt().

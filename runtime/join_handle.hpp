@@ -39,7 +39,7 @@ class HEDDLE_EXPORT JoinOperation : public Operation {
   void enqueue() noexcept;
   void check_cancelled() const {
     if (stopped_) [[unlikely]]
-      throw Cancelled();
+      throw_cancelled();
   }
 
   TaskState& target_;

@@ -13,6 +13,8 @@ namespace heddle {
 [[noreturn]] HEDDLE_EXPORT void throw_no_task(const char* operation);
 /// Throws Cancelled if the current task was asked to stop, std::logic_error if no task runs.
 HEDDLE_EXPORT void check_task();
+/// What await_resume() of an operation that was stopped calls: the request to stop comes out of the co_await.
+[[noreturn]] HEDDLE_EXPORT void throw_cancelled();
 
 /// A leaf awaitable: what is at the end of every chain of co_awaits. It lives in the frame of the coroutine
 /// that awaits it.

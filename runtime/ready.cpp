@@ -119,7 +119,7 @@ void ReadyOperation::withdraw() noexcept {
 }
 
 EventMask ReadyOperation::await_resume() const {
-  if (stopped_) throw Cancelled();
+  if (stopped_) throw_cancelled();
   if (fired_.contains(EVENT_READ)) read_.check();
   if (fired_.contains(EVENT_WRITE)) write_.check();
   return fired_;

@@ -28,7 +28,7 @@ class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
     suspend(*this, coroutine);
   }
   void await_resume() const {
-    if (stopped_) throw Cancelled();
+    if (stopped_) throw_cancelled();
   }
 
   Stop cancel() noexcept override;
@@ -61,7 +61,7 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
     wake();
   }
   void await_resume() const {
-    if (stopped_) throw Cancelled();
+    if (stopped_) throw_cancelled();
   }
 
   Stop cancel() noexcept override;

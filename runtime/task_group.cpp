@@ -64,7 +64,7 @@ class TaskGroup::Join final : public Operation {
     suspend(*this, coroutine);
   }
   void await_resume() const {
-    if (stopped_) throw Cancelled();
+    if (stopped_) throw_cancelled();
   }
 
   Stop cancel() noexcept override {

@@ -30,11 +30,13 @@ void throw_no_task(const char* operation) {
                          " outside of a task: run the coroutine by heddle::run() or heddle::spawn()");
 }
 
+void throw_cancelled() { throw Cancelled(); }
+
 void check_task() {
   if (current.task == nullptr) throw_no_task("co_await");
   if (!current.task->cancel_due()) return;
   current.task->take_cancel();
-  throw Cancelled();
+  throw_cancelled();
 }
 
 void TaskOwner::cancel_children() noexcept {

@@ -69,7 +69,7 @@ class HEDDLE_EXPORT ThreadJobWaiter : public Operation {
 
  protected:
   void check_cancelled() const {
-    if (stopped_) throw Cancelled();
+    if (stopped_) throw_cancelled();
   }
 
   ThreadJob* job_;
