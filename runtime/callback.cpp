@@ -41,7 +41,7 @@ void Callback::run_callback(Runnable& runnable) noexcept {
   if (!self.cancelled_ && !loop.closed()) try {
       self.call();
     } catch (...) {
-      loop.report(std::current_exception(), std::source_location(), "callback");
+      loop.report(Report{"an exception left a callback", std::current_exception(), {}, {}, 0, {}});
     }
   self.release();
 }

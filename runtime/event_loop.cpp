@@ -9,12 +9,17 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <stdexcept>
 #include <string>
 
 #include "../selector/make_selector.hpp"
+#include "cancelled.hpp"
+#include "dump.hpp"
+#include "loop_registry.hpp"
 #include "mailbox.hpp"
+#include "turn_monitor.hpp"
 
 namespace heddle {
 
@@ -31,6 +36,7 @@ class EventLoop::Running {
     current = Current();
     current.loop = &loop;
     current.system = &loop.system_;
+    current.now = loop.time();
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -45,21 +51,27 @@ EventLoop::EventLoop(const LoopOptions& options)
       system_(options.system != nullptr ? *options.system : kernel_system()),
       selector_(options.custom_selector),
       owns_selector_(options.custom_selector == nullptr),
-      process_(::getpid()) {
+      process_(::getpid()),
+      virtual_time_(options.virtual_time),
+      detect_deadlock_(options.detect_deadlock || options.virtual_time) {
   auto made = owns_selector_ ? make_selector(options.selector) : nullptr;
   if (made) selector_ = made.get();
   mailbox_ = new Mailbox;
   try {
     selector_->register_(mailbox_->descriptor(), EVENT_READ);
+    if (options.slow_turn > Duration(0)) monitor_ = new TurnMonitor(options);
   } catch (...) {
     mailbox_->release();
     throw;
   }
   static_cast<void>(made.release());
+  LoopRegistry::add(*this);
 }
 
 EventLoop::~EventLoop() {
   close();
+  LoopRegistry::remove(*this);
+  delete monitor_;
   mailbox_->release();  // not before: others may post while the loop is there
 }
 
@@ -123,11 +135,27 @@ void EventLoop::run_once(Timeout limit) {
   check_runnable();
   const Running running(*this);
   step(limit);
+  if (embedded_) mailbox_->fall_asleep();  // what is posted now has to make fileno() readable
+}
+
+int EventLoop::fileno() {
+  const int fd = closed_ ? -1 : selector_->descriptor();
+  if (fd < 0)
+    throw std::logic_error(closed_ ? std::string("fileno() of an event loop that is closed")
+                                   : std::string("the selector ") + selector_->name() +
+                                         " has no descriptor that another loop could wait for");
+  embedded_ = true;
+  mailbox_->fall_asleep();
+  return fd;
 }
 
 void EventLoop::step(Timeout limit) {
+  ++counters_.turns;
   poll(limit);
-  run_ready();
+  if (monitor_ != nullptr) [[unlikely]]
+    run_ready<true>();
+  else
+    run_ready<false>();
 }
 
 std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
@@ -136,24 +164,30 @@ std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
   return timers_.earliest();
 }
 
+template <bool Monitored>
 void EventLoop::run_ready() noexcept {
+  const auto leave = [this] {
+    counters_.resumes += static_cast<std::uint64_t>(current.turns + turns_between_polls);
+    if constexpr (Monitored) monitor_->end();
+    leave_tasks();
+  };
   current.turns = -turns_between_polls;
   while (Runnable* next = ready_.take()) {
     do {
       Runnable& turn = *next;
       next = turn.next;  // the turn may end its life, or queue it again
+      if constexpr (Monitored) monitor_->begin(turn);
       turn.run(turn);
       if (++current.turns < 0) [[likely]]
         continue;
       if (current.turns > 0) TaskState::end_turn();
       if (current.turns == 0) {
         if (next != nullptr) ready_.put_back(*next);
-        leave_tasks();
-        return;
+        return leave();
       }
     } while (next != nullptr);
   }
-  leave_tasks();
+  leave();
 }
 
 // Between the turns of tasks: an await or a request to stop now isn't theirs.
@@ -174,23 +208,71 @@ void EventLoop::poll(Timeout limit) {
   const bool sleeps = !timeout.only_looks() && mailbox_->fall_asleep();
   if (!sleeps) timeout = Duration(0);
 
-  ReadyList events;
+  counters_.waits += sleeps;
+  const bool watches_time = sleeps && detect_deadlock_;
+  ReadyList events = look(watches_time ? Duration(0) : timeout);
+  if (watches_time && events.empty()) [[unlikely]]
+    events = wait_in_virtual_time(timeout);
+  if (sleeps || embedded_) mailbox_->awake();
+  current.now = time();
+
+  counters_.events += events.size();
+  for (const Ready& event : events) dispatch(event);
+  if (!mailbox_->empty()) collect_mail();
+  if (!timers_.empty()) fire_timers();
+}
+
+inline ReadyList EventLoop::look(Timeout timeout) {
+  ++counters_.polls;
   try {
-    events = selector_->select(timeout);
+    return selector_->select(timeout);
   } catch (const std::system_error& error) {
     mailbox_->awake();
     // select(2) says only that one of its descriptors was closed by somebody.
     if (error.code() != std::errc::bad_file_descriptor) throw;
     fail_closed();
   }
-  if (sleeps) mailbox_->awake();
+  return ReadyList();
+}
 
-  for (const Ready& event : events) dispatch(event);
-  if (!mailbox_->empty()) collect_mail();
-  if (!timers_.empty()) {
-    const TimePoint now = time();
-    while (Timer* const timer = timers_.pop_due(now)) timer->fire(*timer);
+// Nothing is ready now.
+ReadyList EventLoop::wait_in_virtual_time(Timeout timeout) {
+  if (outside_work_ > 0) return look(virtual_time_ ? Timeout() : timeout);
+  if (!timeout.forever()) {
+    if (!virtual_time_) return look(timeout);
+    virtual_now_ += timeout.duration();
+    return ReadyList();
   }
+  if (waits_for_descriptors()) return look(timeout);
+  mailbox_->awake();
+  const std::string tasks = "deadlock: nothing can happen any more\n" + dump_tasks(*this);
+  if (!closing_) throw Deadlock(tasks.c_str());
+  std::fputs(tasks.c_str(), stderr);
+  std::fputs("heddle: the loop was to close, and these tasks don't end\n", stderr);
+  std::abort();
+}
+
+bool EventLoop::waits_for_descriptors() const noexcept {
+  for (const FdWatch* watch = watches_; watch != nullptr; watch = watch->next)
+    if (!watch->idle()) return true;
+  return false;
+}
+
+void EventLoop::fire_timers() noexcept {
+  const TimePoint now = current.now;
+  while (Timer* const timer = timers_.pop_due(now)) {
+    ++counters_.timers_fired;
+    counters_.lag = now - timer->deadline;
+    counters_.max_lag = std::max(counters_.max_lag, counters_.lag);
+    timer->fire(*timer);
+  }
+}
+
+LoopCounters EventLoop::counters() const noexcept {
+  LoopCounters counters = counters_;
+  counters.timers = timers_.size();
+  counters.tasks_spawned = last_task_id_;
+  return counters;
 }
 
 void EventLoop::collect_mail() noexcept {
@@ -206,6 +288,7 @@ void EventLoop::collect_mail() noexcept {
 
 inline void EventLoop::dispatch(const Ready& event) noexcept {
   if (!event.key.data.holds<FdWatch*>()) [[unlikely]] {
+    ++counters_.wake_ups;
     mailbox_->drain();
     if (mailbox_->take_interrupt()) woken_ = true;
     return;
@@ -417,7 +500,7 @@ void EventLoop::close() noexcept {
     posted = next;
   }
   while (Timer* const timer = timers_.pop_due(TimePoint::max())) timer->fire(*timer);
-  while (!ready_.empty()) run_ready();
+  while (!ready_.empty()) run_ready<false>();
 
   while (FdWatch* const watch = watches_) {
     for (FdWatch::Side& side : watch->sides)
@@ -499,32 +582,11 @@ void EventLoop::move_to(BaseSelector& next) {
 
 // What nobody retrieves.
 
-void EventLoop::report(std::exception_ptr error, std::source_location where,
-                       std::string_view task_name) noexcept {
-  if (exception_handler_ != nullptr)
-    exception_handler_(*this, std::move(error), where, task_name, exception_argument_);
+void EventLoop::report(const Report& report) noexcept {
+  if (report_handler_ != nullptr)
+    report_handler_(*this, report, report_argument_);
   else
-    print_exception(std::move(error), where, task_name);
-}
-
-void print_exception(std::exception_ptr error, std::source_location where,
-                     std::string_view task_name) noexcept {
-  const char* what = "an exception that is no std::exception";
-  std::string copy;
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& exception) {
-    copy = exception.what();
-    what = copy.c_str();
-  } catch (...) {
-  }
-  std::fprintf(stderr, "heddle: nobody retrieved an exception: %s", what);
-  if (!task_name.empty())
-    std::fprintf(stderr, " (%.*s)", static_cast<int>(task_name.size()), task_name.data());
-  if (where.line() != 0)
-    std::fprintf(stderr, " from the task spawned at %s:%u", where.file_name(),
-                 static_cast<unsigned>(where.line()));
-  std::fputc('\n', stderr);
+    print_report(report);
 }
 
 }  // namespace heddle

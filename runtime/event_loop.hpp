@@ -14,6 +14,7 @@
 #include "../selector/system.hpp"
 #include "callback.hpp"
 #include "fd_watch.hpp"
+#include "report.hpp"
 #include "runnable.hpp"
 #include "task_state.hpp"
 #include "timer_heap.hpp"
@@ -21,6 +22,8 @@
 namespace heddle {
 
 class Mailbox;
+class TurnMonitor;
+struct SlowTurn;
 
 /// What an event loop is made of.
 struct LoopOptions {
@@ -32,6 +35,35 @@ struct LoopOptions {
   /// The clock and the kernel, which must outlive the loop and all descriptors made on it. nullptr: the real
   /// ones.
   System* system = nullptr;
+  /// Time stands still while something is ready, and jumps to the next deadline when nothing is: an hour of
+  /// sleep() takes microseconds. For tests whose other ends are in the same loop: what comes from outside
+  /// may come late. While a to_thread() call is out, or OutsideWork stands, time waits for it.
+  bool virtual_time = false;
+  /// Instead of waiting for ever where nothing can happen any more, throw Deadlock. On with virtual_time. A
+  /// thread that will call call_soon_threadsafe() has to hold OutsideWork.
+  bool detect_deadlock = false;
+  /// A turn of a task or callback that takes longer is reported while it lasts, by a thread that the loop
+  /// starts for that; 0: none is. At most one report a second.
+  Duration slow_turn = Duration(0);
+  /// Gets those reports, on that thread; nullptr: they are printed on stderr. `argument` is handed on.
+  void (*slow_turn_handler)(const SlowTurn& turn, void* argument) = nullptr;
+  void* slow_turn_argument = nullptr;
+};
+
+/// What a loop has counted since it was made.
+struct LoopCounters {
+  std::uint64_t turns = 0;          ///< of the loop: a look at the selector, then at most 64 steps
+  std::uint64_t resumes = 0;        ///< steps: turns of tasks, and callbacks
+  std::uint64_t polls = 0;          ///< calls of the selector
+  std::uint64_t waits = 0;          ///< of those, that might sleep
+  std::uint64_t events = 0;         ///< ready descriptors
+  std::uint64_t wake_ups = 0;       ///< by other threads and signals
+  std::uint64_t budget_yields = 0;  ///< a task had spent its budget and let the others go first
+  std::uint64_t timers_fired = 0;
+  std::uint64_t tasks_spawned = 0;
+  std::size_t timers = 0;       ///< in the heap now
+  Duration lag = Duration(0);   ///< how late the timer that fired last was
+  Duration max_lag = Duration(0);
 };
 
 /// The scheduler under everything: a queue of what is ready, timers, a selector and a clock.
@@ -103,6 +135,11 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   /// now.
   std::optional<TimePoint> next_deadline() const noexcept;
   bool is_running() const noexcept { return current.loop == this; }
+  /// A descriptor that is readable when run_once() has descriptors or calls from other threads to attend to,
+  /// for a loop inside another one: wait for it and for next_deadline(), then call run_once(0). It is the
+  /// selector's, so it changes with set_selector(). Throws std::logic_error where the selector has none (poll,
+  /// select).
+  int fileno();
 
   /// Cancels every task and runs until all are done; then drops what is queued and gives up the selector.
   /// Descriptors that are still open can be closed afterwards. Idempotent. A task that goes on after its
@@ -110,7 +147,11 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void close() noexcept;
 
   /// The system's clock, read now.
-  TimePoint time() const noexcept { return system_.now(); }
+  TimePoint time() const noexcept {
+    if (virtual_time_) [[unlikely]]
+      return virtual_now_;
+    return system_.now();
+  }
   /// `delay` from now, saturating.
   TimePoint deadline_after(Duration delay) const noexcept;
 
@@ -126,15 +167,17 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void set_selector(BaseSelector& custom);
   System& system() const noexcept { return system_; }
 
-  /// Gets each exception that leaves a callback, or a task whose result nobody asks for. By default it is
-  /// printed on stderr with where the task or call came from. Null restores that.
-  using ExceptionHandler = void (*)(EventLoop& loop, std::exception_ptr error, std::source_location where,
-                                    std::string_view task_name, void* argument);
-  void set_exception_handler(ExceptionHandler handler, void* argument = nullptr) noexcept {
-    exception_handler_ = handler;
-    exception_argument_ = argument;
+  /// Gets a Report of each exception that leaves a callback, or a task whose result nobody asks for, and of
+  /// each Task that nobody awaits. By default it is printed on stderr. Null restores that.
+  using ReportHandler = void (*)(EventLoop& loop, const Report& report, void* argument);
+  void set_report_handler(ReportHandler handler, void* argument = nullptr) noexcept {
+    report_handler_ = handler;
+    report_argument_ = argument;
   }
-  void report(std::exception_ptr error, std::source_location where, std::string_view task_name) noexcept;
+  void report(const Report& report) noexcept;
+
+  /// As of now; costs a copy.
+  LoopCounters counters() const noexcept;
 
   // For awaitables and for those who own descriptors.
 
@@ -159,6 +202,10 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   /// Where other threads leave calls for this loop; it may outlive the loop.
   Mailbox& mailbox() const noexcept { return *mailbox_; }
   std::uint64_t next_task_id() noexcept { return ++last_task_id_; }
+  void count_budget_yield() noexcept { ++counters_.budget_yields; }
+  /// Something will be posted to this loop from outside: it isn't a deadlock to wait for that.
+  void expect_outside_work() noexcept { ++outside_work_; }
+  void end_outside_work() noexcept { --outside_work_; }
   /// Tasks that start now are cancelled at once.
   bool closing() const noexcept { return closing_; }
   bool closed() const noexcept { return closed_; }
@@ -185,10 +232,17 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void notify_level(FdWatch& watch, Direction direction) noexcept;
   void check_runnable() const;
   void step(Timeout limit);
+  template <bool Monitored>
   void run_ready() noexcept;
   static void leave_tasks() noexcept;
   void poll(Timeout limit);
   void collect_mail() noexcept;
+  void fire_timers() noexcept;
+  ReadyList look(Timeout timeout);
+  ReadyList wait_in_virtual_time(Timeout timeout);
+  bool waits_for_descriptors() const noexcept;
+
+  friend struct LoopRegistry;
 
   RunQueue ready_;
   TimerHeap timers_;
@@ -202,13 +256,33 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   bool closed_ = false;
   Mailbox* mailbox_;
   FdWatch* watches_ = nullptr;
-  ExceptionHandler exception_handler_ = nullptr;
-  void* exception_argument_ = nullptr;
+  bool virtual_time_;
+  bool detect_deadlock_;
+  bool embedded_ = false;  // somebody waits for fileno()
+  TimePoint virtual_now_{std::chrono::hours(24)};
+  std::uint64_t outside_work_ = 0;
+  TurnMonitor* monitor_ = nullptr;
+  LoopCounters counters_;
+  ReportHandler report_handler_ = nullptr;
+  void* report_argument_ = nullptr;
   std::uint64_t last_task_id_ = 0;
+  EventLoop* next_loop_ = nullptr;  // of the process
 };
 
-/// What an EventLoop does with an exception nobody retrieves, unless told otherwise: it is printed on stderr.
-HEDDLE_EXPORT void print_exception(std::exception_ptr error, std::source_location where,
-                                   std::string_view task_name) noexcept;
+/// While it lives, its loop expects calls from outside (call_soon_threadsafe() by a thread of yours): with
+/// virtual time it really waits for them, and takes waiting for them for no deadlock. To be made and
+/// destroyed on the loop's thread.
+class [[nodiscard]] OutsideWork {
+ public:
+  /// Of the running loop: throws std::logic_error if none runs.
+  OutsideWork() : OutsideWork(EventLoop::running()) {}
+  explicit OutsideWork(EventLoop& loop) noexcept : loop_(loop) { loop_.expect_outside_work(); }
+  OutsideWork(const OutsideWork&) = delete;
+  OutsideWork& operator=(const OutsideWork&) = delete;
+  ~OutsideWork() { loop_.end_outside_work(); }
+
+ private:
+  EventLoop& loop_;
+};
 
 }  // namespace heddle

@@ -42,6 +42,14 @@ void DescriptorOperation::wait() {
   place_.state = State::WAITING;
 }
 
+WaitInfo DescriptorOperation::describe() const noexcept {
+  WaitInfo info;
+  if (!waiting()) return info;
+  info.fd = watch_->fd;
+  info.events = event_of(direction());
+  return info;
+}
+
 void FdWatch::Side::promote() noexcept {
   if (others == nullptr) return clear();
   first = others;

@@ -117,6 +117,7 @@ struct WatchSlot {
 class HEDDLE_EXPORT DescriptorOperation : public Operation {
  public:
   Stop cancel() noexcept final;
+  WaitInfo describe() const noexcept override;
 
  protected:
   // From PAUSED on it stands in its queue, from PASSED_ON on it has been woken.

@@ -38,6 +38,13 @@ Operation::Stop JoinOperation::cancel() noexcept {
   return passed_on ? Stop::LATER : Stop::TOO_LATE;
 }
 
+WaitInfo JoinOperation::describe() const noexcept {
+  WaitInfo info;
+  info.what = "task";
+  info.task = &target_;
+  return info;
+}
+
 void JoinOperation::target_done() noexcept {
   target_.joiners_ = next_;
   wake();

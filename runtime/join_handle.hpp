@@ -11,6 +11,7 @@
 #include "call.hpp"
 #include "operation.hpp"
 #include "task.hpp"
+#include "task_handle.hpp"
 #include "task_state.hpp"
 
 namespace heddle {
@@ -31,6 +32,7 @@ class HEDDLE_EXPORT JoinOperation : public Operation {
   }
 
   Stop cancel() noexcept override;
+  WaitInfo describe() const noexcept override;
 
   /// The target is done: leaves its list and wakes the task that waits.
   void target_done() noexcept;
@@ -94,6 +96,8 @@ class JoinHandle {
     return std::move(*this);
   }
   std::string_view name() const noexcept { return state_->name(); }
+  /// The same task, without the type of its result.
+  TaskHandle task() const noexcept { return TaskHandle(*state_); }
   TaskState& state() const noexcept { return *state_; }
   explicit operator bool() const noexcept { return state_ != nullptr; }
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <coroutine>
+#include <optional>
 
+#include "../selector/events.hpp"
 #include "async_frame.hpp"
 #include "cancelled.hpp"
 #include "task_state.hpp"
@@ -15,6 +17,15 @@ namespace heddle {
 HEDDLE_EXPORT void check_task();
 /// What await_resume() of an operation that was stopped calls: the request to stop comes out of the co_await.
 [[noreturn]] HEDDLE_EXPORT void throw_cancelled();
+
+/// What an operation says of itself in a dump of the tasks.
+struct WaitInfo {
+  const char* what = "an operation";  ///< a noun, of static storage
+  int fd = -1;                        ///< the descriptor waited for, and for what
+  EventMask events{0};
+  std::optional<TimePoint> until = {};
+  const TaskState* task = nullptr;  ///< the task whose end is waited for
+};
 
 /// A leaf awaitable: what is at the end of every chain of co_awaits. It lives in the frame of the coroutine
 /// that awaits it.
@@ -41,6 +52,8 @@ class HEDDLE_EXPORT Operation {
   bool advance() noexcept { return true; }
   /// Called when the task is asked to stop while it waits for this operation.
   virtual Stop cancel() noexcept = 0;
+  /// Called while a task waits for this operation, by its loop's thread.
+  virtual WaitInfo describe() const noexcept;
 
  protected:
   Operation() noexcept {}
@@ -59,7 +72,13 @@ class HEDDLE_EXPORT Operation {
 
   /// An operation is done without having waited. False when the task has spent its budget: it is to suspend()
   /// and wake() itself then, so that others get their turn.
-  static bool finished() noexcept { return --current.budget >= 0; }
+  static bool finished() noexcept {
+    if (--current.budget >= 0) [[likely]]
+      return true;
+    note_budget_spent();
+    return false;
+  }
+  static void note_budget_spent() noexcept;
 
   /// Suspends the task until `self`, which is this operation as its own type, has advanced.
   template <class Self>

@@ -103,6 +103,13 @@ Operation::Stop ReadyOperation::cancel() noexcept {
   return Stop::STOPPED;
 }
 
+WaitInfo ReadyOperation::describe() const noexcept {
+  WaitInfo info;
+  info.fd = read_.fd();
+  info.events = wanted_;
+  return info;
+}
+
 bool ReadyOperation::wants(const ReadinessOperation& side) const noexcept {
   return wanted_.contains(event_of(side.direction()));
 }

@@ -65,6 +65,7 @@ class HEDDLE_EXPORT ReadyOperation final : public Operation {
 
   bool advance() noexcept;
   Stop cancel() noexcept override;
+  WaitInfo describe() const noexcept override;
 
  private:
   void wait();

@@ -23,6 +23,10 @@ Interrupted::Interrupted() : std::runtime_error("interrupted by SIGINT") {}
 Interrupted::Interrupted(const Interrupted&) noexcept = default;
 Interrupted::~Interrupted() = default;
 
+Deadlock::Deadlock(const char* tasks) : std::logic_error(tasks) {}
+Deadlock::Deadlock(const Deadlock&) noexcept = default;
+Deadlock::~Deadlock() = default;
+
 namespace {
 
 // The one run() of the process that takes SIGINT, and whether one came.

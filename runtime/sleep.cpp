@@ -34,6 +34,13 @@ Operation::Stop SleepOperation::cancel() noexcept {
   return Stop::STOPPED;
 }
 
+WaitInfo SleepOperation::describe() const noexcept {
+  WaitInfo info;
+  info.what = "sleep";
+  if (armed()) info.until = deadline;
+  return info;
+}
+
 Operation::Stop YieldOperation::cancel() noexcept {
   stopped_ = true;
   return Stop::STOPPED;

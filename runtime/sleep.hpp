@@ -32,6 +32,7 @@ class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
   }
 
   Stop cancel() noexcept override;
+  WaitInfo describe() const noexcept override;
 
  private:
   void arm();

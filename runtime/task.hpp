@@ -33,8 +33,10 @@ class Task;
 /// How a coroutine ended, or that it hasn't.
 enum class Outcome : unsigned char { PENDING, VALUE, ERROR, CANCELLED };
 
-/// ERROR or CANCELLED, by the exception that is being handled now.
-HEDDLE_EXPORT Outcome outcome_in_flight() noexcept;
+/// ERROR or CANCELLED, by the exception that is being handled now, and that leaves the coroutine of `frame`.
+HEDDLE_EXPORT Outcome outcome_in_flight(const AsyncFrame& frame) noexcept;
+/// Destroys a coroutine that was never started, and reports that nobody awaited it.
+HEDDLE_EXPORT void drop_unawaited(std::coroutine_handle<> coroutine, const AsyncFrame& frame) noexcept;
 [[noreturn]] HEDDLE_EXPORT void throw_task_spent();
 
 /// Awaits an operation that lives elsewhere.
@@ -102,7 +104,7 @@ class TaskPromise final : public TaskPromiseBase {
       error_.~exception_ptr();
   }
 
-  Task<T> get_return_object() noexcept;
+  Task<T> get_return_object(SourcePlace here = __builtin_source_location()) noexcept;
 
   template <class U = T>
     requires std::convertible_to<U&&, T>
@@ -113,7 +115,7 @@ class TaskPromise final : public TaskPromiseBase {
 
   void unhandled_exception() noexcept {
     ::new (static_cast<void*>(&error_)) std::exception_ptr(std::current_exception());
-    outcome_ = outcome_in_flight();
+    outcome_ = outcome_in_flight(*this);
   }
 
   Outcome outcome() const noexcept { return outcome_; }
@@ -138,11 +140,11 @@ class TaskPromise final : public TaskPromiseBase {
 template <>
 class TaskPromise<void> final : public TaskPromiseBase {
  public:
-  Task<void> get_return_object() noexcept;
+  Task<void> get_return_object(SourcePlace here = __builtin_source_location()) noexcept;
   void return_void() noexcept { outcome_ = Outcome::VALUE; }
   void unhandled_exception() noexcept {
     error_ = std::current_exception();
-    outcome_ = outcome_in_flight();
+    outcome_ = outcome_in_flight(*this);
   }
 
   Outcome outcome() const noexcept { return outcome_; }
@@ -179,14 +181,15 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
   Task(Task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
   Task& operator=(Task&& other) noexcept {
     if (this != &other) {
-      if (coroutine_) coroutine_.destroy();
+      drop();
       coroutine_ = std::exchange(other.coroutine_, nullptr);
     }
     return *this;
   }
-  ~Task() {
-    if (coroutine_) coroutine_.destroy();
-  }
+  /// A Task that was never awaited is reported (see EventLoop::set_report_handler), as Python does, because
+  /// that is nearly always a mistake; unless it goes while an exception does, or with a task that was
+  /// cancelled before it started.
+  ~Task() { drop(); }
 
   /// False once it was awaited, spawned, run or moved from.
   bool valid() const noexcept { return static_cast<bool>(coroutine_); }
@@ -221,15 +224,22 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
   Awaiter operator co_await() { return Awaiter(release()); }
 
  private:
+  void drop() noexcept {
+    if (coroutine_) [[unlikely]]
+      drop_unawaited(coroutine_, coroutine_.promise());
+  }
+
   Handle coroutine_;
 };
 
 template <class T>
-Task<T> TaskPromise<T>::get_return_object() noexcept {
+Task<T> TaskPromise<T>::get_return_object(SourcePlace here) noexcept {
+  where = std::bit_cast<std::source_location>(here);
   return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this));
 }
 
-inline Task<void> TaskPromise<void>::get_return_object() noexcept {
+inline Task<void> TaskPromise<void>::get_return_object(SourcePlace here) noexcept {
+  where = std::bit_cast<std::source_location>(here);
   return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this));
 }
 

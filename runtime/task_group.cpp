@@ -7,12 +7,13 @@
 #include <string>
 
 #include "event_loop.hpp"
+#include "trace.hpp"
 
 namespace heddle {
 
 namespace {
 
-TaskState& current_task() {
+TaskState& parent_task() {
   if (current.task == nullptr) throw_no_task("task_group()");
   return *current.task;
 }
@@ -40,14 +41,14 @@ std::string summary_of(const std::vector<std::exception_ptr>& exceptions) {
 
 }  // namespace
 
-ExceptionGroup::ExceptionGroup(std::vector<std::exception_ptr> exceptions)
-    : std::runtime_error(summary_of(exceptions)), exceptions_(std::move(exceptions)) {}
+ExceptionGroup::ExceptionGroup(std::vector<std::exception_ptr> exceptions, std::vector<AsyncTrace> traces)
+    : std::runtime_error(summary_of(exceptions)),
+      exceptions_(std::move(exceptions)),
+      traces_(std::move(traces)) {
+  traces_.resize(exceptions_.size());
+}
 ExceptionGroup::ExceptionGroup(const ExceptionGroup&) = default;
 ExceptionGroup::~ExceptionGroup() = default;
-
-void throw_if_any(std::vector<std::exception_ptr> errors) {
-  if (!errors.empty()) throw ExceptionGroup(std::move(errors));
-}
 
 // Waits until the group has no children.
 class TaskGroup::Join final : public Operation {
@@ -66,6 +67,11 @@ class TaskGroup::Join final : public Operation {
   void await_resume() const {
     if (stopped_) throw_cancelled();
   }
+  WaitInfo describe() const noexcept override {
+    WaitInfo info;
+    info.what = "its children";
+    return info;
+  }
 
   Stop cancel() noexcept override {
     if (group_.joining_ == nullptr) return Stop::TOO_LATE;
@@ -83,10 +89,11 @@ class TaskGroup::Join final : public Operation {
   bool stopped_ = false;
 };
 
-TaskGroup::TaskGroup() : TaskOwner(EventLoop::running()), parent_(current_task()) {}
+TaskGroup::TaskGroup() : TaskOwner(EventLoop::running()), parent_(parent_task()) { parent_.add_group(*this); }
 
 TaskGroup::~TaskGroup() {
   assert(first_child() == nullptr);
+  parent_.remove_group(*this);
   while (failed_ != nullptr) std::exchange(failed_, failed_->next_sibling_)->release();
 }
 
@@ -119,6 +126,7 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(std::exception_ptr body) 
   bool stop = false;         // a request to stop that this task has to pass on
   bool body_failed = false;  // by something else
   if (body) {
+    body_trace_ = trace_in_flight(body);
     abort();
     try {
       std::rethrow_exception(body);
@@ -148,7 +156,17 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(std::exception_ptr body) 
     // The errors are thrown now, and the request to stop by the next co_await.
     parent_.defer_cancel();
   }
+  if (failed_ != nullptr) resume_trace(errors.front(), failed_->trace());  // gather() throws the first again
   co_return errors;
+}
+
+void TaskGroup::throw_if_any(std::vector<std::exception_ptr> errors) const {
+  if (errors.empty()) return;
+  std::vector<AsyncTrace> traces;
+  for (const TaskState* child = failed_; child != nullptr; child = child->next_sibling_)
+    traces.emplace_back(child->trace().begin(), child->trace().end());
+  if (traces.size() < errors.size()) traces.push_back(body_trace_);
+  throw ExceptionGroup(std::move(errors), std::move(traces));
 }
 
 }  // namespace heddle

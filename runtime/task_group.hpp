@@ -11,6 +11,7 @@
 
 #include "join_handle.hpp"
 #include "operation.hpp"
+#include "report.hpp"
 #include "task.hpp"
 #include "task_state.hpp"
 
@@ -19,14 +20,17 @@ namespace heddle {
 /// All that went wrong in a TaskGroup, in the order in which it did. what() lists it.
 class HEDDLE_EXPORT ExceptionGroup : public std::runtime_error {
  public:
-  explicit ExceptionGroup(std::vector<std::exception_ptr> exceptions);
+  explicit ExceptionGroup(std::vector<std::exception_ptr> exceptions, std::vector<AsyncTrace> traces = {});
   ExceptionGroup(const ExceptionGroup&);
   ~ExceptionGroup() override;
 
   const std::vector<std::exception_ptr>& exceptions() const noexcept { return exceptions_; }
+  /// The way that each of them took, in the same order; those of which nothing is known are empty.
+  const std::vector<AsyncTrace>& traces() const noexcept { return traces_; }
 
  private:
   std::vector<std::exception_ptr> exceptions_;
+  std::vector<AsyncTrace> traces_;
 };
 
 /// Tasks that can't outlive the task_group() call which made the group. If one fails, the others, and the
@@ -64,6 +68,8 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
   /// body threw. Yields all that failed; throws Cancelled if it was this task that was to stop and nothing
   /// failed.
   Task<std::vector<std::exception_ptr>> close(std::exception_ptr body);
+  /// Throws an ExceptionGroup of what close() has yielded, unless that is nothing.
+  void throw_if_any(std::vector<std::exception_ptr> errors) const;
 
  private:
   class Join;
@@ -77,14 +83,12 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
   Join* joining_ = nullptr;
   TaskState* failed_ = nullptr;  // those children, linked as siblings, in the order in which they failed
   TaskState** failed_end_ = &failed_;
+  AsyncTrace body_trace_;
   bool aborting_ = false;
   bool closing_ = false;
   bool closed_ = false;
   bool cancelled_parent_ = false;  // to get it out of the body
 };
-
-/// Throws an ExceptionGroup unless `errors` is empty.
-HEDDLE_EXPORT void throw_if_any(std::vector<std::exception_ptr> errors);
 
 /// Runs `body(group)`, which returns a Task and may spawn() into the group; returns what it returns once
 /// every task of the group is done. If the body or a task fails, the rest is cancelled and joined, and an
@@ -100,7 +104,7 @@ auto task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
     } catch (...) {
       failure = std::current_exception();
     }
-    throw_if_any(co_await group.close(failure));
+    group.throw_if_any(co_await group.close(failure));
   } else {
     std::vector<T> result;  // of one: T need not be default-constructible
     try {
@@ -108,7 +112,7 @@ auto task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
     } catch (...) {
       failure = std::current_exception();
     }
-    throw_if_any(co_await group.close(failure));
+    group.throw_if_any(co_await group.close(failure));
     co_return std::move(result.front());
   }
 }

@@ -5,19 +5,49 @@
 #include <cxxabi.h>
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 #include <typeinfo>
 
 #include "event_loop.hpp"
 #include "join_handle.hpp"
 #include "operation.hpp"
+#include "task_extras.hpp"
+#include "task_locals.hpp"
+#include "trace.hpp"
 
 namespace heddle {
 
-Outcome outcome_in_flight() noexcept {
+namespace {
+
+// While a coroutine that never started is destroyed, what it was given may be a Task that nobody awaited
+// either.
+constinit thread_local bool discarding = false;
+
+void discard(std::coroutine_handle<> coroutine) noexcept {
+  const bool before = std::exchange(discarding, true);
+  coroutine.destroy();
+  discarding = before;
+}
+
+}  // namespace
+
+Outcome outcome_in_flight(const AsyncFrame& frame) noexcept {
   const std::type_info* const type = abi::__cxa_current_exception_type();
-  return type != nullptr && *type == typeid(Cancelled) ? Outcome::CANCELLED : Outcome::ERROR;
+  if (type != nullptr && *type == typeid(Cancelled)) return Outcome::CANCELLED;
+  note_leaving(frame);
+  return Outcome::ERROR;
+}
+
+void drop_unawaited(std::coroutine_handle<> coroutine, const AsyncFrame& frame) noexcept {
+  if (!discarding && std::uncaught_exceptions() == 0) {
+    Report report{"a Task was never awaited", nullptr, frame.where};
+    if (current.task != nullptr) {
+      report.task_name = current.task->name();
+      report.task_id = current.task->id();
+    }
+    tell(report);
+  }
+  discard(coroutine);
 }
 
 void throw_task_spent() {
@@ -43,19 +73,28 @@ void TaskOwner::cancel_children() noexcept {
   for (TaskState* child = children_; child != nullptr; child = child->next_sibling_) child->cancel();
 }
 
+WaitInfo Operation::describe() const noexcept { return {}; }
+
+void Operation::note_budget_spent() noexcept { current.loop->count_budget_yield(); }
+
 TaskState::TaskState(std::coroutine_handle<> root) noexcept
     : Runnable(&run_first), AsyncFrame(), root_(root), resume_(root) {}
 
 TaskState::~TaskState() {
-  if (root_) root_.destroy();
-  delete[] name_;
+  if (root_) discard(root_);
+  if (extras_ != nullptr) release_locals(extras_->locals);
+  delete extras_;
 }
 
 void TaskState::start(TaskOwner& owner, std::source_location spawned_at) noexcept {
   where = spawned_at;
   owner_ = &owner;
   id_ = owner.loop().next_task_id();
-  if (current.task != nullptr) spawned_by_ = current.task->id_;
+  if (TaskState* const spawner = current.task) {
+    spawned_by_ = spawner->id_;
+    if (spawner->extras_ != nullptr && spawner->extras_->locals != nullptr) [[unlikely]]
+      inherit_locals(*spawner);
+  }
   link_ = &owner.children_;
   next_sibling_ = owner.children_;
   if (next_sibling_ != nullptr) next_sibling_->link_ = &next_sibling_;
@@ -65,11 +104,44 @@ void TaskState::start(TaskOwner& owner, std::source_location spawned_at) noexcep
     cancel();
 }
 
-void TaskState::set_name(std::string_view name) {
-  char* const copy = new char[name.size() + 1];
-  std::memcpy(copy, name.data(), name.size());
-  copy[name.size()] = '\0';
-  delete[] std::exchange(name_, copy);
+std::string_view TaskState::name() const noexcept {
+  return extras_ != nullptr ? std::string_view(extras_->name) : std::string_view();
+}
+
+void TaskState::set_name(std::string_view name) { make_extras().name = name; }
+
+std::span<const std::source_location> TaskState::trace() const noexcept {
+  return extras_ != nullptr ? std::span<const std::source_location>(extras_->trace)
+                            : std::span<const std::source_location>();
+}
+
+TaskExtras& TaskState::make_extras() {
+  if (extras_ == nullptr) extras_ = new TaskExtras;
+  return *extras_;
+}
+
+// A child without memory for its parent's locals begins without any.
+void TaskState::inherit_locals(const TaskState& spawner) noexcept try {
+  make_extras().locals = share_locals(spawner.extras_->locals);
+} catch (const std::bad_alloc&) {
+}
+
+bool TaskState::started() const noexcept { return run != &run_first; }
+
+void TaskState::add_group(TaskOwner& group) {
+  TaskOwner*& groups = make_extras().groups;
+  group.next_group_ = groups;
+  groups = &group;
+}
+
+void TaskState::remove_group(TaskOwner& group) noexcept {
+  TaskOwner** link = &extras_->groups;
+  while (*link != &group) link = &(*link)->next_group_;
+  *link = group.next_group_;
+}
+
+const TaskOwner* TaskState::first_group() const noexcept {
+  return extras_ != nullptr ? extras_->groups : nullptr;
 }
 
 void TaskState::schedule() noexcept { schedule_on(owner_->loop().ready_queue()); }
@@ -142,8 +214,7 @@ void TaskState::run_first(Runnable& runnable) {
   auto& self = static_cast<TaskState&>(runnable);
   self.begin_turn();
   if (self.cancel_due()) {
-    self.root_.destroy();
-    self.root_ = nullptr;
+    discard(std::exchange(self.root_, nullptr));
     self.finish();
   } else {
     self.go_on();
@@ -168,6 +239,7 @@ void TaskState::finish() noexcept {
   Outcome outcome = Outcome::CANCELLED;
   if (root_) {
     outcome = settle();
+    if (outcome == Outcome::ERROR) keep_trace();
     root_.destroy();
     root_ = nullptr;
   }
@@ -182,13 +254,25 @@ void TaskState::finish() noexcept {
 
 void TaskState::release() noexcept {
   if (--references_ != 0) return;
-  if (outcome_ == Outcome::ERROR && !retrieved_) {
-    if (current.loop != nullptr)
-      current.loop->report(error(), where, name());
-    else
-      print_exception(error(), where, name());
-  }
+  if (outcome_ == Outcome::ERROR && !retrieved_) [[unlikely]]
+    report_unretrieved();
   delete this;
+}
+
+// A trace is a help only: without memory there is none.
+void TaskState::keep_trace() noexcept try {
+  if (AsyncTrace trace = trace_in_flight(error()); !trace.empty()) make_extras().trace = std::move(trace);
+} catch (const std::bad_alloc&) {
+}
+
+void TaskState::report_unretrieved() noexcept {
+  tell(Report{"nobody retrieved an exception", error(), where, name(), id_, trace()});
+}
+
+void TaskState::throw_outcome(const std::exception_ptr& error) const {
+  if (outcome_ == Outcome::CANCELLED) throw Cancelled();
+  resume_trace(error, trace());
+  std::rethrow_exception(error);
 }
 
 }  // namespace heddle

@@ -7,6 +7,7 @@
 #include <exception>
 #include <new>
 #include <source_location>
+#include <span>
 #include <string_view>
 
 #include "../selector/export.hpp"
@@ -21,6 +22,7 @@ namespace heddle {
 
 class JoinOperation;
 class Operation;
+struct TaskExtras;
 
 /// Whoever a running task belongs to: its loop, or a TaskGroup. Every task has exactly one owner until it is
 /// done.
@@ -45,6 +47,7 @@ class HEDDLE_EXPORT TaskOwner {
   friend class TaskState;
   EventLoop& loop_;
   TaskState* children_ = nullptr;
+  TaskOwner* next_group_ = nullptr;  // of the same task
 };
 
 /// A spawned task. Counted references: one is held by the running coroutine, one by a JoinHandle.
@@ -76,14 +79,30 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
 
   std::uint64_t id() const noexcept { return id_; }
   std::uint64_t spawned_by() const noexcept { return spawned_by_; }
-  std::string_view name() const noexcept {
-    return name_ != nullptr ? std::string_view(name_) : std::string_view();
-  }
+  std::string_view name() const noexcept;
   void set_name(std::string_view name);
+  /// The way that the exception took with which the task failed.
+  std::span<const std::source_location> trace() const noexcept;
   TaskOwner* owner() const noexcept { return owner_; }
   TaskState* next_sibling() const noexcept { return next_sibling_; }
   /// The innermost suspended coroutine, nullptr while the task runs or hasn't started.
   const AsyncFrame* leaf() const noexcept { return waiting_ != nullptr ? leaf_ : nullptr; }
+
+  /// When the task was suspended, by the loop's clock as it was read last.
+  TimePoint suspended_since() const noexcept { return since_; }
+  /// The operation that it is suspended at, nullptr while it runs or hasn't started.
+  const Operation* waits_at() const noexcept { return waiting_; }
+  bool started() const noexcept;
+  /// It is in the loop's queue.
+  bool queued() const noexcept { return queued_; }
+  /// The groups that live in this task, innermost first.
+  void add_group(TaskOwner& group);
+  void remove_group(TaskOwner& group) noexcept;
+  const TaskOwner* first_group() const noexcept;
+  static const TaskOwner* next_group(const TaskOwner& group) noexcept { return group.next_group_; }
+  TaskExtras* extras() const noexcept { return extras_; }
+  /// Throws std::bad_alloc.
+  TaskExtras& make_extras();
 
   /// Somebody has taken note of the exception: it is not reported when the task goes.
   void mark_retrieved() noexcept { retrieved_ = true; }
@@ -109,6 +128,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
     waiting_ = &operation;
     resume_ = coroutine;
     leaf_ = frame;
+    since_ = current.now;
   }
   Operation& waiting_for() const noexcept { return *waiting_; }
   void begin_turn() noexcept {
@@ -139,6 +159,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   explicit TaskState(std::coroutine_handle<> root) noexcept;
   virtual ~TaskState();
 
+  /// Throws what the task ended with, if that is no value; `error` is what it failed with.
+  [[noreturn]] void throw_outcome(const std::exception_ptr& error) const;
   /// Moves the outcome out of the coroutine's promise.
   virtual Outcome settle() noexcept = 0;
 
@@ -150,6 +172,9 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   friend class TaskGroup;
   friend class TaskOwner;
 
+  void report_unretrieved() noexcept;
+  void keep_trace() noexcept;
+  void inherit_locals(const TaskState& spawner) noexcept;
   static void run_first(Runnable& runnable);
   static void run_ended(Runnable& runnable);
   void finish() noexcept;
@@ -164,7 +189,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   Operation* waiting_ = nullptr;
   TaskState** link_ = nullptr;  // what points to this task in its owner's list
   JoinOperation* joiners_ = nullptr;
-  char* name_ = nullptr;
+  TaskExtras* extras_ = nullptr;
+  TimePoint since_;
   std::uint64_t id_ = 0;
   std::uint64_t spawned_by_ = 0;
   std::uint32_t references_ = 1;
@@ -193,8 +219,7 @@ class SpawnedTask final : public TaskState, public FrameAllocated {
   /// The result, once; throws what the task ended with.
   T take() {
     mark_retrieved();
-    if (outcome() == Outcome::CANCELLED) throw Cancelled();
-    if (outcome() != Outcome::VALUE) std::rethrow_exception(error_);
+    if (outcome() != Outcome::VALUE) throw_outcome(error_);
     return static_cast<T&&>(value_);
   }
 
@@ -238,8 +263,7 @@ class SpawnedTask<void> final : public TaskState, public FrameAllocated {
 
   void take() {
     mark_retrieved();
-    if (outcome() == Outcome::CANCELLED) throw Cancelled();
-    if (error_) std::rethrow_exception(error_);
+    if (outcome() != Outcome::VALUE) throw_outcome(error_);
   }
 
  private:

@@ -96,11 +96,13 @@ void ThreadJob::submit(ThreadJobWaiter& waiter) {
   waiter_ = &waiter;
   mailbox_ = &current.loop->mailbox();
   mailbox_->add_reference();
+  current.loop->expect_outside_work();
   std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
   try {
     ThreadPool::shared().submit(*this);
   } catch (...) {
     std::exchange(mailbox_, nullptr)->release();
+    current.loop->end_outside_work();
     release();
     throw;
   }
@@ -119,6 +121,7 @@ void ThreadJob::perform() noexcept {
 
 void ThreadJob::deliver(Runnable& runnable) noexcept {
   auto& self = static_cast<ThreadJob&>(runnable);
+  current.loop->end_outside_work();
   if (self.waiter_ != nullptr) self.waiter_->job_done();
   self.release();
 }
@@ -135,6 +138,12 @@ void ThreadJob::release() noexcept {
 void ThreadJobWaiter::job_done() noexcept {
   done_ = true;
   wake();
+}
+
+WaitInfo ThreadJobWaiter::describe() const noexcept {
+  WaitInfo info;
+  info.what = "a call on another thread";
+  return info;
 }
 
 Operation::Stop ThreadJobWaiter::cancel() noexcept {

@@ -65,6 +65,7 @@ class HEDDLE_EXPORT ThreadJobWaiter : public Operation {
   }
 
   Stop cancel() noexcept override;
+  WaitInfo describe() const noexcept override;
   void job_done() noexcept;
 
  protected:

@@ -54,6 +54,10 @@ class HEDDLE_EXPORT System {
   /// negated.
   virtual int poll_now(int fd, short events) noexcept = 0;
 
+  /// Says in words what `fd` is, for dumps and messages: "TCP 127.0.0.1:7000 <- 127.0.0.1:43210". Writes at
+  /// most `size` characters, the final 0 among them; false, and nothing written, if it can't say.
+  virtual bool describe(int fd, char* text, std::size_t size) noexcept;
+
  protected:
   System() = default;
   System(const System&) = default;
@@ -82,6 +86,7 @@ class HEDDLE_EXPORT KernelSystem : public System {
   int getsockopt(int fd, int level, int name, void* value, unsigned* length) noexcept override;
   int setsockopt(int fd, int level, int name, const void* value, unsigned length) noexcept override;
   int poll_now(int fd, short events) noexcept override;
+  bool describe(int fd, char* text, std::size_t size) noexcept override;
 };
 
 /// The KernelSystem that everything uses unless told otherwise; it lives as long as the process.

@@ -462,10 +462,10 @@ TEST_CASE("an exception in a callback goes to the handler, and the others are ca
   struct Seen {
     std::vector<std::string> all;
   } seen;
-  loop.set_exception_handler(
-      [](EventLoop&, std::exception_ptr error, std::source_location, std::string_view, void* argument) {
+  loop.set_report_handler(
+      [](EventLoop&, const Report& report, void* argument) {
         try {
-          std::rethrow_exception(error);
+          std::rethrow_exception(report.error);
         } catch (const std::exception& exception) {
           static_cast<Seen*>(argument)->all.push_back(exception.what());
         } catch (int) {

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Report {
+struct Seen {
   std::string what;
   std::string task_name;
   unsigned line = 0;
@@ -25,22 +25,21 @@ struct Report {
 // Collects what reaches the exception handler of the running loop.
 class Reports {
  public:
-  Reports() { EventLoop::running().set_exception_handler(&take, this); }
-  ~Reports() { EventLoop::running().set_exception_handler(nullptr); }
+  Reports() { EventLoop::running().set_report_handler(&take, this); }
+  ~Reports() { EventLoop::running().set_report_handler(nullptr); }
 
-  std::vector<Report> all;
+  std::vector<Seen> all;
 
  private:
-  static void take(EventLoop&, std::exception_ptr error, std::source_location where, std::string_view name,
-                   void* self) {
-    Report report{"?", std::string(name), where.line()};
+  static void take(EventLoop&, const Report& report, void* self) {
+    Seen seen{"?", std::string(report.task_name), report.where.line()};
     try {
-      std::rethrow_exception(error);
+      std::rethrow_exception(report.error);
     } catch (const std::exception& exception) {
-      report.what = exception.what();
+      seen.what = exception.what();
     } catch (...) {
     }
-    static_cast<Reports*>(self)->all.push_back(report);
+    static_cast<Reports*>(self)->all.push_back(seen);
   }
 };
 

@@ -1,0 +1,23 @@
+// TaskExtras: what few tasks have: a name, locals, groups of their own, the trace of their exception. For .cpp
+// files only.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+#include "frame_allocator.hpp"
+#include "report.hpp"
+
+namespace heddle {
+
+struct TaskLocals;
+class TaskOwner;
+
+struct TaskExtras : FrameAllocated {
+  std::string name;
+  TaskLocals* locals = nullptr;
+  TaskOwner* groups = nullptr;  ///< innermost first
+  AsyncTrace trace;
+};
+
+}  // namespace heddle

@@ -1,0 +1,89 @@
+// Task locals: a small table that tasks share until one of them changes it.
+// SPDX-License-Identifier: MIT
+#include "task_local.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "operation.hpp"
+#include "task_extras.hpp"
+#include "task_locals.hpp"
+#include "task_state.hpp"
+
+namespace heddle {
+
+LocalValue::~LocalValue() = default;
+
+struct TaskLocals {
+  struct Entry {
+    const void* key;
+    LocalValue* value;
+  };
+
+  explicit TaskLocals(std::vector<Entry> its) : entries(std::move(its)) {
+    for (const Entry& entry : entries) entry.value->add_reference();
+  }
+  TaskLocals(const TaskLocals&) = delete;
+  TaskLocals& operator=(const TaskLocals&) = delete;
+  ~TaskLocals() {
+    for (const Entry& entry : entries) entry.value->release();
+  }
+
+  std::vector<Entry>::iterator find(const void* key) noexcept {
+    return std::find_if(entries.begin(), entries.end(), [key](const Entry& entry) { return entry.key == key; });
+  }
+
+  unsigned references = 1;
+  std::vector<Entry> entries;
+};
+
+TaskLocals* share_locals(TaskLocals* locals) noexcept {
+  if (locals != nullptr) ++locals->references;
+  return locals;
+}
+
+void release_locals(TaskLocals* locals) noexcept {
+  if (locals != nullptr && --locals->references == 0) delete locals;
+}
+
+LocalValue* find_local(const void* key) noexcept {
+  if (current.task == nullptr || current.task->extras() == nullptr) return nullptr;
+  TaskLocals* const locals = current.task->extras()->locals;
+  if (locals == nullptr) return nullptr;
+  const auto found = locals->find(key);
+  return found != locals->entries.end() ? found->value : nullptr;
+}
+
+LocalValue* exchange_local(const void* key, LocalValue* value) try {
+  if (current.task == nullptr) throw_no_task("TaskLocal::set()");
+  TaskLocals*& locals = current.task->make_extras().locals;
+  if (locals == nullptr) {
+    if (value == nullptr) return nullptr;
+    locals = new TaskLocals({});
+  } else if (locals->references > 1) {
+    auto* const own = new TaskLocals(locals->entries);
+    release_locals(std::exchange(locals, own));
+  }
+  const auto found = locals->find(key);
+  if (found == locals->entries.end()) {
+    if (value != nullptr) locals->entries.push_back({key, value});
+    return nullptr;
+  }
+  LocalValue* const before = found->value;
+  if (value != nullptr)
+    found->value = value;
+  else
+    locals->entries.erase(found);
+  return before;
+} catch (...) {
+  if (value != nullptr) value->release();
+  throw;
+}
+
+LocalValue* restore_local(const void* key, LocalValue* value) noexcept try {
+  return exchange_local(key, value);
+} catch (...) {
+  return nullptr;
+}
+
+}  // namespace heddle
