@@ -32,8 +32,9 @@ struct HEDDLE_EXPORT Interrupted : std::runtime_error {
   ~Interrupted() override;
 };
 
-/// A loop that looks out for it (LoopOptions::detect_deadlock) found that nothing can happen any more: no task
-/// is ready, and none waits for a deadline, a descriptor, a signal or another thread. what() lists the tasks.
+/// A loop that looks out for it (LoopOptions::detect_deadlock) found that nothing can happen any more: no
+/// task is ready, and none waits for a deadline, a descriptor, a signal or another thread. what() lists the
+/// tasks.
 struct HEDDLE_EXPORT Deadlock : std::logic_error {
   explicit Deadlock(const char* tasks);
   Deadlock(const Deadlock&) noexcept;

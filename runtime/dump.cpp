@@ -70,8 +70,8 @@ class Tree {
   std::string text() {
     const auto map = loop_.selector().get_map();
     std::string text = "heddle: " + count(tasks_.size(), "task") + ", " +
-                       count(loop_.counters().timers, "timer") + ", " +
-                       count(map.size() - 1, "descriptor") + " on " + loop_.selector().name() + "\n";
+                       count(loop_.counters().timers, "timer") + ", " + count(map.size() - 1, "descriptor") +
+                       " on " + loop_.selector().name() + "\n";
     for (const TaskHandle& task : tasks_)
       if (!is_listed(task.state().spawned_by())) add(text, task.state(), 0);
     add_idle(text);
@@ -84,9 +84,9 @@ class Tree {
   }
 
   bool is_listed(std::uint64_t id) const noexcept {
-    const auto found = std::lower_bound(
-        tasks_.begin(), tasks_.end(), id,
-        [](const TaskHandle& task, std::uint64_t number) { return task.id() < number; });
+    const auto found =
+        std::lower_bound(tasks_.begin(), tasks_.end(), id,
+                         [](const TaskHandle& task, std::uint64_t number) { return task.id() < number; });
     return found != tasks_.end() && found->id() == id;
   }
 

@@ -61,8 +61,8 @@ struct LoopCounters {
   std::uint64_t budget_yields = 0;  ///< a task had spent its budget and let the others go first
   std::uint64_t timers_fired = 0;
   std::uint64_t tasks_spawned = 0;
-  std::size_t timers = 0;       ///< in the heap now
-  Duration lag = Duration(0);   ///< how late the timer that fired last was
+  std::size_t timers = 0;      ///< in the heap now
+  Duration lag = Duration(0);  ///< how late the timer that fired last was
   Duration max_lag = Duration(0);
 };
 
@@ -137,8 +137,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   bool is_running() const noexcept { return current.loop == this; }
   /// A descriptor that is readable when run_once() has descriptors or calls from other threads to attend to,
   /// for a loop inside another one: wait for it and for next_deadline(), then call run_once(0). It is the
-  /// selector's, so it changes with set_selector(). Throws std::logic_error where the selector has none (poll,
-  /// select).
+  /// selector's, so it changes with set_selector(). Throws std::logic_error where the selector has none
+  /// (poll, select).
   int fileno();
 
   /// Cancels every task and runs until all are done; then drops what is queued and gives up the selector.

@@ -20,8 +20,21 @@ namespace {
 // Beyond that many places a trace is cut.
 constexpr std::size_t longest_trace = 32;
 
+// A part of a turn: it is over when the task finishes an operation, or its turn ends.
+struct Moment {
+  const TaskState* task = nullptr;
+  int turns = 0;
+  int budget = 0;
+
+  static Moment now() noexcept { return {current.task, current.turns, current.budget}; }
+  bool operator==(const Moment&) const = default;
+};
+
 struct InFlight {
-  const void* exception = nullptr;   // which one: never dereferenced
+  // Which one: never dereferenced. Once it was caught another may come to lie there: that happens in another
+  // moment, mostly.
+  const void* exception = nullptr;
+  Moment seen;
   const AsyncFrame* next = nullptr;  // the coroutine that it comes to next
   bool resumed = false;              // its trace so far is another task's
   std::size_t count = 0;
@@ -72,12 +85,14 @@ void print_members(const std::exception_ptr& error) noexcept {
 void note_leaving(const AsyncFrame& frame) noexcept {
   const void* const exception = identity(std::current_exception());
   InFlight& flight = in_flight;
-  if (exception == flight.exception && &frame == flight.next) {
+  const bool same = exception == flight.exception && flight.seen == Moment::now();
+  if (same && &frame == flight.next) {
     flight.next = frame.parent;
     return;
   }
-  if (exception != flight.exception || !flight.resumed) flight.count = 0;
+  if (!same || !flight.resumed) flight.count = 0;
   flight.exception = exception;
+  flight.seen = Moment::now();
   flight.next = frame.parent;
   flight.resumed = false;
   for (const AsyncFrame* each = &frame; each != nullptr; each = each->parent) flight.append(each->where);
@@ -97,6 +112,7 @@ AsyncTrace trace_in_flight(const std::exception_ptr& error) noexcept {
 void resume_trace(const std::exception_ptr& error, std::span<const std::source_location> trace) noexcept {
   InFlight& flight = in_flight;
   flight.exception = identity(error);
+  flight.seen = Moment::now();
   flight.next = nullptr;
   flight.resumed = true;
   flight.count = std::min(trace.size(), longest_trace);
@@ -124,7 +140,8 @@ void print_trace(std::span<const std::source_location> trace) noexcept {
 void print_report(const Report& report) noexcept {
   std::fprintf(stderr, "heddle: %.*s", static_cast<int>(report.message.size()), report.message.data());
   if (report.error) print_error(report.error);
-  if (report.task_id != 0) std::fprintf(stderr, " (task %llu", static_cast<unsigned long long>(report.task_id));
+  if (report.task_id != 0)
+    std::fprintf(stderr, " (task %llu", static_cast<unsigned long long>(report.task_id));
   if (!report.task_name.empty())
     std::fprintf(stderr, "%s\"%.*s\"", report.task_id != 0 ? " " : " (",
                  static_cast<int>(report.task_name.size()), report.task_name.data());

@@ -1,5 +1,5 @@
-// TaskExtras: what few tasks have: a name, locals, groups of their own, the trace of their exception. For .cpp
-// files only.
+// TaskExtras: what few tasks have: a name, locals, groups of their own, the trace of their exception. For
+// .cpp files only.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -13,7 +13,8 @@ namespace {
 void collect(const TaskOwner& owner, std::vector<TaskHandle>& tasks) {
   for (TaskState* task = owner.first_child(); task != nullptr; task = task->next_sibling()) {
     tasks.emplace_back(*task);
-    for (const TaskOwner* group = task->first_group(); group != nullptr; group = TaskState::next_group(*group))
+    for (const TaskOwner* group = task->first_group(); group != nullptr;
+         group = TaskState::next_group(*group))
       collect(*group, tasks);
   }
 }

@@ -1,4 +1,5 @@
-// TaskHandle: any task, whatever it yields: its name, its end, and asking it to stop. all_tasks, current_task.
+// TaskHandle: any task, whatever it yields: its name, its end, and asking it to stop. all_tasks,
+// current_task.
 // SPDX-License-Identifier: MIT
 #pragma once
 

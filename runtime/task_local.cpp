@@ -30,7 +30,8 @@ struct TaskLocals {
   }
 
   std::vector<Entry>::iterator find(const void* key) noexcept {
-    return std::find_if(entries.begin(), entries.end(), [key](const Entry& entry) { return entry.key == key; });
+    return std::find_if(entries.begin(), entries.end(),
+                        [key](const Entry& entry) { return entry.key == key; });
   }
 
   unsigned references = 1;

@@ -1,4 +1,5 @@
-// TurnMonitor: the loop notes what it is about to run; a thread looks now and then whether it is still at that.
+// TurnMonitor: the loop notes what it is about to run; a thread looks now and then whether it is still at
+// that.
 // SPDX-License-Identifier: MIT
 #include "turn_monitor.hpp"
 
@@ -33,10 +34,10 @@ void print(const SlowTurn& turn, void*) noexcept {
     std::fprintf(stderr, "task %llu", static_cast<unsigned long long>(turn.task_id));
   if (!turn.task_name.empty())
     std::fprintf(stderr, " \"%.*s\"", static_cast<int>(turn.task_name.size()), turn.task_name.data());
-  std::fprintf(stderr, " has blocked its loop for %.3f s",
-               std::chrono::duration<double>(turn.time).count());
+  std::fprintf(stderr, " has blocked its loop for %.3f s", std::chrono::duration<double>(turn.time).count());
   if (turn.not_reported != 0)
-    std::fprintf(stderr, " (%llu more were not reported)", static_cast<unsigned long long>(turn.not_reported));
+    std::fprintf(stderr, " (%llu more were not reported)",
+                 static_cast<unsigned long long>(turn.not_reported));
   std::fputs(turn.trace.empty() ? "\n" : ", since it went on\n", stderr);
   print_trace(turn.trace);
 }
@@ -110,7 +111,8 @@ class TurnMonitor::Watcher {
   }
 
   void watch() {
-    const Duration period = std::clamp<Duration>(limit_ / 2, std::chrono::milliseconds(1), std::chrono::seconds(1));
+    const Duration period =
+        std::clamp<Duration>(limit_ / 2, std::chrono::milliseconds(1), std::chrono::seconds(1));
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, period, [this] { return ended_; })) look();
   }

@@ -35,7 +35,8 @@ void print_address(const sockaddr_storage& address, unsigned length, char* text)
   } else if (address.ss_family == AF_UNIX) {
     sockaddr_un un;
     std::memcpy(&un, &address, sizeof un);
-    const std::size_t size = length > offsetof(sockaddr_un, sun_path) ? length - offsetof(sockaddr_un, sun_path) : 0;
+    const std::size_t size =
+        length > offsetof(sockaddr_un, sun_path) ? length - offsetof(sockaddr_un, sun_path) : 0;
     if (size > 1 && un.sun_path[0] == '\0')
       std::snprintf(text, longest_address, "@%.*s", static_cast<int>(size - 1), un.sun_path + 1);
     else if (size > 0)
@@ -72,10 +73,9 @@ bool KernelSystem::describe(int fd, char* text, std::size_t size) noexcept {
     length = sizeof listens;
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && listens != 0)
       std::snprintf(text, size, "%s listener %s", kind, local);
-    else if (connected)
-      std::snprintf(text, size, "%s %s <- %s", kind, local, remote);
     else
-      std::snprintf(text, size, "%s %s", kind, local);
+      std::snprintf(text, size, "%s%s%s%s%s", kind, *local != '\0' ? " " : "", local,
+                    connected && *remote != '\0' ? " <- " : "", connected ? remote : "");
     return true;
   }
 #ifdef __linux__
