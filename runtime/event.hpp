@@ -1,0 +1,56 @@
+// Event: something that happens, for all who wait for it.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "wait_list.hpp"
+
+namespace heddle {
+
+class Event;
+
+class [[nodiscard]] EventOperation : public WaitOperation {
+ public:
+  explicit EventOperation(Event& event) noexcept : event_(event) {}
+
+  inline bool await_ready();
+  template <class Promise>
+  inline void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept;
+  void await_resume() const { check("Event.wait()"); }
+
+ private:
+  Event& event_;
+};
+
+/// A flag that tasks can wait for, as asyncio.Event. On the loop's thread only. It must outlive its use; who
+/// waits when it is destroyed gets std::logic_error.
+class Event {
+ public:
+  bool is_set() const noexcept { return set_; }
+  /// Wakes all who wait. They go on though the flag be cleared before their turn.
+  void set() noexcept {
+    set_ = true;
+    waiters_.grant_all();
+  }
+  void clear() noexcept { set_ = false; }
+
+  /// `co_await event.wait()` returns when the flag is set, at once if it is. Cancel-safe.
+  EventOperation wait() noexcept { return EventOperation(*this); }
+
+ private:
+  friend class EventOperation;
+
+  WaitList waiters_;
+  bool set_ = false;
+};
+
+inline bool EventOperation::await_ready() {
+  check_can_begin();
+  return attempt(event_.set_);
+}
+
+template <class Promise>
+void EventOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+  wait(event_.waiters_, coroutine);
+}
+
+}  // namespace heddle

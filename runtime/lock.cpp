@@ -1,0 +1,11 @@
+// Lock: what it says to those who release it without holding it.
+// SPDX-License-Identifier: MIT
+#include "lock.hpp"
+
+#include <stdexcept>
+
+namespace heddle {
+
+void Lock::throw_not_held() { throw std::logic_error("Lock.release(): nobody holds the lock"); }
+
+}  // namespace heddle

@@ -1,0 +1,87 @@
+// Lock: one task at a time.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "guard.hpp"
+#include "wait_list.hpp"
+
+namespace heddle {
+
+class Lock;
+
+class [[nodiscard]] LockOperation : public WaitOperation {
+ public:
+  explicit LockOperation(Lock& lock) noexcept : lock_(lock) {}
+
+  inline bool await_ready();
+  template <class Promise>
+  inline void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept;
+  void await_resume() const { check("Lock.acquire()"); }
+
+ protected:
+  Lock& lock_;
+};
+
+class [[nodiscard]] LockScopedOperation final : public LockOperation {
+ public:
+  using LockOperation::LockOperation;
+
+  Guard<Lock> await_resume() const {
+    check("Lock.scoped()");
+    return Guard<Lock>(lock_);
+  }
+};
+
+/// Mutual exclusion of tasks across their co_awaits, as asyncio.Lock. It is handed from one to the next in
+/// the order in which they asked; not recursive; it doesn't know who holds it. On the loop's thread only: it
+/// is no std::mutex. It must outlive its use; who waits when it is destroyed gets std::logic_error.
+class Lock {
+ public:
+  bool locked() const noexcept { return locked_; }
+
+  /// `auto guard = co_await lock.scoped();` holds the lock until the Guard goes. Cancel-safe: a request to
+  /// stop that comes when the lock was handed over already is thrown by the next co_await.
+  LockScopedOperation scoped() noexcept { return LockScopedOperation(*this); }
+  /// The same without a guard: somebody has to release() it.
+  LockOperation acquire() noexcept { return LockOperation(*this); }
+  /// Takes the lock if nobody holds it.
+  [[nodiscard]] bool try_acquire() noexcept {
+    if (locked_) return false;
+    locked_ = true;
+    return true;
+  }
+  /// Hands the lock to who has waited longest. Throws std::logic_error if it isn't held.
+  void release() {
+    if (!waiters_.empty())
+      waiters_.grant_first();
+    else if (locked_) [[likely]]
+      locked_ = false;
+    else
+      throw_not_held();
+  }
+
+  // What <mutex> calls these, for std::unique_lock(lock, std::try_to_lock) and std::adopt_lock.
+  [[nodiscard]] bool try_lock() noexcept { return try_acquire(); }
+  void unlock() { release(); }
+
+ private:
+  friend class ConditionOperation;
+  friend class LockOperation;
+
+  [[noreturn]] HEDDLE_EXPORT static void throw_not_held();
+
+  WaitList waiters_;  // nobody waits for a lock that is free
+  bool locked_ = false;
+};
+
+inline bool LockOperation::await_ready() {
+  check_can_begin();
+  return attempt(lock_.try_acquire());
+}
+
+template <class Promise>
+void LockOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+  wait(lock_.waiters_, coroutine);
+}
+
+}  // namespace heddle

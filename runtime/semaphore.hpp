@@ -1,0 +1,99 @@
+// Semaphore, BoundedSemaphore: so many tasks at a time.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+
+#include "guard.hpp"
+#include "wait_list.hpp"
+
+namespace heddle {
+
+class Semaphore;
+
+class [[nodiscard]] SemaphoreOperation : public WaitOperation {
+ public:
+  explicit SemaphoreOperation(Semaphore& semaphore) noexcept : semaphore_(semaphore) {}
+
+  inline bool await_ready();
+  template <class Promise>
+  inline void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept;
+  void await_resume() const { check("Semaphore.acquire()"); }
+
+ protected:
+  Semaphore& semaphore_;
+};
+
+class [[nodiscard]] SemaphoreScopedOperation final : public SemaphoreOperation {
+ public:
+  using SemaphoreOperation::SemaphoreOperation;
+
+  Guard<Semaphore> await_resume() const {
+    check("Semaphore.scoped()");
+    return Guard<Semaphore>(semaphore_);
+  }
+};
+
+/// A number of permits, as asyncio.Semaphore. Who waits gets one in the order in which it asked. On the
+/// loop's thread only. It must outlive its use; who waits when it is destroyed gets std::logic_error.
+class Semaphore {
+ public:
+  explicit Semaphore(std::size_t permits = 1) noexcept : permits_(permits) {}
+
+  /// No permit is left: acquire() would wait.
+  bool locked() const noexcept { return permits_ == 0; }
+  /// How many permits are left.
+  std::size_t value() const noexcept { return permits_; }
+
+  /// `auto guard = co_await semaphore.scoped();` holds a permit until the Guard goes. Cancel-safe: a request
+  /// to stop that comes when the permit was handed over already is thrown by the next co_await.
+  SemaphoreScopedOperation scoped() noexcept { return SemaphoreScopedOperation(*this); }
+  /// The same without a guard.
+  SemaphoreOperation acquire() noexcept { return SemaphoreOperation(*this); }
+  /// Takes a permit if one is left.
+  [[nodiscard]] bool try_acquire() noexcept {
+    if (permits_ == 0) return false;
+    --permits_;
+    return true;
+  }
+  /// Gives a permit to who has waited longest, or back. It need not be one that was acquired, unless the
+  /// semaphore is bounded: then ValueError is thrown when there would be more than at first.
+  void release() {
+    if (permits_ == bound_) [[unlikely]]
+      throw_too_many();
+    if (!waiters_.empty())
+      waiters_.grant_first();
+    else
+      ++permits_;
+  }
+
+ protected:
+  Semaphore(std::size_t permits, std::size_t bound) noexcept : permits_(permits), bound_(bound) {}
+
+ private:
+  friend class SemaphoreOperation;
+
+  [[noreturn]] HEDDLE_EXPORT static void throw_too_many();
+
+  WaitList waiters_;  // nobody waits while a permit is left
+  std::size_t permits_;
+  std::size_t bound_ = static_cast<std::size_t>(-1);
+};
+
+/// A Semaphore that never has more permits than at first: a release() too many throws ValueError.
+class BoundedSemaphore : public Semaphore {
+ public:
+  explicit BoundedSemaphore(std::size_t permits = 1) noexcept : Semaphore(permits, permits) {}
+};
+
+inline bool SemaphoreOperation::await_ready() {
+  check_can_begin();
+  return attempt(semaphore_.try_acquire());
+}
+
+template <class Promise>
+void SemaphoreOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+  wait(semaphore_.waiters_, coroutine);
+}
+
+}  // namespace heddle
