@@ -7,27 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "as_task.hpp"
+#include "nothing.hpp"
 #include "task_group.hpp"
+#include "task_scope.hpp"
 
 namespace heddle {
-
-/// Stands for the result of a Task<void> where a value is needed.
-struct Nothing {
-  friend constexpr bool operator==(Nothing, Nothing) noexcept = default;
-};
-
-template <class T>
-using ValueOrNothing = std::conditional_t<std::is_void_v<T>, Nothing, T>;
-
-template <class T>
-ValueOrNothing<T> result_or_nothing(JoinHandle<T>& handle) {
-  if constexpr (std::is_void_v<T>) {
-    handle.result();
-    return Nothing();
-  } else {
-    return handle.result();
-  }
-}
 
 /// Waits for the children of `group`. Throws `failure`, or what failed first, if anything did.
 inline Task<void> join_or_throw_first(TaskGroup& group, std::exception_ptr failure) {
@@ -35,11 +20,8 @@ inline Task<void> join_or_throw_first(TaskGroup& group, std::exception_ptr failu
   if (!errors.empty()) std::rethrow_exception(errors.front());
 }
 
-/// Runs all `tasks` at the same time and yields their results in this order (Nothing for void). The first
-/// that fails has its exception thrown, after the others were cancelled and joined. Cancelling the caller
-/// cancels them all.
 template <class... T>
-Task<std::tuple<ValueOrNothing<T>...>> gather(Task<T>... tasks) {
+Task<std::tuple<ValueOrNothing<T>...>> gather_tasks(Task<T>... tasks) {
   TaskGroup group;
   std::tuple<JoinHandle<T>...> handles;
   std::exception_ptr failure;
@@ -54,7 +36,15 @@ Task<std::tuple<ValueOrNothing<T>...>> gather(Task<T>... tasks) {
       handles);
 }
 
-/// The same for as many as there are; no results for Task<void>.
+/// Awaits all `awaitables` at the same time, each in a task of its own, and yields their results in this
+/// order (Nothing for void). The first that fails has its exception thrown, after the others were cancelled
+/// and joined. Cancelling the caller cancels them all.
+template <Awaitable... A>
+HEDDLE_CORO_OWNER auto gather(A&&... awaitables) {
+  return gather_tasks(as_task(std::forward<A>(awaitables))...);
+}
+
+/// The same for as many tasks as there are; no results for Task<void>.
 template <class T>
 auto gather(std::vector<Task<T>> tasks) -> Task<std::conditional_t<std::is_void_v<T>, void, std::vector<T>>> {
   TaskGroup group;
@@ -73,6 +63,41 @@ auto gather(std::vector<Task<T>> tasks) -> Task<std::conditional_t<std::is_void_
     for (JoinHandle<T>& handle : handles) results.push_back(handle.result());
     co_return results;
   }
+}
+
+template <class... T>
+Task<std::tuple<JoinHandle<T>...>> settle_tasks(Task<T>... tasks) {
+  TaskScope scope;
+  std::tuple<JoinHandle<T>...> handles;
+  std::exception_ptr failure;
+  try {
+    std::apply([&](JoinHandle<T>&... handle) { ((handle = scope.spawn(std::move(tasks))), ...); }, handles);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await scope.all(failure);
+  co_return handles;
+}
+
+/// gather() with return_exceptions: waits for all, whatever they end with, and yields their handles, which
+/// are done and have the result() or the error(). Cancelling the caller cancels them all.
+template <Awaitable... A>
+HEDDLE_CORO_OWNER auto gather_settled(A&&... awaitables) {
+  return settle_tasks(as_task(std::forward<A>(awaitables))...);
+}
+template <class T>
+Task<std::vector<JoinHandle<T>>> gather_settled(std::vector<Task<T>> tasks) {
+  TaskScope scope;
+  std::vector<JoinHandle<T>> handles;
+  std::exception_ptr failure;
+  try {
+    handles.reserve(tasks.size());
+    for (Task<T>& task : tasks) handles.push_back(scope.spawn(std::move(task)));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await scope.all(failure);
+  co_return handles;
 }
 
 }  // namespace heddle

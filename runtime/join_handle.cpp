@@ -1,4 +1,4 @@
-// JoinOperation: the list of those who wait for a task, kept by the task.
+// JoinOperation: waiting for a task's end, and stopping it.
 // SPDX-License-Identifier: MIT
 #include "join_handle.hpp"
 
@@ -15,20 +15,15 @@ bool JoinOperation::await_ready() {
 }
 
 void JoinOperation::enqueue() noexcept {
-  if (target_.done()) {
+  if (target_.done())
     wake();
-    return;
-  }
-  JoinOperation** last = &target_.joiners_;
-  while (*last != nullptr) last = &(*last)->next_;
-  *last = this;
+  else
+    target_.add_observer(*this);
 }
 
 Operation::Stop JoinOperation::cancel() noexcept {
   if (passing_on_) {  // tasks that wait for each other: here the circle is broken
-    JoinOperation** link = &target_.joiners_;
-    while (*link != this) link = &(*link)->next_;
-    *link = next_;
+    target_.remove_observer(*this);
     stopped_ = true;
     return Stop::STOPPED;
   }
@@ -45,10 +40,7 @@ WaitInfo JoinOperation::describe() const noexcept {
   return info;
 }
 
-void JoinOperation::target_done() noexcept {
-  target_.joiners_ = next_;
-  wake();
-}
+void JoinOperation::task_done(TaskState&) noexcept { wake(); }
 
 void throw_not_done() {
   throw std::logic_error("the result of a task was asked for before the task was done");

@@ -18,10 +18,9 @@ namespace heddle {
 
 /// Waits for a task's end. A request to stop is passed on to that task, as in asyncio, and the wait ends with
 /// it.
-class HEDDLE_EXPORT JoinOperation : public Operation {
+class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
  public:
   explicit JoinOperation(TaskState& target) noexcept : target_(target) { target.add_reference(); }
-  JoinOperation(const JoinOperation&) = delete;
   ~JoinOperation() { target_.release(); }
 
   bool await_ready();
@@ -34,9 +33,6 @@ class HEDDLE_EXPORT JoinOperation : public Operation {
   Stop cancel() noexcept override;
   WaitInfo describe() const noexcept override;
 
-  /// The target is done: leaves its list and wakes the task that waits.
-  void target_done() noexcept;
-
  protected:
   void enqueue() noexcept;
   void check_cancelled() const {
@@ -47,7 +43,8 @@ class HEDDLE_EXPORT JoinOperation : public Operation {
   TaskState& target_;
 
  private:
-  JoinOperation* next_ = nullptr;
+  void task_done(TaskState& target) noexcept override;
+
   bool passing_on_ = false;  // a request to stop, to the target
   bool stopped_ = false;
 };

@@ -9,7 +9,6 @@
 #include <typeinfo>
 
 #include "event_loop.hpp"
-#include "join_handle.hpp"
 #include "operation.hpp"
 #include "task_extras.hpp"
 #include "task_locals.hpp"
@@ -146,6 +145,36 @@ const TaskOwner* TaskState::first_group() const noexcept {
 
 void TaskState::schedule() noexcept { schedule_on(owner_->loop().ready_queue()); }
 
+void TaskState::add_observer(TaskObserver& observer) noexcept {
+  if (last_observer_ == nullptr) {
+    observer.next_observer_ = &observer;
+  } else {
+    observer.next_observer_ = last_observer_->next_observer_;
+    last_observer_->next_observer_ = &observer;
+  }
+  last_observer_ = &observer;
+}
+
+void TaskState::remove_observer(TaskObserver& observer) noexcept {
+  TaskObserver* before = last_observer_;
+  if (before == nullptr) return;
+  while (before->next_observer_ != &observer) {
+    before = before->next_observer_;
+    if (before == last_observer_) return;
+  }
+  unlink_observer_after(*before);
+}
+
+TaskObserver& TaskState::unlink_observer_after(TaskObserver& before) noexcept {
+  TaskObserver& observer = *before.next_observer_;
+  if (&before == &observer)
+    last_observer_ = nullptr;
+  else if (last_observer_ == &observer)
+    last_observer_ = &before;
+  before.next_observer_ = std::exchange(observer.next_observer_, nullptr);
+  return observer;
+}
+
 namespace {
 
 // Shields beyond the eighth are taken for one.
@@ -246,7 +275,7 @@ void TaskState::finish() noexcept {
   outcome_ = outcome;
   *link_ = next_sibling_;
   if (next_sibling_ != nullptr) next_sibling_->link_ = link_;
-  while (joiners_ != nullptr) joiners_->target_done();
+  while (last_observer_ != nullptr) unlink_observer_after(*last_observer_).task_done(*this);
   std::exchange(owner_, nullptr)->child_done(*this);
   current.task = nullptr;
   release();

@@ -20,7 +20,6 @@
 
 namespace heddle {
 
-class JoinOperation;
 class Operation;
 struct TaskExtras;
 
@@ -48,6 +47,25 @@ class HEDDLE_EXPORT TaskOwner {
   EventLoop& loop_;
   TaskState* children_ = nullptr;
   TaskOwner* next_group_ = nullptr;  // of the same task
+};
+
+/// Is told when a task is done. Linked through itself into the task's list, so it must not move or die before
+/// it has been told or was removed.
+class HEDDLE_EXPORT TaskObserver {
+ public:
+  TaskObserver(const TaskObserver&) = delete;
+  TaskObserver& operator=(const TaskObserver&) = delete;
+
+ protected:
+  TaskObserver() noexcept = default;
+  ~TaskObserver() = default;
+
+ private:
+  friend class TaskState;
+  /// `task` has its outcome, and this is on its list no more.
+  virtual void task_done(TaskState& task) noexcept = 0;
+
+  TaskObserver* next_observer_ = nullptr;
 };
 
 /// A spawned task. Counted references: one is held by the running coroutine, one by a JoinHandle.
@@ -110,6 +128,11 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   void add_reference() noexcept { ++references_; }
   void release() noexcept;
 
+  /// The task must not be done. They are told in the order in which they were added.
+  void add_observer(TaskObserver& observer) noexcept;
+  /// Nothing when it isn't on the list.
+  void remove_observer(TaskObserver& observer) noexcept;
+
   // What leaf operations call.
 
   /// Queues the task, once, on the running loop, which is its own.
@@ -168,7 +191,6 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   std::coroutine_handle<> root_;
 
  private:
-  friend class JoinOperation;
   friend class TaskGroup;
   friend class TaskOwner;
 
@@ -178,6 +200,7 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   static void run_first(Runnable& runnable);
   static void run_ended(Runnable& runnable);
   void finish() noexcept;
+  TaskObserver& unlink_observer_after(TaskObserver& before) noexcept;
   void set_cancel_due(bool due) noexcept;
 
   // What suspend() sets lies apart: GCC 12 packs neighbours into a vector register to store them at once,
@@ -187,8 +210,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   AsyncFrame* leaf_ = nullptr;
   TaskState* next_sibling_ = nullptr;
   Operation* waiting_ = nullptr;
-  TaskState** link_ = nullptr;  // what points to this task in its owner's list
-  JoinOperation* joiners_ = nullptr;
+  TaskState** link_ = nullptr;             // what points to this task in its owner's list
+  TaskObserver* last_observer_ = nullptr;  // of a ring: the next one is the first
   TaskExtras* extras_ = nullptr;
   TimePoint since_;
   std::uint64_t id_ = 0;

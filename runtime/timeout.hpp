@@ -1,4 +1,4 @@
-// timeout, timeout_at, shield: limits to how long something may take, and to who may stop it.
+// timeout, timeout_at, wait_for, shield: limits to how long something may take, and to who may stop it.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -55,7 +55,12 @@ template <Awaitable A>
 HEDDLE_CORO_OWNER auto timeout(Timeout duration, A&& awaitable) {
   return run_with_deadline<A, Timeout>(duration, std::forward<A>(awaitable));
 }
-/// The same until a point of the loop's time().
+/// timeout() by asyncio's name, with asyncio's order of arguments.
+template <Awaitable A>
+HEDDLE_CORO_OWNER auto wait_for(A&& awaitable, Timeout duration) {
+  return run_with_deadline<A, Timeout>(duration, std::forward<A>(awaitable));
+}
+/// timeout() until a point of the loop's time().
 template <Awaitable A>
 HEDDLE_CORO_OWNER auto timeout_at(TimePoint deadline, A&& awaitable) {
   return run_with_deadline<A, TimePoint>(deadline, std::forward<A>(awaitable));

@@ -171,3 +171,54 @@ TEST_CASE("a gather that is never awaited destroys its tasks") {
   }
   CHECK(watched.use_count() == 1);
 }
+
+TEST_CASE("gather takes any awaitable") {
+  run_here([]() -> Task<void> {
+    auto handle = spawn(after(2, 4));
+    const auto [slept, joined, value] = co_await gather(sleep(1ms), handle, after(1, 5));
+    CHECK(slept == Nothing());
+    CHECK(joined == 4);
+    CHECK(value == 5);
+  });
+}
+
+TEST_CASE("gather_settled waits for all, and the handles tell how each has ended") {
+  run_here([]() -> Task<void> {
+    auto throws_cancelled = []() -> Task<int> {
+      co_await yield();
+      throw Cancelled();
+    };
+    auto [good, bad, cancelled] =
+        co_await gather_settled(after(3, 1), fail_after(1, "bad"), throws_cancelled());
+    CHECK(good.result() == 1);
+    CHECK_THROWS_WITH(bad.result(), "bad");
+    CHECK(cancelled.cancelled());
+    std::vector<Task<int>> tasks;
+    tasks.push_back(fail_after(0, "first"));
+    tasks.push_back(after(5, 5));
+    auto handles = co_await gather_settled(std::move(tasks));
+    CHECK(handles[0].error() != nullptr);
+    CHECK(handles[1].result() == 5);
+  });
+}
+
+TEST_CASE("cancelling who waits for gather_settled cancels and joins all") {
+  run_here([]() -> Task<void> {
+    int cancelled = 0;
+    auto waits = [](int& count) -> Task<void> {
+      co_await gather_settled(count_cancelled(count), count_cancelled(count));
+    };
+    auto handle = spawn(waits(cancelled));
+    co_await yield();
+    co_await yield();
+    handle.cancel();
+    bool stopped = false;
+    try {
+      co_await handle;
+    } catch (const Cancelled&) {
+      stopped = true;
+    }
+    CHECK(stopped);
+    CHECK(cancelled == 2);
+  });
+}

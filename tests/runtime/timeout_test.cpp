@@ -401,3 +401,13 @@ TEST_CASE("a timeout may be made first and awaited later, since it owns what it 
     CHECK(text == std::string(100, 'x'));
   });
 }
+
+TEST_CASE("wait_for is timeout by its name in asyncio") {
+  run_here([]() -> Task<void> {
+    auto value = []() -> Task<int> { co_return 3; };
+    const int result = co_await wait_for(value(), 1h);
+    CHECK(result == 3);
+    const std::string end = co_await end_of(wait_for(for_ever(), 1ms));
+    CHECK(end == "timed out");
+  });
+}

@@ -1,0 +1,122 @@
+// TaskScope: waiting for the first child, and for the last.
+// SPDX-License-Identifier: MIT
+#include "task_scope.hpp"
+
+#include <cassert>
+
+#include "../selector/errors.hpp"
+#include "event_loop.hpp"
+#include "race.hpp"
+
+namespace heddle {
+
+// Waits for the first child, or until there is none.
+class TaskScope::Wait final : public Operation {
+ public:
+  Wait(TaskScope& scope, bool for_all) noexcept : scope_(scope), for_all_(for_all) {}
+
+  bool await_ready() {
+    begin();
+    return done();
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    scope_.waiting_ = this;
+    suspend(*this, coroutine);
+  }
+  void await_resume() const {
+    if (stopped_) throw_cancelled();
+  }
+
+  Stop cancel() noexcept override {
+    if (scope_.waiting_ == nullptr) return Stop::TOO_LATE;
+    scope_.waiting_ = nullptr;
+    stopped_ = true;
+    return Stop::STOPPED;
+  }
+  void child_done() noexcept {
+    if (!done()) return;
+    scope_.waiting_ = nullptr;
+    wake();
+  }
+
+ private:
+  bool done() const noexcept {
+    return scope_.first_child() == nullptr || (!for_all_ && scope_.first_ != nullptr);
+  }
+
+  TaskScope& scope_;
+  bool for_all_;
+  bool stopped_ = false;
+};
+
+namespace {
+
+TaskState& current_task() {
+  if (current.task == nullptr) throw_no_task("starting several tasks at once");
+  return *current.task;
+}
+
+}  // namespace
+
+void throw_race_of_nothing() { throw ValueError("a race of no tasks has no winner"); }
+
+TaskScope::TaskScope() : TaskOwner(current_task().owner()->loop()) {}
+
+TaskScope::~TaskScope() { assert(first_child() == nullptr); }
+
+void TaskScope::child_done(TaskState& child) noexcept {
+  // Those that end by our own request have not been first.
+  if (first_ == nullptr && (!stopping_ || child.outcome() != Outcome::CANCELLED)) first_ = &child;
+  if (waiting_ != nullptr) waiting_->child_done();
+}
+
+void TaskScope::stop_children() noexcept {
+  stopping_ = true;
+  cancel_children();
+}
+
+Task<void> TaskScope::close() {
+  TaskState& task = *current.task;
+  bool stop = false;
+  stop_children();
+  while (first_child() != nullptr) {
+    try {
+      co_await Wait(*this, true);
+    } catch (const Cancelled&) {
+      stop = true;
+    }
+  }
+  if (stop) task.defer_cancel();
+}
+
+Task<const TaskState*> TaskScope::first(std::exception_ptr failure) {
+  TaskState& task = *current.task;
+  bool stop = false;
+  if (!failure) try {
+      co_await Wait(*this, false);
+    } catch (const Cancelled&) {
+      stop = true;
+    }
+  co_await close();
+  if (failure) std::rethrow_exception(failure);
+  if (stop) {
+    if (first_ == nullptr) throw Cancelled();
+    task.defer_cancel();
+  }
+  co_return first_;
+}
+
+Task<void> TaskScope::all(std::exception_ptr failure) {
+  bool stop = false;
+  if (!failure) try {
+      co_await Wait(*this, true);
+    } catch (const Cancelled&) {
+      stop = true;
+    }
+  co_await close();
+  if (failure) std::rethrow_exception(failure);
+  if (stop) throw Cancelled();
+}
+
+}  // namespace heddle
