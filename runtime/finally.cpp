@@ -3,6 +3,7 @@
 #include "finally.hpp"
 
 #include "event_loop.hpp"
+#include "trace.hpp"
 
 namespace heddle {
 
@@ -20,14 +21,18 @@ bool is_cancelled(const std::exception_ptr& error) {
 
 }  // namespace
 
-void throw_after_cleanup(std::exception_ptr body, std::exception_ptr cleanup) {
+void throw_after_cleanup(std::exception_ptr body, const AsyncTrace& body_trace, std::exception_ptr cleanup) {
   if (!cleanup) {
-    if (body) std::rethrow_exception(std::move(body));
-    return;
+    if (!body) return;
+    resume_trace(body, body_trace);
+    std::rethrow_exception(std::move(body));
   }
   TaskState& task = *current.task;
   if (body && !is_cancelled(body)) {
-    if (!is_cancelled(cleanup)) task.owner()->loop().report(std::move(cleanup), task.where, task.name());
+    if (!is_cancelled(cleanup))
+      tell(Report{"a cleanup failed after what it was for had failed", cleanup, task.where, task.name(),
+                  task.id(), trace_in_flight(cleanup)});
+    resume_trace(body, body_trace);
     std::rethrow_exception(std::move(body));
   }
   // A Cancelled may also have been thrown by hand, or by a task that was awaited: then nothing is due.

@@ -10,13 +10,15 @@
 #include "../selector/timeout.hpp"
 #include "awaitable.hpp"
 #include "nothing.hpp"
+#include "report.hpp"
 #include "task.hpp"
 #include "timeout.hpp"
 
 namespace heddle {
 
 /// Throws what finally() has to throw after `body` and `cleanup` have thrown that, null for nothing.
-HEDDLE_EXPORT void throw_after_cleanup(std::exception_ptr body, std::exception_ptr cleanup);
+HEDDLE_EXPORT void throw_after_cleanup(std::exception_ptr body, const AsyncTrace& body_trace,
+                                       std::exception_ptr cleanup);
 
 /// An awaitable, or a function without arguments that may return one.
 template <class C>
@@ -36,6 +38,7 @@ Task<void> run_cleanup(C cleanup) {
 template <class A, class R = std::remove_cvref_t<AwaitResult<A>>>
 Task<R> run_finally(A body, Task<void> cleanup) {
   std::exception_ptr failure;
+  AsyncTrace trace;
   std::exception_ptr cleanup_failure;
   std::optional<ValueOrNothing<R>> result;
   try {
@@ -45,6 +48,7 @@ Task<R> run_finally(A body, Task<void> cleanup) {
       result.emplace(co_await std::forward<A>(body));
   } catch (...) {
     failure = std::current_exception();
+    trace = async_trace();
   }
   {
     const ShieldScope shield;
@@ -54,14 +58,14 @@ Task<R> run_finally(A body, Task<void> cleanup) {
       cleanup_failure = std::current_exception();
     }
   }
-  throw_after_cleanup(std::move(failure), std::move(cleanup_failure));
+  throw_after_cleanup(std::move(failure), trace, std::move(cleanup_failure));
   if constexpr (!std::is_void_v<R>) co_return std::move(*result);
 }
 
 /// Awaits `body` and then, whether it returned, threw or was cancelled, `cleanup`: an awaitable, or a
 /// function that may return one. Requests to stop that come during the cleanup wait until it is done. Yields
 /// what `body` yields or throws what it threw. If the cleanup fails too, what the body threw goes on and the
-/// cleanup's exception goes to the loop's exception handler; but in place of a Cancelled the cleanup's
+/// cleanup's exception goes to the loop's report handler; but in place of a Cancelled the cleanup's
 /// exception is thrown, and the request to stop comes out of the next co_await.
 ///
 ///     co_await finally(work(connection), connection.shutdown());

@@ -140,7 +140,7 @@ template <class F, class... A>
 concept CoroutineFunction = requires { typename std::invoke_result_t<F&, A...>::promise_type; };
 
 /// Starts `task` beside the caller, on the running loop's next turn: the loop owns it. The exception of a
-/// task whose handle is dropped goes to the loop's exception handler. Throws std::logic_error if no loop runs
+/// task whose handle is dropped goes to the loop's report handler. Throws std::logic_error if no loop runs
 /// on this thread.
 template <class T>
 JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {

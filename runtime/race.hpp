@@ -81,7 +81,7 @@ struct TakeResult {
 /// done. Cancelling the caller cancels them all; if one has its result nevertheless, that is yielded.
 ///
 /// Results of losers are dropped, should there be any: of two receives both may have got something. wait()
-/// loses nothing. What a loser throws while it is stopped goes to the loop's exception handler.
+/// loses nothing. What a loser throws while it is stopped goes to the loop's report handler.
 template <Awaitable... A>
   requires(sizeof...(A) > 0)
 HEDDLE_CORO_OWNER auto race(A&&... awaitables) {

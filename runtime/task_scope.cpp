@@ -34,6 +34,11 @@ class TaskScope::Wait final : public Operation {
     stopped_ = true;
     return Stop::STOPPED;
   }
+  WaitInfo describe() const noexcept override {
+    WaitInfo info;
+    info.what = for_all_ ? "its children" : "the first of its children";
+    return info;
+  }
   void child_done() noexcept {
     if (!done()) return;
     scope_.waiting_ = nullptr;
@@ -52,7 +57,7 @@ class TaskScope::Wait final : public Operation {
 
 namespace {
 
-TaskState& current_task() {
+TaskState& parent_task() {
   if (current.task == nullptr) throw_no_task("starting several tasks at once");
   return *current.task;
 }
@@ -61,9 +66,14 @@ TaskState& current_task() {
 
 void throw_race_of_nothing() { throw ValueError("a race of no tasks has no winner"); }
 
-TaskScope::TaskScope() : TaskOwner(current_task().owner()->loop()) {}
+TaskScope::TaskScope() : TaskOwner(parent_task().owner()->loop()), parent_(*current.task) {
+  parent_.add_group(*this);
+}
 
-TaskScope::~TaskScope() { assert(first_child() == nullptr); }
+TaskScope::~TaskScope() {
+  assert(first_child() == nullptr);
+  parent_.remove_group(*this);
+}
 
 void TaskScope::child_done(TaskState& child) noexcept {
   // Those that end by our own request have not been first.

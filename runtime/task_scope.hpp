@@ -16,7 +16,7 @@ namespace heddle {
 
 /// Tasks that a coroutine starts and sees to their end, whatever happens: it has to await first(), all()
 /// or close() before it ends. Unlike those of a TaskGroup they may fail one by one: that stops nobody, and a
-/// failure that nobody retrieves goes to the loop's exception handler.
+/// failure that nobody retrieves goes to the loop's report handler.
 class HEDDLE_EXPORT TaskScope final : public TaskOwner {
  public:
   /// The scope of the current task. Throws std::logic_error if none runs.
@@ -46,6 +46,7 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
   void child_done(TaskState& child) noexcept override;
   void stop_children() noexcept;
 
+  TaskState& parent_;
   Wait* waiting_ = nullptr;
   const TaskState* first_ = nullptr;
   bool stopping_ = false;

@@ -1,4 +1,4 @@
-// WaitOperation: one observer for each task that is waited for.
+// WaitTasksOperation: one observer for each task that is waited for.
 // SPDX-License-Identifier: MIT
 #include "wait.hpp"
 
@@ -8,17 +8,17 @@
 
 namespace heddle {
 
-struct WaitOperation::Watched final : TaskObserver {
+struct WaitTasksOperation::Watched final : TaskObserver {
   void task_done(TaskState& done) noexcept override { operation->count(done); }
 
-  WaitOperation* operation = nullptr;
+  WaitTasksOperation* operation = nullptr;
   TaskState* task = nullptr;
 };
 
-WaitOperation::WaitOperation(std::size_t tasks, ReturnWhen when, Timeout timeout)
+WaitTasksOperation::WaitTasksOperation(std::size_t tasks, ReturnWhen when, Timeout timeout)
     : Timer(&expire), tasks_(new Watched[tasks]), timeout_(timeout), when_(when) {}
 
-WaitOperation::WaitOperation(WaitOperation&& other) noexcept
+WaitTasksOperation::WaitTasksOperation(WaitTasksOperation&& other) noexcept
     : Operation(other),
       Timer(&expire),
       tasks_(std::exchange(other.tasks_, nullptr)),
@@ -26,22 +26,22 @@ WaitOperation::WaitOperation(WaitOperation&& other) noexcept
       timeout_(other.timeout_),
       when_(other.when_) {}
 
-WaitOperation::~WaitOperation() {
+WaitTasksOperation::~WaitTasksOperation() {
   for (std::size_t i = 0; i < size_; ++i) tasks_[i].task->release();
   delete[] tasks_;
 }
 
-void WaitOperation::add(TaskState& task) noexcept {
+void WaitTasksOperation::add(TaskState& task) noexcept {
   task.add_reference();
   tasks_[size_++].task = &task;
 }
 
-bool WaitOperation::satisfied() const noexcept {
+bool WaitTasksOperation::satisfied() const noexcept {
   return left_ == 0 || (when_ == ReturnWhen::FIRST_COMPLETED && left_ < size_) ||
          (when_ == ReturnWhen::FIRST_EXCEPTION && failed_);
 }
 
-void WaitOperation::count(const TaskState& task) noexcept {
+void WaitTasksOperation::count(const TaskState& task) noexcept {
   --left_;
   if (task.outcome() == Outcome::ERROR) failed_ = true;
   if (!waits_ || !satisfied()) return;
@@ -49,7 +49,7 @@ void WaitOperation::count(const TaskState& task) noexcept {
   wake();
 }
 
-bool WaitOperation::await_ready() {
+bool WaitTasksOperation::await_ready() {
   begin();
   left_ = size_;
   failed_ = stopped_ = false;  // it may have been awaited before
@@ -58,7 +58,7 @@ bool WaitOperation::await_ready() {
   return (satisfied() || timeout_.only_looks()) && finished();
 }
 
-void WaitOperation::begin_wait() {
+void WaitTasksOperation::begin_wait() {
   if (satisfied() || timeout_.only_looks()) {  // the budget is spent
     wake();
     return;
@@ -72,27 +72,27 @@ void WaitOperation::begin_wait() {
   }
 }
 
-void WaitOperation::end_wait() noexcept {
+void WaitTasksOperation::end_wait() noexcept {
   waits_ = false;
   task_->owner()->loop().timers().remove(*this);
   for (std::size_t i = 0; i < size_; ++i)
     if (!tasks_[i].task->done()) tasks_[i].task->remove_observer(tasks_[i]);
 }
 
-void WaitOperation::expire(Timer& timer) noexcept {
-  auto& self = static_cast<WaitOperation&>(timer);
+void WaitTasksOperation::expire(Timer& timer) noexcept {
+  auto& self = static_cast<WaitTasksOperation&>(timer);
   self.end_wait();
   self.wake();
 }
 
-Operation::Stop WaitOperation::cancel() noexcept {
+Operation::Stop WaitTasksOperation::cancel() noexcept {
   if (!waits_) return Stop::TOO_LATE;
   end_wait();
   stopped_ = true;
   return Stop::STOPPED;
 }
 
-std::size_t WaitOperation::await_resume() const {
+std::size_t WaitTasksOperation::await_resume() const {
   if (stopped_) throw_cancelled();
   std::size_t done = 0;
   for (std::size_t i = 0; i < size_; ++i) done += tasks_[i].task->done();

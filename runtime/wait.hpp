@@ -20,21 +20,21 @@ enum class ReturnWhen : unsigned char {
   ALL_COMPLETED,    ///< all are done
 };
 
-class HEDDLE_EXPORT WaitOperation final : public Operation, private Timer {
+class HEDDLE_EXPORT WaitTasksOperation final : public Operation, private Timer {
  public:
   template <class T>
-  WaitOperation(const std::vector<JoinHandle<T>>& handles, ReturnWhen when, Timeout timeout)
-      : WaitOperation(handles.size(), when, timeout) {
+  WaitTasksOperation(const std::vector<JoinHandle<T>>& handles, ReturnWhen when, Timeout timeout)
+      : WaitTasksOperation(handles.size(), when, timeout) {
     for (const JoinHandle<T>& handle : handles) add(handle);
   }
   template <class... T>
-  WaitOperation(ReturnWhen when, Timeout timeout, const JoinHandle<T>&... handles)
-      : WaitOperation(sizeof...(T), when, timeout) {
+  WaitTasksOperation(ReturnWhen when, Timeout timeout, const JoinHandle<T>&... handles)
+      : WaitTasksOperation(sizeof...(T), when, timeout) {
     (add(handles), ...);
   }
   /// Only before it is awaited.
-  WaitOperation(WaitOperation&& other) noexcept;
-  ~WaitOperation();
+  WaitTasksOperation(WaitTasksOperation&& other) noexcept;
+  ~WaitTasksOperation();
 
   bool await_ready();
   template <class Promise>
@@ -49,7 +49,7 @@ class HEDDLE_EXPORT WaitOperation final : public Operation, private Timer {
  private:
   struct Watched;
 
-  WaitOperation(std::size_t tasks, ReturnWhen when, Timeout timeout);
+  WaitTasksOperation(std::size_t tasks, ReturnWhen when, Timeout timeout);
   template <class T>
   void add(const JoinHandle<T>& handle) {
     if (!handle) throw_empty_handle();
@@ -77,14 +77,14 @@ class HEDDLE_EXPORT WaitOperation final : public Operation, private Timer {
 /// nor when the caller is, and every result stays in its handle. A task that was cancelled is done and hasn't
 /// failed. The handles may be dropped meanwhile. Throws std::logic_error for a handle that refers to nothing.
 template <class T>
-WaitOperation wait(const std::vector<JoinHandle<T>>& handles, ReturnWhen when = ReturnWhen::ALL_COMPLETED,
-                   Timeout timeout = {}) {
-  return WaitOperation(handles, when, timeout);
+WaitTasksOperation wait(const std::vector<JoinHandle<T>>& handles,
+                        ReturnWhen when = ReturnWhen::ALL_COMPLETED, Timeout timeout = {}) {
+  return WaitTasksOperation(handles, when, timeout);
 }
 /// The same for handles of different types.
 template <class... T>
-WaitOperation wait(ReturnWhen when, Timeout timeout, const JoinHandle<T>&... handles) {
-  return WaitOperation(when, timeout, handles...);
+WaitTasksOperation wait(ReturnWhen when, Timeout timeout, const JoinHandle<T>&... handles) {
+  return WaitTasksOperation(when, timeout, handles...);
 }
 
 }  // namespace heddle

@@ -38,8 +38,9 @@ Task<void> clean(Log& log) {
   log.push_back("clean");
 }
 
-void collect(EventLoop&, std::exception_ptr error, std::source_location, std::string_view, void* argument) {
-  static_cast<Log*>(argument)->push_back(thrown<std::exception>([&] { std::rethrow_exception(error); }));
+void collect(EventLoop&, const Report& report, void* argument) {
+  static_cast<Log*>(argument)->push_back(
+      thrown<std::exception>([&] { std::rethrow_exception(report.error); }));
 }
 
 // How `task` ended.
@@ -128,7 +129,7 @@ TEST_CASE("a request to stop that comes during the cleanup comes out of the next
 TEST_CASE("when body and cleanup fail the body's exception goes on and the other is reported") {
   run_here([]() -> Task<void> {
     Log reported;
-    EventLoop::running().set_exception_handler(&collect, &reported);
+    EventLoop::running().set_report_handler(&collect, &reported);
     const std::string end = co_await end_of(finally(fail("body"), fail("cleanup")));
     CHECK(end == "body");
     CHECK(reported == Log{"cleanup"});

@@ -48,9 +48,9 @@ Task<int> for_ever(std::vector<std::string>& log) {
   co_return 0;
 }
 
-void collect(EventLoop&, std::exception_ptr error, std::source_location, std::string_view, void* argument) {
+void collect(EventLoop&, const Report& report, void* argument) {
   static_cast<std::vector<std::string>*>(argument)->push_back(
-      thrown<std::exception>([&] { std::rethrow_exception(error); }));
+      thrown<std::exception>([&] { std::rethrow_exception(report.error); }));
 }
 
 }  // namespace
@@ -118,7 +118,7 @@ TEST_CASE("when the winner of a race threw, that is thrown after the losers are 
 TEST_CASE("what a loser throws while it is stopped is reported, and the winner's result is kept") {
   run_here([]() -> Task<void> {
     std::vector<std::string> reported;
-    EventLoop::running().set_exception_handler(&collect, &reported);
+    EventLoop::running().set_report_handler(&collect, &reported);
     auto spiteful = []() -> Task<int> {
       try {
         co_await sleep(std::nullopt);
