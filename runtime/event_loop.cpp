@@ -56,6 +56,7 @@ EventLoop::EventLoop(const LoopOptions& options)
       detect_deadlock_(options.detect_deadlock || options.virtual_time) {
   auto made = owns_selector_ ? make_selector(options.selector) : nullptr;
   if (made) selector_ = made.get();
+  reads_kernel_events_ = selector_->has_wait_raw();
   mailbox_ = new Mailbox;
   try {
     selector_->register_(mailbox_->descriptor(), EVENT_READ);
@@ -210,38 +211,43 @@ void EventLoop::poll(Timeout limit) {
 
   counters_.waits += sleeps;
   const bool watches_time = sleeps && detect_deadlock_;
-  ReadyList events = look(watches_time ? Duration(0) : timeout);
-  if (watches_time && events.empty()) [[unlikely]]
-    events = wait_in_virtual_time(timeout);
+  Found found = look(watches_time ? Duration(0) : timeout);
+  if (watches_time && found.size() == 0) [[unlikely]]
+    found = wait_in_virtual_time(timeout);
   if (sleeps || embedded_) mailbox_->awake();
   current.now = time();
 
-  counters_.events += events.size();
-  for (const Ready& event : events) dispatch(event);
+  counters_.events += found.size();
+  if (reads_kernel_events_) [[likely]]
+    dispatch_raw(found.raw);
+  else
+    for (const Ready& entry : found.entries) dispatch(entry);
   if (!mailbox_->empty()) collect_mail();
   if (!timers_.empty()) fire_timers();
 }
 
-inline ReadyList EventLoop::look(Timeout timeout) {
+inline EventLoop::Found EventLoop::look(Timeout timeout) {
   ++counters_.polls;
   try {
-    return selector_->select(timeout);
+    if (reads_kernel_events_) [[likely]]
+      return {{}, selector_->wait_raw(timeout)};
+    return {selector_->select(timeout), {}};
   } catch (const std::system_error& error) {
     mailbox_->awake();
     // select(2) says only that one of its descriptors was closed by somebody.
     if (error.code() != std::errc::bad_file_descriptor) throw;
     fail_closed();
   }
-  return ReadyList();
+  return {};
 }
 
 // Nothing is ready now.
-ReadyList EventLoop::wait_in_virtual_time(Timeout timeout) {
+EventLoop::Found EventLoop::wait_in_virtual_time(Timeout timeout) {
   if (outside_work_ > 0) return look(virtual_time_ ? Timeout() : timeout);
   if (!timeout.forever()) {
     if (!virtual_time_) return look(timeout);
     virtual_now_ += timeout.duration();
-    return ReadyList();
+    return {};
   }
   if (waits_for_descriptors()) return look(timeout);
   mailbox_->awake();
@@ -303,15 +309,45 @@ inline void EventLoop::dispatch(const Ready& event) noexcept {
   if (event.events.contains(EVENT_READ)) [[likely]]
     notify(watch.sides[0]);
   // Mostly a descriptor can be written to, and each edge says so again.
-  if (event.events.contains(EVENT_WRITE) && !watch.sides[1].may_try()) notify(watch.sides[1]);
+  if (!watch.sides[1].may_try() && event.events.contains(EVENT_WRITE)) [[unlikely]]
+    notify(watch.sides[1]);
+}
+
+// Each event is read once, where the kernel left it. The usual one is of a descriptor that is watched for
+// edges.
+inline void EventLoop::dispatch_raw(KernelEvents events) {
+  bool stray = false;
+  for (const KernelEvent& event : events) {
+    const BaseSelector::Registration& registration = selector_->registration(event);
+    if (registration.generation != event.generation()) [[unlikely]] {
+      stray = true;
+      continue;
+    }
+    if (registration.trigger != Trigger::EDGE || !event.is_plain() ||
+        !registration.key.data.holds<FdWatch*>()) [[unlikely]] {
+      const Ready ready = selector_->read(event, registration);
+      if (ready.events)
+        dispatch(ready);
+      else
+        stray = true;
+      continue;
+    }
+    FdWatch& watch = *registration.key.data.get<FdWatch*>();
+    if ((event.events & KernelEvent::readable) != 0) [[likely]]
+      notify(watch.sides[0]);
+    // Mostly a descriptor can be written to, and each edge says so again.
+    if (!watch.sides[1].may_try() && (event.events & KernelEvent::writable) != 0) [[unlikely]]
+      notify(watch.sides[1]);
+  }
+  if (stray) [[unlikely]]
+    selector_->purge();
 }
 
 inline void EventLoop::notify(FdWatch::Side& side) noexcept {
-  side.set_ready();
-  DescriptorOperation* const first = side.first;
-  if (first == nullptr) return;
-  first->place_.state = DescriptorOperation::State::WOKEN;
-  first->task_->schedule_on(ready_);
+  if (!side.set_ready()) return;
+  DescriptorOperation& first = side.front();
+  first.place_.state = DescriptorOperation::State::WOKEN;
+  first.task_->schedule_on(ready_);
 }
 
 [[gnu::noinline]] void EventLoop::dispatch_level(FdWatch& watch, EventMask events) noexcept {
@@ -323,8 +359,9 @@ void EventLoop::notify_level(FdWatch& watch, Direction direction) noexcept {
   FdWatch::Side& side = watch.side(direction);
   side.set_ready();
   if (side.callback != nullptr) side.callback->schedule(*this);
-  if (side.first != nullptr && side.first->place_.state != DescriptorOperation::State::PAUSED)
-    side.first->notify(DescriptorOperation::State::WOKEN);
+  DescriptorOperation* const first = side.first();
+  if (first != nullptr && first->place_.state != DescriptorOperation::State::PAUSED)
+    first->notify(DescriptorOperation::State::WOKEN);
   else if (side.callback == nullptr)
     want_quietly(watch, watch.registered & ~event_of(direction));
 }
@@ -394,7 +431,7 @@ EventMask EventLoop::needed_by(FdWatch& watch) noexcept {
   EventMask needed(0);
   for (const Direction direction : {Direction::READ, Direction::WRITE}) {
     const FdWatch::Side& side = watch.side(direction);
-    if (side.first != nullptr || side.callback != nullptr) needed |= event_of(direction);
+    if (side.first() != nullptr || side.callback != nullptr) needed |= event_of(direction);
   }
   return needed;
 }
@@ -412,7 +449,7 @@ void EventLoop::forget(FdWatch& watch) noexcept {
 }
 
 void EventLoop::abandon_waiters(FdWatch::Side& side, int error) noexcept {
-  while (DescriptorOperation* const waiter = side.first) {
+  while (DescriptorOperation* const waiter = side.first()) {
     side.promote();
     waiter->abandon(error);
   }
@@ -577,6 +614,7 @@ void EventLoop::move_to(BaseSelector& next) {
   else
     selector_->close();
   selector_ = &next;
+  reads_kernel_events_ = next.has_wait_raw();
   process_ = ::getpid();
 }
 

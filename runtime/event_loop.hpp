@@ -226,7 +226,14 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void forget(FdWatch& watch) noexcept;
   void fail_closed() noexcept;
   static void abandon_waiters(FdWatch::Side& side, int error) noexcept;
+  // What a look at the selector has found: one or the other.
+  struct Found {
+    ReadyList entries;
+    KernelEvents raw;
+    std::size_t size() const noexcept { return entries.size() + raw.size(); }
+  };
   void dispatch(const Ready& ready) noexcept;
+  void dispatch_raw(KernelEvents events);
   void notify(FdWatch::Side& side) noexcept;
   void dispatch_level(FdWatch& watch, EventMask events) noexcept;
   void notify_level(FdWatch& watch, Direction direction) noexcept;
@@ -238,8 +245,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void poll(Timeout limit);
   void collect_mail() noexcept;
   void fire_timers() noexcept;
-  ReadyList look(Timeout timeout);
-  ReadyList wait_in_virtual_time(Timeout timeout);
+  Found look(Timeout timeout);
+  Found wait_in_virtual_time(Timeout timeout);
   bool waits_for_descriptors() const noexcept;
 
   friend struct LoopRegistry;
@@ -249,7 +256,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   System& system_;
   BaseSelector* selector_;
   bool owns_selector_;
-  int process_;  // whose loop it is
+  bool reads_kernel_events_ = false;  // the selector can
+  int process_;                       // whose loop it is
   bool stopped_ = false;
   bool woken_ = false;
   bool closing_ = false;

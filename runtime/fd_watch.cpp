@@ -26,7 +26,7 @@ void DescriptorOperation::wait() {
     throw std::logic_error("fd " + std::to_string(fd_) + " is in use on another event loop");
   }
   FdWatch::Side& side = watch_->side(direction());
-  if (side.first == nullptr)
+  if (side.first() == nullptr)
     side.enter(*this);
   else
     append(side.others, *this);
@@ -52,7 +52,7 @@ WaitInfo DescriptorOperation::describe() const noexcept {
 
 void FdWatch::Side::promote() noexcept {
   if (others == nullptr) return clear();
-  first = others;
+  first_ = others;
   DescriptorOperation::remove(others, *others);
 }
 
@@ -82,14 +82,14 @@ void DescriptorOperation::remove(DescriptorOperation*& list, DescriptorOperation
 
 void DescriptorOperation::leave() noexcept {
   FdWatch::Side& side = watch_->side(direction());
-  if (side.first != this)
+  if (side.first() != this)
     remove(side.others, *this);
   else
     side.promote();
   leaving(false);
-  if (side.first != nullptr) {
+  if (DescriptorOperation* const next = side.first()) {
     // A level-triggered selector reports again what is left; an edge that was not used up is passed on here.
-    if (watch_->edge() && side.ready()) side.first->notify(State::PASSED_ON);
+    if (watch_->edge() && side.ready()) next->notify(State::PASSED_ON);
   } else if (!watch_->owned) {
     watch_->loop->disarm_if_idle(*watch_);
   }

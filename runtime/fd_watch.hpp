@@ -33,13 +33,16 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated {
   /// Who waits for a direction. There is mostly one, so the first is kept apart.
   class Side {
    public:
-    DescriptorOperation* first = nullptr;   ///< an event wakes it
     DescriptorOperation* others = nullptr;  ///< behind it, as they came; there are none without a first
     Callback* callback = nullptr;           ///< of add_reader / add_writer
 
     /// An operation might succeed: try before waiting.
     bool ready() const noexcept { return (state_ & drained) == 0; }
-    void set_ready() noexcept { state_ &= taken; }
+    /// True if somebody waits.
+    bool set_ready() noexcept {
+      state_ &= taken;
+      return state_ != 0;
+    }
     void set_drained() noexcept { state_ |= drained; }
 
     /// An operation need not wait, nor queue behind others, before it tries.
@@ -47,20 +50,18 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated {
     /// An operation would block, and nobody waits.
     bool may_wait() const noexcept { return state_ == drained; }
 
+    /// Whom an event wakes; nullptr when nobody waits.
+    DescriptorOperation* first() const noexcept { return (state_ & taken) != 0 ? first_ : nullptr; }
+    /// The same where somebody waits.
+    DescriptorOperation& front() const noexcept { return *first_; }
     void enter(DescriptorOperation& operation) noexcept {
-      first = &operation;
+      first_ = &operation;
       state_ |= taken;
     }
     /// The first leaves, and there are no others.
-    void clear() noexcept {
-      first = nullptr;
-      state_ &= drained;
-    }
+    void clear() noexcept { state_ &= drained; }
     /// The same, and it has found the direction drained.
-    void clear_drained() noexcept {
-      first = nullptr;
-      state_ = drained;
-    }
+    void clear_drained() noexcept { state_ = drained; }
     /// The first leaves.
     void promote() noexcept;
 
@@ -69,6 +70,7 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated {
     static constexpr std::uint8_t drained = 1;
     static constexpr std::uint8_t taken = 2;  // there is a first
     std::uint8_t state_ = 0;
+    DescriptorOperation* first_ = nullptr;  // while it is taken
   };
 
   /// Stands for the watch of a descriptor that has none yet, so that who looks at one needn't ask whether
@@ -83,7 +85,7 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated {
   bool edge() const noexcept { return edge_loop != nullptr; }
   void set_edge(bool edge) noexcept { edge_loop = edge ? loop : nullptr; }
   bool idle() const noexcept {
-    return sides[0].first == nullptr && sides[1].first == nullptr && sides[0].callback == nullptr &&
+    return sides[0].first() == nullptr && sides[1].first() == nullptr && sides[0].callback == nullptr &&
            sides[1].callback == nullptr;
   }
 

@@ -27,16 +27,16 @@ class RunQueue {
   RunQueue(const RunQueue&) = delete;
   RunQueue& operator=(const RunQueue&) = delete;
 
-  bool empty() const noexcept { return head_ == nullptr; }
+  bool empty() const noexcept { return tail_ == &head_; }
 
   void push(Runnable& runnable) noexcept {
-    runnable.next = nullptr;
     *tail_ = &runnable;
     tail_ = &runnable.next;
   }
 
   /// Takes all that is queued out of the queue, linked in its order; nullptr when there is nothing.
   Runnable* take() noexcept {
+    *tail_ = nullptr;
     Runnable* const all = head_;
     taken_tail_ = tail_;
     head_ = nullptr;
@@ -45,12 +45,15 @@ class RunQueue {
   }
   /// Puts the rest of what was taken last, from `first` on, back in front of what was queued since.
   void put_back(Runnable& first) noexcept {
-    if (head_ == nullptr) tail_ = taken_tail_;
-    *taken_tail_ = head_;
+    if (empty())
+      tail_ = taken_tail_;
+    else
+      *taken_tail_ = head_;
     head_ = &first;
   }
 
  private:
+  // The last one's `next` is set when the list is taken.
   Runnable* head_ = nullptr;
   Runnable** tail_ = &head_;
   Runnable** taken_tail_ = nullptr;

@@ -121,6 +121,18 @@ SelectorKey BaseSelector::modify(FileObj fileobj, EventMask events, SelectorData
   return key;
 }
 
+// ThreadSanitizer holds signal handlers back until a call that it knows, and it doesn't know pselect(): a
+// wait for a handler's doing would last for ever.
+static void let_handlers_run() noexcept {
+#if defined(__SANITIZE_THREAD__)
+  ::usleep(0);
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  ::usleep(0);
+#endif
+#endif
+}
+
 ReadyList BaseSelector::select(Timeout timeout) {
   check_open();
   ready_.reserve(size_);
@@ -136,16 +148,38 @@ ReadyList BaseSelector::select(Timeout timeout) {
   return wait_again(timeout, started, error);
 }
 
-// ThreadSanitizer holds signal handlers back until a call that it knows, and it doesn't know pselect(): a
-// wait for a handler's doing would last for ever.
-static void let_handlers_run() noexcept {
-#if defined(__SANITIZE_THREAD__)
-  ::usleep(0);
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-  ::usleep(0);
-#endif
-#endif
+KernelEvents BaseSelector::wait_raw(Timeout timeout) {
+  check_open();
+  const std::int64_t started = timeout.forever() || timeout.only_looks() ? 0 : now();
+  Timeout left = timeout;
+  for (;;) {
+    KernelEvents events;
+    const int error = do_wait_raw(left, events);
+    if (error == 0 && (!events.empty() || left.only_looks())) [[likely]]
+      return events;
+    if (error == EINTR)
+      let_handlers_run();
+    else if (error != 0)
+      throw_errno(error, wait_call_, descriptor());
+    if (left.forever() || left.only_looks()) continue;
+    left = timeout.duration() - Duration(now() - started);
+    if (left.only_looks()) return {};
+  }
+}
+
+int BaseSelector::do_wait_raw(Timeout, KernelEvents&) { return ENOSYS; }
+
+void BaseSelector::do_read(const KernelEvent&, Ready&) const noexcept {}
+
+Ready BaseSelector::read(const KernelEvent& event, const Registration& registration) const noexcept {
+  Ready ready{registration.key, EventMask(0), false};
+  do_read(event, ready);
+  ready.events &= registration.key.events;
+  return ready;
+}
+
+void BaseSelector::purge() {
+  if (const int error = do_purge(); error != 0) throw_errno(error, wait_call_, descriptor());
 }
 
 // The wait ended without an answer: a signal came, time may be left over, or a stray event was all there was.
@@ -254,6 +288,7 @@ void BaseSelector::make_slot(int fd) {
 
 void BaseSelector::drop(Slot& slot) noexcept {
   slot.key.events = EventMask();
+  ++slot.generation;  // an event that still comes is nobody's
   --size_;
 }
 

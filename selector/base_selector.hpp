@@ -10,6 +10,7 @@
 #include "errors.hpp"
 #include "events.hpp"
 #include "export.hpp"
+#include "kernel_event.hpp"
 #include "ready.hpp"
 #include "selector_key.hpp"
 #include "selector_map.hpp"
@@ -44,15 +45,27 @@ class HEDDLE_EXPORT BaseSelector {
   /// empty. Throws std::system_error when the kernel refuses to wait.
   ReadyList select(Timeout timeout = {});
 
+  // For an event loop: the same wait, whose answer is left as it is, to be read once instead of twice.
+
+  /// Whether this selector can. (No Capability: who decorates a selector and hands on its capabilities would
+  /// promise too much.)
+  [[nodiscard]] virtual bool has_wait_raw() const noexcept { return false; }
+  /// Waits as select() does, but asks no interrupt hook.
+  KernelEvents wait_raw(Timeout timeout);
+  /// What is registered under the number in a KernelEvent, or was.
+  struct Registration;
+  [[nodiscard]] const Registration& registration(const KernelEvent& event) const noexcept;
+  /// The entry of select() for an event of a registration that is current; no events if there is nothing to
+  /// report.
+  [[nodiscard]] Ready read(const KernelEvent& event, const Registration& registration) const noexcept;
+  /// To be called after a KernelEvent that belongs to no current registration. Throws std::system_error.
+  void purge();
+
   /// Throws KeyError when it is not registered.
   [[nodiscard]] SelectorKey get_key(FileObj fileobj) const;
   /// Null when it is not registered. The pointer is good until the next register_(), modify() or
   /// unregister().
-  [[nodiscard]] const SelectorKey* find(int fd) const noexcept {
-    if (static_cast<std::size_t>(fd) >= slots_.capacity()) return nullptr;
-    const SelectorKey& key = slots_[static_cast<std::size_t>(fd)].key;
-    return key.events ? &key : nullptr;
-  }
+  [[nodiscard]] const SelectorKey* find(int fd) const noexcept;
   /// The registrations, as a live view.
   [[nodiscard]] SelectorMap get_map() const;
 
@@ -102,6 +115,10 @@ class HEDDLE_EXPORT BaseSelector {
   /// One system call that waits, and a report() for each descriptor that is ready. Returns 0 or an errno
   /// (EINTR is the base's business). It may wait less than asked, never longer.
   virtual int do_wait(Timeout timeout) = 0;
+  /// For wait_raw(). Returns 0 or an errno.
+  virtual int do_wait_raw(Timeout timeout, KernelEvents& events);
+  /// For read(): what it says, with no more than that in `ready`.
+  virtual void do_read(const KernelEvent& event, Ready& ready) const noexcept;
   /// Called after a wait in which report() met what it did not know: get rid of its source, so that the next
   /// wait does not meet it again, and return 0 or an errno.
   virtual int do_purge();
@@ -116,17 +133,10 @@ class HEDDLE_EXPORT BaseSelector {
   class Reports;
   /// Makes room in the table for `fd`, for a do_register() whose system call would not notice a number that
   /// is far off and not open. Throws std::system_error (EBADF) or bad_alloc.
-  void reserve_slot(int fd) {
-    if (static_cast<std::size_t>(fd) >= slots_.capacity()) [[unlikely]]
-      make_slot(fd);
-  }
+  void reserve_slot(int fd);
   /// Of a registered descriptor.
-  [[nodiscard]] std::uint32_t generation(int fd) const noexcept {
-    return slots_[static_cast<std::size_t>(fd)].generation;
-  }
-  [[nodiscard]] Trigger trigger(int fd) const noexcept {
-    return slots_[static_cast<std::size_t>(fd)].trigger;
-  }
+  [[nodiscard]] std::uint32_t generation(int fd) const noexcept;
+  [[nodiscard]] Trigger trigger(int fd) const noexcept;
   /// How many are registered.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// The next registered descriptor above `fd` (start with -1), or -1.
@@ -136,13 +146,7 @@ class HEDDLE_EXPORT BaseSelector {
   friend class SelectorMap;
   friend class SelectorMap::Iterator;
 
-  // The generation changes with each register_() and modify(): an event that was asked for before then is
-  // stale.
-  struct Slot {
-    SelectorKey key;  // not registered: no events
-    std::uint32_t generation;
-    Trigger trigger;
-  };
+  using Slot = Registration;
 
   void check_open() const {
     if (closed_) [[unlikely]]
@@ -172,6 +176,39 @@ class HEDDLE_EXPORT BaseSelector {
   bool (*hook_)(void*) = nullptr;
   void* hook_argument_ = nullptr;
 };
+
+/// A place in the table, by descriptor. The generation changes with each register_(), modify() and
+/// unregister(): an event that was asked for before then is stale.
+struct BaseSelector::Registration {
+  SelectorKey key;  ///< not registered: no events
+  std::uint32_t generation;
+  Trigger trigger;
+  std::byte padding[19];  // to a power of two, so that finding one takes no multiplication
+};
+static_assert(sizeof(BaseSelector::Registration) == 64);
+
+inline const BaseSelector::Registration& BaseSelector::registration(const KernelEvent& event) const noexcept {
+  return slots_[static_cast<std::size_t>(event.fd())];
+}
+
+inline std::uint32_t BaseSelector::generation(int fd) const noexcept {
+  return slots_[static_cast<std::size_t>(fd)].generation;
+}
+
+inline Trigger BaseSelector::trigger(int fd) const noexcept {
+  return slots_[static_cast<std::size_t>(fd)].trigger;
+}
+
+inline const SelectorKey* BaseSelector::find(int fd) const noexcept {
+  if (static_cast<std::size_t>(fd) >= slots_.capacity()) return nullptr;
+  const SelectorKey& key = slots_[static_cast<std::size_t>(fd)].key;
+  return key.events ? &key : nullptr;
+}
+
+inline void BaseSelector::reserve_slot(int fd) {
+  if (static_cast<std::size_t>(fd) >= slots_.capacity()) [[unlikely]]
+    make_slot(fd);
+}
 
 /// report() for many, and without looking at the bounds: for a do_wait() whose kernel only gives back what it
 /// was given by do_register(), each registration once. What it counted is the selector's when it ends.

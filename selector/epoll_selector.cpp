@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <ctime>
 #include <utility>
 
@@ -39,6 +40,16 @@ constexpr std::array<std::uint8_t, 32> EVENTS = [] {
   return table;
 }();
 static_assert(EPOLLIN == 1 && EPOLLPRI == 2 && EPOLLOUT == 4 && EPOLLERR == 8 && EPOLLHUP == 16);
+
+static_assert(KernelEvent::readable == EPOLLIN && KernelEvent::writable == EPOLLOUT);
+static_assert(sizeof(KernelEvent) == sizeof(epoll_event) &&
+              offsetof(KernelEvent, events) == offsetof(epoll_event, events) &&
+              offsetof(KernelEvent, tag) == offsetof(epoll_event, data));
+
+EventMask events_of(std::uint32_t got) noexcept { return EventMask(EVENTS[got & 31]); }
+bool is_hangup(std::uint32_t got) noexcept {
+  return (got & (EPOLLERR | EPOLLHUP | EPOLLRDHUP | EPOLLPRI)) != 0;
+}
 
 }  // namespace
 
@@ -87,34 +98,49 @@ void EpollSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcep
 }
 
 int EpollSelector::do_wait(Timeout timeout) {
-  const int count = timeout.forever() || timeout.only_looks()
-                        ? ::epoll_wait(epoll_, events_.data(), room(), timeout.forever() ? -1 : 0)
-                        : wait_until(timeout);
+  const int count = wait_once(timeout);
   if (count < 0) [[unlikely]]
     return errno;
   Reports reports(*this);
-  const epoll_event* const end = events_.data() + count;
-  for (const epoll_event* event = events_.data(); event != end; ++event) {
-    const std::uint32_t got = event->events;
-    const std::uint64_t tag = event->data.u64;
-    reports.add(static_cast<int>(tag), static_cast<std::uint32_t>(tag >> 32), EventMask(EVENTS[got & 31]),
-                (got & (EPOLLERR | EPOLLHUP | EPOLLRDHUP | EPOLLPRI)) != 0);
-  }
+  const KernelEvent* const end = events_.data() + count;
+  for (const KernelEvent* event = events_.data(); event != end; ++event)
+    reports.add(event->fd(), event->generation(), events_of(event->events), is_hangup(event->events));
   return 0;
 }
 
+int EpollSelector::do_wait_raw(Timeout timeout, KernelEvents& events) {
+  const int count = wait_once(timeout);
+  if (count < 0) [[unlikely]]
+    return errno;
+  events = KernelEvents(events_.data(), static_cast<std::size_t>(count));
+  return 0;
+}
+
+void EpollSelector::do_read(const KernelEvent& event, Ready& ready) const noexcept {
+  ready.events = events_of(event.events);
+  ready.hangup = is_hangup(event.events);
+}
+
+int EpollSelector::wait_once(Timeout timeout) noexcept {
+  auto* const events = reinterpret_cast<epoll_event*>(events_.data());
+  return timeout.forever() || timeout.only_looks()
+             ? ::epoll_wait(epoll_, events, room(), timeout.forever() ? -1 : 0)
+             : wait_until(timeout);
+}
+
 int EpollSelector::wait_until(Timeout timeout) noexcept {
+  auto* const events = reinterpret_cast<epoll_event*>(events_.data());
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 35))
   const auto ns = timeout.duration().count();
   if (ns % 1'000'000 != 0 && has_pwait2_) {
     const timespec exactly{static_cast<std::time_t>(ns / 1'000'000'000),
                            static_cast<long>(ns % 1'000'000'000)};
-    const int count = ::epoll_pwait2(epoll_, events_.data(), room(), &exactly, nullptr);
+    const int count = ::epoll_pwait2(epoll_, events, room(), &exactly, nullptr);
     if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
     has_pwait2_ = false;  // an old kernel, a sandbox or valgrind
   }
 #endif
-  return ::epoll_wait(epoll_, events_.data(), room(), timeout.milliseconds());
+  return ::epoll_wait(epoll_, events, room(), timeout.milliseconds());
 }
 
 // A file that was closed here but lives on in a duplicate stays in the epoll set, and no call can name it any

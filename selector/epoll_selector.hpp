@@ -22,6 +22,7 @@ class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
     return Capability::FILENO | Capability::EDGE_TRIGGER;
   }
   [[nodiscard]] int descriptor() const noexcept override { return epoll_; }
+  [[nodiscard]] bool has_wait_raw() const noexcept override { return true; }
   /// The epoll descriptor, readable when something is ready. Throws SelectorClosed after close().
   [[nodiscard]] int fileno() const;
 
@@ -30,15 +31,18 @@ class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
   int do_modify(const SelectorKey& key, EventMask before, std::uint32_t generation, Trigger trigger) override;
   void do_unregister(const SelectorKey& key, std::uint32_t generation) noexcept override;
   int do_wait(Timeout timeout) override;
+  int do_wait_raw(Timeout timeout, KernelEvents& events) override;
+  void do_read(const KernelEvent& event, Ready& ready) const noexcept override;
   int do_purge() override;
   void do_close() noexcept override;
 
+  int wait_once(Timeout timeout) noexcept;
   int wait_until(Timeout timeout) noexcept;
   [[nodiscard]] int room() const noexcept { return static_cast<int>(events_.capacity()); }
 
   int epoll_ = -1;
   bool has_pwait2_ = true;
-  Buffer<epoll_event> events_;
+  Buffer<KernelEvent> events_;
 };
 
 }  // namespace heddle
