@@ -65,6 +65,7 @@ class Lock {
   void unlock() { release(); }
 
  private:
+  friend class Condition;
   friend class ConditionOperation;
   friend class LockOperation;
 

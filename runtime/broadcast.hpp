@@ -1,0 +1,208 @@
+// Broadcast<T>: a channel whose every item reaches every subscriber.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include "channel.hpp"
+
+namespace heddle {
+
+/// A subscriber was too slow: this many items were overwritten before it received them.
+struct HEDDLE_EXPORT Lagged : std::runtime_error {
+  explicit Lagged(std::uint64_t count);
+  ~Lagged() override;
+  std::uint64_t missed;
+};
+
+/// The part of a Broadcast that doesn't depend on its items.
+class HEDDLE_EXPORT BroadcastState : public ChannelState {
+ public:
+  std::size_t subscribers() const noexcept { return subscribers_; }
+  bool has_item_after(std::uint64_t position) const noexcept { return sent_ != position; }
+
+ protected:
+  explicit BroadcastState(std::size_t capacity);
+
+  void check_open() const {
+    if (closed()) throw_closed();
+  }
+  /// True if there is an item at `position`, which is moved on if that was overwritten (throws Lagged then).
+  bool find(std::uint64_t& position) const {
+    const std::uint64_t behind = sent_ - position;
+    if (behind > capacity_) [[unlikely]]
+      throw_lagged(position);
+    return behind != 0;
+  }
+
+  std::uint64_t sent_ = 0;
+  std::size_t capacity_;
+  std::size_t subscribers_ = 0;
+
+ private:
+  [[noreturn]] static void throw_closed();
+  [[noreturn]] void throw_lagged(std::uint64_t& position) const;
+};
+
+/// The last `capacity` items, each as long as somebody has to receive it.
+template <class T>
+class BroadcastRing final : public BroadcastState {
+ public:
+  explicit BroadcastRing(std::size_t capacity) : BroadcastState(capacity), slots_(new Slot[capacity]) {}
+
+  std::size_t send(T&& item) {
+    check_open();
+    if (subscribers_ == 0) return 0;
+    Slot& slot = slot_of(sent_);
+    if (slot.unseen != 0) slot.drop();
+    ::new (static_cast<void*>(&slot.item)) T(std::move(item));
+    slot.unseen = subscribers_;
+    ++sent_;
+    wake_readers();
+    return subscribers_;
+  }
+
+  std::optional<T> receive(std::uint64_t& position) {
+    if (!find(position)) return std::nullopt;
+    Slot& slot = slot_of(position);
+    if (slot.unseen == 1) {
+      std::optional<T> last(std::move(slot.item));
+      slot.drop();
+      ++position;
+      return last;
+    }
+    std::optional<T> copy(slot.item);
+    --slot.unseen;
+    ++position;
+    return copy;
+  }
+
+  std::uint64_t add_subscriber() noexcept {
+    ++subscribers_;
+    return sent_;
+  }
+  void remove_subscriber(std::uint64_t position) noexcept {
+    --subscribers_;
+    if (sent_ - position > capacity_) position = sent_ - capacity_;
+    for (; position != sent_; ++position) {
+      Slot& slot = slot_of(position);
+      if (slot.unseen == 1)
+        slot.drop();
+      else
+        --slot.unseen;
+    }
+  }
+
+ private:
+  struct Slot {
+    Slot() noexcept {}
+    ~Slot() {}
+    void drop() noexcept {
+      item.~T();
+      unseen = 0;
+    }
+    std::size_t unseen = 0;  // by so many subscribers; there is an item while there are any
+    union {
+      T item;
+    };
+  };
+
+  ~BroadcastRing() override { delete[] slots_; }  // without subscribers it has no items
+
+  Slot& slot_of(std::uint64_t position) const noexcept { return slots_[position % capacity_]; }
+
+  Slot* slots_;
+};
+
+template <class T>
+class Subscription;
+
+template <class T>
+class [[nodiscard]] SubscriptionOperation final : public ChannelOperation {
+ public:
+  explicit SubscriptionOperation(Subscription<T>& subscription) noexcept : ChannelOperation(subscription) {}
+
+  bool await_ready() {
+    this->begin("Subscription.receive()");
+    return this->attempt(subscription().ring().has_item_after(subscription().position_) ||
+                         subscription().ring().closed());
+  }
+  std::optional<T> await_resume() {
+    this->end("Subscription.receive()");
+    return subscription().ring().receive(subscription().position_);
+  }
+
+ private:
+  Subscription<T>& subscription() const noexcept { return static_cast<Subscription<T>&>(this->reader_); }
+};
+
+/// One who receives what a Broadcast sends. For one task at a time; it may outlive the Broadcast. Move-only.
+template <class T>
+class [[nodiscard]] Subscription : public ChannelReader {
+ public:
+  explicit Subscription(BroadcastRing<T>& ring) noexcept
+      : ChannelReader(ring), position_(ring.add_subscriber()) {}
+  Subscription(Subscription&& other) noexcept : ChannelReader(std::move(other)), position_(other.position_) {}
+  ~Subscription() {
+    if (this->valid()) ring().remove_subscriber(position_);
+  }
+
+  /// `while (auto item = co_await subscription.receive())`: waits for the next item; nullopt when the channel
+  /// is closed and everything was received. Throws Lagged if items were missed; the next receive() yields the
+  /// oldest that is left. Cancel-safe: no item is lost.
+  SubscriptionOperation<T> receive() noexcept { return SubscriptionOperation<T>(*this); }
+  /// The same without waiting: nullopt also if there is no item now.
+  std::optional<T> try_receive() {
+    this->check_free("Subscription.try_receive()");
+    return ring().receive(position_);
+  }
+  /// No more items will be sent; some may be left to receive.
+  bool closed() const noexcept { return ring().closed(); }
+
+ private:
+  friend class SubscriptionOperation<T>;
+
+  BroadcastRing<T>& ring() const noexcept { return static_cast<BroadcastRing<T>&>(*this->state_); }
+
+  std::uint64_t position_;
+};
+
+/// A channel that keeps the last `capacity` items for those who have subscribed: each receives every item
+/// that is sent from then on (a copy of it, so T must be copyable). send() never waits: who is further behind
+/// than `capacity` misses the oldest items, and is told how many (as tokio's). On the loop's thread only.
+/// When it goes, it is closed. Move-only.
+template <class T>
+class Broadcast {
+ public:
+  /// Throws ValueError for a capacity of 0.
+  explicit Broadcast(std::size_t capacity) : ring_(new BroadcastRing<T>(capacity)) {}
+  Broadcast(Broadcast&& other) noexcept : ring_(std::exchange(other.ring_, nullptr)) {}
+  Broadcast& operator=(Broadcast&& other) noexcept {
+    Broadcast taken(std::move(other));
+    std::swap(ring_, taken.ring_);
+    return *this;
+  }
+  ~Broadcast() {
+    if (ring_ == nullptr) return;
+    ring_->close();
+    ring_->release();
+  }
+
+  /// Yields the number of those who will receive the item; it is dropped when nobody has subscribed. Throws
+  /// std::logic_error after close().
+  std::size_t send(T item) { return ring_->send(std::move(item)); }
+  Subscription<T> subscribe() const noexcept { return Subscription<T>(*ring_); }
+  std::size_t subscribers() const noexcept { return ring_->subscribers(); }
+  /// Nothing more will be sent. What was sent can still be received.
+  void close() noexcept { ring_->close(); }
+
+ private:
+  BroadcastRing<T>* ring_;
+};
+
+}  // namespace heddle

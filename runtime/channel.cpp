@@ -1,0 +1,28 @@
+// ChannelState, ChannelReader: how long they live, and one task at a time.
+// SPDX-License-Identifier: MIT
+#include "channel.hpp"
+
+#include <stdexcept>
+#include <string>
+
+namespace heddle {
+
+ChannelState::~ChannelState() = default;
+
+void ChannelState::release() noexcept {
+  if (--references_ == 0) delete this;
+}
+
+void ChannelReader::throw_not_free(const char* operation) const {
+  throw std::logic_error(std::string(operation) +
+                         (state_ == nullptr ? ": it was moved from" : ": another task waits for it already"));
+}
+
+Operation::Stop ChannelOperation::cancel() noexcept {
+  const State before = state_;
+  const Stop stop = WaitOperation::cancel();
+  if (stop == Stop::STOPPED && before == State::WAITING) reader_.waiting_ = nullptr;
+  return stop;
+}
+
+}  // namespace heddle
