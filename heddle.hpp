@@ -31,6 +31,7 @@
 #include "runtime/ready.hpp"
 #include "runtime/run.hpp"
 #include "runtime/semaphore.hpp"
+#include "runtime/signals.hpp"
 #include "runtime/sleep.hpp"
 #include "runtime/task.hpp"
 #include "runtime/task_group.hpp"

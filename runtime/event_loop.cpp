@@ -18,6 +18,7 @@
 #include "cancelled.hpp"
 #include "dump.hpp"
 #include "loop_registry.hpp"
+#include "loop_signals.hpp"
 #include "mailbox.hpp"
 #include "turn_monitor.hpp"
 
@@ -297,6 +298,7 @@ inline void EventLoop::dispatch(const Ready& event) noexcept {
     ++counters_.wake_ups;
     mailbox_->drain();
     if (mailbox_->take_interrupt()) woken_ = true;
+    if (signals_ != nullptr) signals_->deliver();
     return;
   }
   FdWatch& watch = *event.key.data.get<FdWatch*>();
@@ -531,6 +533,7 @@ void EventLoop::close() noexcept {
       set_selector("poll");  // this one has failed, and the tasks have to come to their end
     }
   closed_ = true;  // from here on callbacks are dropped when their turn comes
+  delete std::exchange(signals_, nullptr);
   for (Runnable* posted = mailbox_->close(); posted != nullptr;) {
     Runnable* const next = posted->next;
     schedule(*posted);
@@ -616,6 +619,7 @@ void EventLoop::move_to(BaseSelector& next) {
   selector_ = &next;
   reads_kernel_events_ = next.has_wait_raw();
   process_ = ::getpid();
+  if (signals_ != nullptr) signals_->adopt();
 }
 
 // What nobody retrieves.

@@ -21,6 +21,7 @@
 
 namespace heddle {
 
+class LoopSignals;
 class Mailbox;
 class TurnMonitor;
 struct SlowTurn;
@@ -121,6 +122,17 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   bool remove_reader(int fd) { return set_callback(fd, Direction::READ, nullptr); }
   bool remove_writer(int fd) { return set_callback(fd, Direction::WRITE, nullptr); }
 
+  /// Calls `function(arguments...)` on this loop after the process got the signal `signum`, until
+  /// remove_signal_handler() or close(); replaces this loop's handler before. Signals that come before the
+  /// function's turn are one call. Several loops may each have a handler for the same signal. A handler for
+  /// SIGINT takes it from run(). See SignalStream for more. Throws ValueError as SignalSet does.
+  template <class F, class... A>
+  void add_signal_handler(int signum, F&& function, A&&... arguments) {
+    set_signal_callback(signum, &make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+  }
+  /// Returns whether there was one. With the last one of the process goes what heddle does about the signal.
+  bool remove_signal_handler(int signum) { return set_signal_callback(signum, nullptr); }
+
   /// Runs until `task` is done. This and the next two throw std::logic_error if a loop runs on this thread
   /// already.
   void run_until_complete(const TaskState& task);
@@ -201,6 +213,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   static void release(FdWatch& watch) noexcept;
   /// Where other threads leave calls for this loop; it may outlive the loop.
   Mailbox& mailbox() const noexcept { return *mailbox_; }
+  /// Where the signals go that somebody asked for on this loop.
+  LoopSignals& signals();
   std::uint64_t next_task_id() noexcept { return ++last_task_id_; }
   void count_budget_yield() noexcept { ++counters_.budget_yields; }
   /// Something will be posted to this loop from outside: it isn't a deadlock to wait for that.
@@ -219,6 +233,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   CallHandle queue_at(TimePoint deadline, Callback& callback);
   void post(Callback& callback) noexcept;
   bool set_callback(int fd, Direction direction, Callback* callback);
+  bool set_signal_callback(int signum, Callback* callback);
   void move_to(BaseSelector& next);
   static EventMask needed_by(FdWatch& watch) noexcept;
   void want(FdWatch& watch, EventMask events);
@@ -263,6 +278,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   bool closing_ = false;
   bool closed_ = false;
   Mailbox* mailbox_;
+  LoopSignals* signals_ = nullptr;
   FdWatch* watches_ = nullptr;
   bool virtual_time_;
   bool detect_deadlock_;

@@ -31,6 +31,8 @@ class Mailbox {
     interrupted_.store(true, std::memory_order_relaxed);
     wake();
   }
+  /// Makes the descriptor readable. Async-signal-safe.
+  void wake() const noexcept;
 
   // The loop's thread.
 
@@ -52,7 +54,6 @@ class Mailbox {
 
  private:
   ~Mailbox();
-  void wake() const noexcept;
   static void prepare(int fd) noexcept;
   static Runnable* oldest_first(Runnable* newest) noexcept;
 

@@ -16,6 +16,7 @@
 #include "../../runtime/timeout.hpp"
 #include "../selector/files.hpp"
 #include "../support/counting_selector.hpp"
+#include "../support/default_signal.hpp"
 #include "../support/on_selectors.hpp"
 
 using namespace heddle;
@@ -37,20 +38,6 @@ Task<void> sleep_for_ever(int& cleaned) {
     throw;
   }
 }
-
-// Catch2 handles SIGINT during a test; as long as this lives nobody does.
-class DefaultSigint {
- public:
-  DefaultSigint() {
-    struct sigaction action = {};
-    action.sa_handler = SIG_DFL;
-    ::sigaction(SIGINT, &action, &before_);
-  }
-  ~DefaultSigint() { ::sigaction(SIGINT, &before_, nullptr); }
-
- private:
-  struct sigaction before_;
-};
 
 }  // namespace
 
@@ -166,7 +153,7 @@ TEST_CASE("main that is cancelled from inside throws Cancelled out of run") {
 }
 
 ON_SELECTORS("SIGINT ends a run that has no result normally, after its cleanup") {
-  const DefaultSigint guard;
+  const DefaultSignal guard(SIGINT);
   bool cleaned = false;
   run_on(selector, [&]() -> Task<void> {
     ::raise(SIGINT);
@@ -182,7 +169,7 @@ ON_SELECTORS("SIGINT ends a run that has no result normally, after its cleanup")
 }
 
 ON_SELECTORS("SIGINT wakes a loop that sleeps") {
-  const DefaultSigint guard;
+  const DefaultSignal guard(SIGINT);
   const pthread_t target = ::pthread_self();
   std::jthread killer([target] {
     std::this_thread::sleep_for(20ms);
@@ -193,7 +180,7 @@ ON_SELECTORS("SIGINT wakes a loop that sleeps") {
 }
 
 TEST_CASE("SIGINT makes a run that should have a result throw Interrupted") {
-  const DefaultSigint guard;
+  const DefaultSignal guard(SIGINT);
   auto body = []() -> Task<int> {
     ::raise(SIGINT);
     co_await sleep(std::nullopt);
@@ -203,7 +190,7 @@ TEST_CASE("SIGINT makes a run that should have a result throw Interrupted") {
 }
 
 TEST_CASE("a task that finishes in spite of SIGINT delivers its result") {
-  const DefaultSigint guard;
+  const DefaultSignal guard(SIGINT);
   CHECK(run_here([]() -> Task<int> {
           ::raise(SIGINT);
           try {
@@ -215,7 +202,7 @@ TEST_CASE("a task that finishes in spite of SIGINT delivers its result") {
 }
 
 TEST_CASE("the handler of SIGINT is as it was after run") {
-  const DefaultSigint guard;
+  const DefaultSignal guard(SIGINT);
   run_here([]() -> Task<void> {
     ::raise(SIGINT);
     co_await sleep(std::nullopt);
