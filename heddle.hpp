@@ -35,6 +35,7 @@
 #include "runtime/sleep.hpp"
 #include "runtime/task.hpp"
 #include "runtime/task_group.hpp"
+#include "runtime/thread_pool.hpp"
 #include "runtime/timeout.hpp"
 #include "runtime/to_thread.hpp"
 #include "runtime/wait.hpp"
