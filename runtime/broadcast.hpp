@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "channel.hpp"
+#include "publication.hpp"
 
 namespace heddle {
 
@@ -21,7 +21,7 @@ struct HEDDLE_EXPORT Lagged : std::runtime_error {
 };
 
 /// The part of a Broadcast that doesn't depend on its items.
-class HEDDLE_EXPORT BroadcastState : public ChannelState {
+class HEDDLE_EXPORT BroadcastState : public Publication {
  public:
   std::size_t subscribers() const noexcept { return subscribers_; }
   bool has_item_after(std::uint64_t position) const noexcept { return sent_ != position; }
@@ -123,9 +123,9 @@ template <class T>
 class Subscription;
 
 template <class T>
-class [[nodiscard]] SubscriptionOperation final : public ChannelOperation {
+class [[nodiscard]] SubscriptionOperation final : public SubscriptionOperation {
  public:
-  explicit SubscriptionOperation(Subscription<T>& subscription) noexcept : ChannelOperation(subscription) {}
+  explicit SubscriptionOperation(Subscription<T>& subscription) noexcept : SubscriptionOperation(subscription) {}
 
   bool await_ready() {
     this->begin("Subscription.receive()");
@@ -143,11 +143,11 @@ class [[nodiscard]] SubscriptionOperation final : public ChannelOperation {
 
 /// One who receives what a Broadcast sends. For one task at a time; it may outlive the Broadcast. Move-only.
 template <class T>
-class [[nodiscard]] Subscription : public ChannelReader {
+class [[nodiscard]] Subscription : public Subscription {
  public:
   explicit Subscription(BroadcastRing<T>& ring) noexcept
-      : ChannelReader(ring), position_(ring.add_subscriber()) {}
-  Subscription(Subscription&& other) noexcept : ChannelReader(std::move(other)), position_(other.position_) {}
+      : Subscription(ring), position_(ring.add_subscriber()) {}
+  Subscription(Subscription&& other) noexcept : Subscription(std::move(other)), position_(other.position_) {}
   ~Subscription() {
     if (this->valid()) ring().remove_subscriber(position_);
   }

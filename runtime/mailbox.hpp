@@ -26,6 +26,13 @@ class Mailbox {
 
   /// False when the loop has closed: the work stays the caller's.
   bool post(Runnable& runnable) noexcept;
+  /// post() of what may end the loop's life, and with it this, as soon as it has run.
+  bool hand_over(Runnable& runnable) noexcept {
+    add_reference();
+    const bool taken = post(runnable);
+    release();
+    return taken;
+  }
   /// Makes the loop look up from what it runs until (see take_interrupt). Async-signal-safe.
   void interrupt() noexcept {
     interrupted_.store(true, std::memory_order_relaxed);

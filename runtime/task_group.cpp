@@ -28,9 +28,9 @@ std::string message_of(const std::exception_ptr& error) {
   }
 }
 
-std::string summary_of(const std::vector<std::exception_ptr>& exceptions) {
+std::string summary_of(const std::vector<std::exception_ptr>& exceptions, const char* in) {
   std::string text =
-      std::to_string(exceptions.size()) + (exceptions.size() == 1 ? " error" : " errors") + " in a TaskGroup";
+      std::to_string(exceptions.size()) + (exceptions.size() == 1 ? " error in " : " errors in ") + in;
   const char* separator = ": ";
   for (const std::exception_ptr& exception : exceptions) {
     text += separator + message_of(exception);
@@ -41,8 +41,9 @@ std::string summary_of(const std::vector<std::exception_ptr>& exceptions) {
 
 }  // namespace
 
-ExceptionGroup::ExceptionGroup(std::vector<std::exception_ptr> exceptions, std::vector<AsyncTrace> traces)
-    : std::runtime_error(summary_of(exceptions)),
+ExceptionGroup::ExceptionGroup(std::vector<std::exception_ptr> exceptions, std::vector<AsyncTrace> traces,
+                               const char* in)
+    : std::runtime_error(summary_of(exceptions, in)),
       exceptions_(std::move(exceptions)),
       traces_(std::move(traces)) {
   traces_.resize(exceptions_.size());

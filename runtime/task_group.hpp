@@ -17,10 +17,12 @@
 
 namespace heddle {
 
-/// All that went wrong in a TaskGroup, in the order in which it did. what() lists it.
+/// All that went wrong in a TaskGroup, or on the threads of run_on_threads(), in the order in which it did.
+/// what() lists it.
 class HEDDLE_EXPORT ExceptionGroup : public std::runtime_error {
  public:
-  explicit ExceptionGroup(std::vector<std::exception_ptr> exceptions, std::vector<AsyncTrace> traces = {});
+  explicit ExceptionGroup(std::vector<std::exception_ptr> exceptions, std::vector<AsyncTrace> traces = {},
+                          const char* in = "a TaskGroup");
   ExceptionGroup(const ExceptionGroup&);
   ~ExceptionGroup() override;
 

@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <utility>
 
-#include "channel.hpp"
+#include "publication.hpp"
 #include "task.hpp"
 
 namespace heddle {
 
 template <class T>
-class WatchState final : public ChannelState {
+class WatchState final : public Publication {
  public:
   explicit WatchState(T&& value) : value_(std::move(value)) {}
 
@@ -36,9 +36,9 @@ template <class T>
 class WatchReader;
 
 template <class T>
-class [[nodiscard]] WatchOperation final : public ChannelOperation {
+class [[nodiscard]] WatchOperation final : public SubscriptionOperation {
  public:
-  explicit WatchOperation(WatchReader<T>& reader) noexcept : ChannelOperation(reader) {}
+  explicit WatchOperation(WatchReader<T>& reader) noexcept : SubscriptionOperation(reader) {}
 
   bool await_ready() {
     this->begin("WatchReader.changed()");
@@ -58,10 +58,10 @@ class [[nodiscard]] WatchOperation final : public ChannelOperation {
 /// One who looks at a Watch, and has seen the value that it had when this was made. For one task at a time;
 /// it may outlive the Watch. Move-only.
 template <class T>
-class [[nodiscard]] WatchReader : public ChannelReader {
+class [[nodiscard]] WatchReader : public Subscription {
  public:
-  explicit WatchReader(WatchState<T>& state) noexcept : ChannelReader(state), seen_(state.version()) {}
-  WatchReader(WatchReader&& other) noexcept : ChannelReader(std::move(other)), seen_(other.seen_) {}
+  explicit WatchReader(WatchState<T>& state) noexcept : Subscription(state), seen_(state.version()) {}
+  WatchReader(WatchReader&& other) noexcept : Subscription(std::move(other)), seen_(other.seen_) {}
 
   /// `while (co_await reader.changed()) use(reader.value());`: waits for a value that it hasn't seen yet. Of
   /// values that come faster than it looks only the last is seen. False when the Watch is gone, and its last
