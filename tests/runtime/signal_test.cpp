@@ -329,6 +329,7 @@ TEST_CASE("what can't be caught, isn't a signal, or has no loop is refused by na
   CHECK(is_default(SIGUSR1));
 }
 
+#ifndef __SANITIZE_THREAD__  // which goes its own ways in the child of a process with threads
 TEST_CASE("a signal for the child of a fork does there what it did before, and the parent doesn't get it") {
   const DefaultSignal no_handler(SIGTERM);
   run_here([]() -> Task<void> {
@@ -345,6 +346,8 @@ TEST_CASE("a signal for the child of a fork does there what it did before, and t
     CHECK(got == SIGTERM);
   });
 }
+
+#endif
 
 ON_SELECTORS("a loop that goes on in the child of a fork gets the child's signals") {
   EventLoop loop(loop_options(selector));
