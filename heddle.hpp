@@ -3,6 +3,8 @@
 #pragma once
 
 #include "io/address.hpp"
+#include "io/buffers.hpp"
+#include "io/datagram_batch.hpp"
 #include "io/fd.hpp"
 #include "io/resolver.hpp"
 #include "io/result.hpp"
@@ -11,6 +13,9 @@
 #include "runtime/as_completed.hpp"
 #include "runtime/event.hpp"
 #include "runtime/channel.hpp"
+#include "io/udp.hpp"
+#include "io/unix.hpp"
+#include "io/unix_address.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/finally.hpp"
 #include "runtime/async_generator.hpp"

@@ -7,7 +7,7 @@
 namespace heddle {
 
 void Failure::raise() const {
-  if (fd >= 0) throw_errno(error, operation, fd);
+  if (fd >= 0 || error != EBADF) throw_errno(error, operation, fd);
   throw std::system_error(code(), std::string(operation) + " on a closed descriptor");
 }
 

@@ -20,7 +20,7 @@ struct Failure {
 
   std::error_code code() const noexcept { return {error, std::generic_category()}; }
   /// As std::system_error: "recv on fd 7: Connection reset by peer", "recv on a closed descriptor: Bad file
-  /// descriptor".
+  /// descriptor", "connect: Connection refused".
   [[noreturn]] HEDDLE_EXPORT void raise() const;
 };
 
@@ -49,6 +49,26 @@ class [[nodiscard]] Result {
 
  private:
   T value_{};
+  Failure failure_;
+};
+
+/// The outcome of an operation that yields nothing.
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() noexcept = default;
+  Result(const Failure& failure) noexcept : failure_(failure) {}
+
+  bool has_value() const noexcept { return failure_.error == 0; }
+  explicit operator bool() const noexcept { return has_value(); }
+  /// Throws std::system_error when it has failed.
+  void value() const {
+    if (!has_value()) failure_.raise();
+  }
+  std::error_code error() const noexcept { return failure_.code(); }
+  const Failure& failure() const noexcept { return failure_; }
+
+ private:
   Failure failure_;
 };
 

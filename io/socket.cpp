@@ -1,28 +1,35 @@
-// Socket: options and addresses, by the seam.
+// Socket: options, by the seam.
 // SPDX-License-Identifier: MIT
 #include "socket.hpp"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <string>
-#include <system_error>
+
+#include "../selector/errors.hpp"
 
 namespace heddle {
 
 namespace {
 
-int clamped(std::chrono::seconds time) noexcept {
-  return static_cast<int>(
-      std::clamp<std::chrono::seconds::rep>(time.count(), 0, std::numeric_limits<int>::max()));
-}
+using Linger = struct linger;  // Socket::linger() hides it
 
 void check(int result, const char* operation, int fd) {
   if (result < 0) throw_errno(-result, operation, fd);
+}
+
+// "setsockopt SO_RCVBUF on fd 7: ..."
+void check_option(int result, const char* call, const char* text, int level, int name, int fd) {
+  if (result >= 0) return;
+  std::string operation = call;
+  if (text != nullptr)
+    operation.append(1, ' ').append(text);
+  else
+    operation += " option " + std::to_string(name) + " of level " + std::to_string(level);
+  throw_errno(-result, operation.c_str(), fd);
 }
 
 }  // namespace
@@ -42,7 +49,7 @@ int Socket::checked(const char* operation) const {
 
 void Socket::abort() noexcept {
   if (!fd_.is_open()) return;
-  const linger at_once{1, 0};
+  const Linger at_once{1, 0};
   fd_.system().setsockopt(fd_.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   fd_.close();
 }
@@ -54,57 +61,82 @@ void Socket::shutdown(Shutdown how) {
   if (result != -ENOTCONN) check(result, "shutdown", fd);
 }
 
-Address Socket::local_address() const {
-  Address address;
-  unsigned length = Address::capacity();
+void Socket::bind_to(const sockaddr* address, unsigned length) {
+  const int fd = checked("bind");
+  check(fd_.system().bind(fd, address, length), "bind", fd);
+}
+
+void Socket::listen(int backlog) {
+  const int fd = checked("listen");
+  check(fd_.system().listen(fd, backlog), "listen", fd);
+}
+
+void Socket::connect_now(const sockaddr* address, unsigned length) {
+  const int fd = checked("connect");
+  check(fd_.system().connect(fd, address, length), "connect", fd);
+}
+
+unsigned Socket::own_name(sockaddr* address, unsigned capacity) const {
+  unsigned length = capacity;
   const int fd = checked("getsockname");
-  check(fd_.system().getsockname(fd, address.data(), &length), "getsockname", fd);
-  address.set_length(std::min(length, Address::capacity()));
-  return address;
+  check(fd_.system().getsockname(fd, address, &length), "getsockname", fd);
+  return std::min(length, capacity);
 }
 
-Address Socket::peer_address() const {
-  Address address;
-  unsigned length = Address::capacity();
+unsigned Socket::peer_name(sockaddr* address, unsigned capacity) const {
+  unsigned length = capacity;
   const int fd = checked("getpeername");
-  check(fd_.system().getpeername(fd, address.data(), &length), "getpeername", fd);
-  address.set_length(std::min(length, Address::capacity()));
-  return address;
+  check(fd_.system().getpeername(fd, address, &length), "getpeername", fd);
+  return std::min(length, capacity);
 }
 
-void Socket::set_option(int level, int name, int value) {
+void Socket::set_option(int level, int name, const void* value, unsigned size, const char* text) {
   const int fd = checked("setsockopt");
-  check(fd_.system().setsockopt(fd, level, name, &value, sizeof value), "setsockopt", fd);
+  check_option(fd_.system().setsockopt(fd, level, name, value, size), "setsockopt", text, level, name, fd);
 }
 
-int Socket::option(int level, int name) const {
-  int value = 0;
-  unsigned length = sizeof value;
+unsigned Socket::option(int level, int name, void* value, unsigned size, const char* text) const {
   const int fd = checked("getsockopt");
-  check(fd_.system().getsockopt(fd, level, name, &value, &length), "getsockopt", fd);
+  check_option(fd_.system().getsockopt(fd, level, name, value, &size), "getsockopt", text, level, name, fd);
+  return size;
+}
+
+void Socket::set_option(int level, int name, int value, const char* text) {
+  set_option(level, name, &value, sizeof value, text);
+}
+
+int Socket::option(int level, int name, const char* text) const {
+  int value = 0;
+  option(level, name, &value, sizeof value, text);
   return value;
 }
 
-void Socket::set_nodelay(bool on) { set_option(IPPROTO_TCP, TCP_NODELAY, on); }
-
-void Socket::set_keepalive(bool on, std::optional<std::chrono::seconds> idle,
-                           std::optional<std::chrono::seconds> interval) {
-  set_option(SOL_SOCKET, SO_KEEPALIVE, on);
-#ifdef TCP_KEEPIDLE
-  if (idle) set_option(IPPROTO_TCP, TCP_KEEPIDLE, clamped(*idle));
-#else
-  if (idle) set_option(IPPROTO_TCP, TCP_KEEPALIVE, clamped(*idle));
-#endif
-  if (interval) set_option(IPPROTO_TCP, TCP_KEEPINTVL, clamped(*interval));
-}
-
 void Socket::set_linger(std::optional<std::chrono::seconds> time) {
-  const linger value{time ? 1 : 0, time ? clamped(*time) : 0};
-  const int fd = checked("setsockopt");
-  check(fd_.system().setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof value), "setsockopt", fd);
+  const auto seconds = time.value_or(std::chrono::seconds(0)).count();
+  const int clamped =
+      static_cast<int>(std::clamp<std::chrono::seconds::rep>(seconds, 0, std::numeric_limits<int>::max()));
+  const Linger value{time ? 1 : 0, clamped};
+  set_option(SOL_SOCKET, SO_LINGER, &value, sizeof value, "SO_LINGER");
 }
 
-void Socket::set_receive_buffer(int bytes) { set_option(SOL_SOCKET, SO_RCVBUF, bytes); }
-void Socket::set_send_buffer(int bytes) { set_option(SOL_SOCKET, SO_SNDBUF, bytes); }
+std::optional<std::chrono::seconds> Socket::linger() const {
+  Linger value{};
+  option(SOL_SOCKET, SO_LINGER, &value, sizeof value, "SO_LINGER");
+  if (value.l_onoff == 0) return std::nullopt;
+  return std::chrono::seconds(value.l_linger);
+}
+
+void Socket::set_receive_buffer(int bytes) { set_option(SOL_SOCKET, SO_RCVBUF, bytes, "SO_RCVBUF"); }
+int Socket::receive_buffer() const { return option(SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF"); }
+void Socket::set_send_buffer(int bytes) { set_option(SOL_SOCKET, SO_SNDBUF, bytes, "SO_SNDBUF"); }
+int Socket::send_buffer() const { return option(SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF"); }
+void Socket::set_reuse_address(bool on) { set_option(SOL_SOCKET, SO_REUSEADDR, on, "SO_REUSEADDR"); }
+bool Socket::reuse_address() const { return option(SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR") != 0; }
+void Socket::set_reuse_port(bool on) { set_option(SOL_SOCKET, SO_REUSEPORT, on, "SO_REUSEPORT"); }
+bool Socket::reuse_port() const { return option(SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT") != 0; }
+
+std::error_code Socket::take_error() {
+  return {option(SOL_SOCKET, SO_ERROR, "SO_ERROR"), std::generic_category()};
+}
 
 }  // namespace heddle

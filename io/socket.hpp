@@ -1,19 +1,22 @@
-// Socket: what all kinds of sockets have in common: options, addresses, shutdown, close.
+// Socket: what all kinds of sockets have in common: options, shutdown, close.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <chrono>
 #include <optional>
+#include <system_error>
 
-#include "address.hpp"
 #include "fd.hpp"
+
+struct sockaddr;
 
 namespace heddle {
 
 /// Which direction of a connection to end.
 enum class Shutdown : unsigned char { READ, WRITE, BOTH };
 
-/// An Fd that is a socket. Errors are std::system_error and name the call and the descriptor.
+/// An Fd that is a socket. Errors are std::system_error and name the call, the option and the descriptor:
+/// "setsockopt SO_RCVBUF on fd 7: ...". EBADF when it is closed. What an option means is said in socket(7).
 class HEDDLE_EXPORT Socket {
  public:
   Socket() noexcept = default;
@@ -33,28 +36,45 @@ class HEDDLE_EXPORT Socket {
   ReadinessOperation readable() { return fd_.readable(); }
   ReadinessOperation writable() { return fd_.writable(); }
 
-  Address local_address() const;
-  Address peer_address() const;
-
-  /// TCP_NODELAY: send small writes at once. heddle doesn't set it by itself.
-  void set_nodelay(bool on);
-  /// SO_KEEPALIVE; the times, where given, in whole seconds: idle before the first probe, and between probes.
-  void set_keepalive(bool on, std::optional<std::chrono::seconds> idle = std::nullopt,
-                     std::optional<std::chrono::seconds> interval = std::nullopt);
   /// SO_LINGER: how long close() goes on sending in the background; nullopt: the system's way.
   void set_linger(std::optional<std::chrono::seconds> time);
+  std::optional<std::chrono::seconds> linger() const;
   /// SO_RCVBUF, SO_SNDBUF, in bytes; Linux doubles them.
   void set_receive_buffer(int bytes);
+  int receive_buffer() const;
   void set_send_buffer(int bytes);
-  /// Any other option with an int value, by setsockopt(2)'s names.
-  void set_option(int level, int name, int value);
-  int option(int level, int name) const;
+  int send_buffer() const;
+  /// SO_REUSEADDR, SO_REUSEPORT: to be set before the socket is bound.
+  void set_reuse_address(bool on);
+  bool reuse_address() const;
+  void set_reuse_port(bool on);
+  bool reuse_port() const;
+  /// SO_ERROR: what has gone wrong in the background; it is told once.
+  std::error_code take_error();
+
+  /// Any other option with an int value, by setsockopt(2)'s names. `text` stands for it in errors.
+  void set_option(int level, int name, int value, const char* text = nullptr);
+  int option(int level, int name, const char* text = nullptr) const;
+  /// The same for any other value.
+  void set_option(int level, int name, const void* value, unsigned size, const char* text = nullptr);
+  /// Returns how much of `value` was filled in.
+  unsigned option(int level, int name, void* value, unsigned size, const char* text = nullptr) const;
 
   Fd& fd() noexcept { return fd_; }
+  const Fd& fd() const noexcept { return fd_; }
+
+ protected:
+  /// The descriptor. Throws std::system_error (EBADF) when there is none.
+  int checked(const char* operation) const;
+  void bind_to(const sockaddr* address, unsigned length);
+  void listen(int backlog);
+  /// For sockets that connect without waiting, those for datagrams.
+  void connect_now(const sockaddr* address, unsigned length);
+  /// getsockname() and getpeername() into `address`, which has room for `capacity` bytes; return the length.
+  unsigned own_name(sockaddr* address, unsigned capacity) const;
+  unsigned peer_name(sockaddr* address, unsigned capacity) const;
 
  private:
-  int checked(const char* operation) const;
-
   Fd fd_;
 };
 

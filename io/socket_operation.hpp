@@ -1,4 +1,4 @@
-// The awaitables of a socket: receive, send, send all, accept, connect. Each tries first and waits second.
+// The awaitables of a socket: receive, peek, send, send all, connect. Each tries first and waits second.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,9 +8,11 @@
 
 #include "../runtime/fd_watch.hpp"
 #include "../runtime/timer_heap.hpp"
-#include "address.hpp"
+#include "../selector/timeout.hpp"
 #include "fd.hpp"
 #include "result.hpp"
+
+struct sockaddr;
 
 namespace heddle {
 
@@ -26,6 +28,8 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   ~SocketOperation() = default;
 
   void fail(int error) noexcept final { result_ = -error; }
+  /// Called when attempt() has returned false and the task is suspended.
+  void after_attempt() noexcept {}
 
   /// What await_resume() has to look at first. Throws Cancelled or std::system_error.
   void check(const char* name) const {
@@ -41,93 +45,172 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   std::ptrdiff_t result_;  ///< what the call returned: a negative errno where it failed
 };
 
+/// A SocketOperation that may also have to wait for a while, whatever events come.
+class HEDDLE_EXPORT PausingOperation : public SocketOperation, private Timer {
+ protected:
+  explicit PausingOperation(Fd& socket) noexcept : SocketOperation(socket), Timer(&end_pause) {}
+  PausingOperation(const PausingOperation& other) noexcept : SocketOperation(other), Timer(&end_pause) {}
+  ~PausingOperation() = default;
+
+  // For attempt().
+
+  /// It is to try again after `pause` and not before; 0: at its task's next turn. Returns false, as attempt()
+  /// does then.
+  bool retry_after(Duration pause) noexcept {
+    pause_ = pause;
+    due_ = true;
+    return false;
+  }
+  /// An event has woken it though it pauses: attempt() has to return false.
+  bool still_pausing() noexcept {
+    if (!armed()) return false;
+    pause();
+    return true;
+  }
+  void after_attempt() noexcept {
+    if (due_) begin_pause();
+  }
+
+ private:
+  void leaving(bool watch_is_going) noexcept final;
+  void begin_pause() noexcept;
+  static void end_pause(Timer& timer) noexcept;
+
+  Duration pause_{};
+  bool due_ = false;
+};
+
+/// What the operations on sockets have in common: how they are awaited, and in which forms they yield what
+/// they do. An Op has, beside attempt(), a `name` for its errors, and value(), which is called once it has
+/// succeeded.
+template <class Op, Direction way, class Base = SocketOperation>
+class HEDDLE_EXPORT SocketOperationOf : public Base {
+ public:
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    return start(coroutine, frame_of(coroutine.promise()));
+  }
+  /// Throws Cancelled or std::system_error.
+  auto await_resume() {
+    this->check(Op::name);
+    return self().value();
+  }
+  template <class T = Op>
+  auto take_result() -> Result<decltype(std::declval<T&>().value())> {
+    if (this->result_ < 0) return this->failure(Op::name);
+    if constexpr (std::is_void_v<decltype(std::declval<T&>().value())>)
+      return {};
+    else
+      return self().value();
+  }
+  /// To await it for a Result instead of a std::system_error.
+  AsResult<Op> as_result() && noexcept { return AsResult<Op>(self()); }
+
+  bool advance() noexcept;
+  static constexpr bool owned() noexcept { return true; }
+  static constexpr Direction direction() noexcept { return way; }
+
+ protected:
+  using Base::Base;
+  SocketOperationOf(const SocketOperationOf&) noexcept = default;
+  ~SocketOperationOf() = default;
+
+  bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+
+ private:
+  Op& self() noexcept { return static_cast<Op&>(*this); }
+};
+
+/// Whether a receive that got less than it had room for has left the socket empty. So it is with TCP; a Unix
+/// socket gives bytes that came with descriptors, or from another process, apart from those that follow.
+enum class ShortRead : unsigned char { EMPTIES, TELLS_NOTHING };
+
 /// Yields how many bytes came; 0: the peer has ended its side (or the buffer is empty). Cancel-safe: nothing
 /// is lost.
-class HEDDLE_EXPORT ReceiveOperation final : public SocketOperation {
+template <ShortRead short_read>
+class HEDDLE_EXPORT BasicReceiveOperation final
+    : public SocketOperationOf<BasicReceiveOperation<short_read>, Direction::READ> {
+  using Base = SocketOperationOf<BasicReceiveOperation, Direction::READ>;
+
  public:
-  ReceiveOperation(Fd& socket, std::span<std::byte> buffer)
-      : SocketOperation(socket), data_(buffer.data()), size_(buffer.size()) {}
+  BasicReceiveOperation(Fd& socket, std::span<std::byte> buffer)
+      : Base(socket), data_(buffer.data()), size_(buffer.size()) {}
 
   bool await_ready() {
     if (size_ != 0) [[likely]]
       return false;
-    check_can_begin();
-    result_ = 0;
-    finish();
+    this->check_can_begin();
+    this->result_ = 0;
+    this->finish();
     return true;
   }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
     AsyncFrame* const frame = frame_of(coroutine.promise());
-    return wait_at_once(*this, coroutine, frame) || start(coroutine, frame);
+    return this->wait_at_once(*this, coroutine, frame) || this->start(coroutine, frame);
   }
-  std::size_t await_resume() const {
-    check("recv");
-    return static_cast<std::size_t>(result_);
-  }
-  Result<std::size_t> take_result() const {
-    if (result_ < 0) return failure("recv");
-    return static_cast<std::size_t>(result_);
-  }
-  AsResult<ReceiveOperation> as_result() && noexcept { return AsResult(*this); }
 
-  bool advance() noexcept;
+  // For the base classes.
+
+  static constexpr const char* name = "recv";
+  std::size_t value() const noexcept { return static_cast<std::size_t>(this->result_); }
+  bool attempt(int fd, FdWatch* watch) noexcept;
+  static void step(Runnable& runnable);
 
  private:
-  friend class DescriptorOperation;
-  static constexpr bool owned() noexcept { return true; }
-  static constexpr Direction direction() noexcept { return Direction::READ; }
-  bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  static void step(Runnable& runnable);
   static void step_unusual(TaskState& task);
   bool settle(int fd, FdWatch* watch) noexcept;
+
+  std::byte* data_;
+  std::size_t size_;
+};
+using ReceiveOperation = BasicReceiveOperation<ShortRead::EMPTIES>;
+
+/// Yields how many bytes were copied that the next receive gets again; 0: the peer has ended its side (or the
+/// buffer is empty). Cancel-safe.
+class HEDDLE_EXPORT PeekOperation final : public SocketOperationOf<PeekOperation, Direction::READ> {
+ public:
+  PeekOperation(Fd& socket, std::span<std::byte> buffer)
+      : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
+
+  // For the base classes.
+
+  static constexpr const char* name = "recv";
+  std::size_t value() const noexcept { return static_cast<std::size_t>(result_); }
   bool attempt(int fd, FdWatch* watch) noexcept;
 
+ private:
   std::byte* data_;
   std::size_t size_;
 };
 
 /// Yields how many bytes the kernel took: at least one, of a buffer that isn't empty. Cancel-safe: cancelled,
 /// it sent nothing.
-class HEDDLE_EXPORT SendOperation final : public SocketOperation {
+class HEDDLE_EXPORT SendOperation final : public SocketOperationOf<SendOperation, Direction::WRITE> {
  public:
   SendOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperation(socket), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
 
   bool await_ready();
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    suspend_here(coroutine, frame_of(coroutine.promise()));
-  }
-  std::size_t await_resume() const {
-    check("send");
-    return static_cast<std::size_t>(result_);
-  }
-  Result<std::size_t> take_result() const {
-    if (result_ < 0) return failure("send");
-    return static_cast<std::size_t>(result_);
-  }
-  AsResult<SendOperation> as_result() && noexcept { return AsResult(*this); }
 
-  bool advance() noexcept;
+  // For the base classes.
 
- private:
-  friend class DescriptorOperation;
-  static constexpr bool owned() noexcept { return true; }
-  static constexpr Direction direction() noexcept { return Direction::WRITE; }
-  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  static constexpr const char* name = "send";
+  std::size_t value() const noexcept { return static_cast<std::size_t>(result_); }
   bool attempt(int fd, FdWatch* watch) noexcept;
 
+ private:
   const std::byte* data_;
   std::size_t size_;
 };
 
 /// Yields when the kernel has taken the whole buffer; concurrent ones on a socket don't mix their bytes. Not
 /// cancel-safe: cancelled or failed, it may have sent a part.
-class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
+class HEDDLE_EXPORT SendAllOperation final : public SocketOperationOf<SendAllOperation, Direction::WRITE> {
  public:
   SendAllOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperation(socket), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
 
   /// Mostly the kernel takes everything at once.
   bool await_ready() {
@@ -142,98 +225,42 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperation {
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
     return start(coroutine, frame_of(coroutine.promise()));
   }
-  void await_resume() const { check("send"); }
-  /// How many bytes were sent: all.
-  Result<std::size_t> take_result() const {
-    if (result_ < 0) return failure("send");
-    return size_;
-  }
-  AsResult<SendAllOperation> as_result() && noexcept { return AsResult(*this); }
+  void await_resume() const { check(name); }
 
-  bool advance() noexcept;
+  // For the base classes.
+
+  static constexpr const char* name = "send";
+  /// How many bytes were sent: all.
+  std::size_t value() const noexcept { return size_; }
+  bool attempt(int fd, FdWatch* watch) noexcept;
 
  private:
-  friend class DescriptorOperation;
-  static constexpr bool owned() noexcept { return true; }
-  static constexpr Direction direction() noexcept { return Direction::WRITE; }
   static constexpr std::ptrdiff_t not_tried = -EINTR;  // nothing was sent, as when a signal comes
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   bool settle(int fd, FdWatch* watch) noexcept;
-  bool attempt(int fd, FdWatch* watch) noexcept;
 
   const std::byte* data_;
   std::size_t size_;
   std::size_t sent_;
 };
 
-/// Yields a connected socket. A connection that was dropped before it could be accepted is passed over. When
-/// the process or the system is out of descriptors the waiting peers are refused one by one by means of
-/// `spare`; when not even that is possible, accepting pauses for 50 ms. Cancel-safe: no connection is lost.
-class HEDDLE_EXPORT AcceptOperation final : public SocketOperation, private Timer {
- public:
-  AcceptOperation(Fd& listener, Fd& spare) : SocketOperation(listener), Timer(&end_pause), spare_(&spare) {}
-  AcceptOperation(const AcceptOperation& other) noexcept
-      : SocketOperation(other), Timer(&end_pause), spare_(other.spare_) {}
-  AcceptOperation& operator=(const AcceptOperation&) = delete;
-
-  bool await_ready();
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    suspend_here(coroutine, frame_of(coroutine.promise()));
-  }
-  Fd await_resume() const {
-    check("accept");
-    return Fd(static_cast<int>(result_));
-  }
-  Result<Fd> take_result() const {
-    if (result_ < 0) return failure("accept");
-    return Fd(static_cast<int>(result_));
-  }
-  AsResult<AcceptOperation> as_result() && noexcept { return AsResult(*this); }
-
-  /// A descriptor to be held in reserve; closed if there is none to be had.
-  static Fd make_spare() noexcept;
-
-  bool advance() noexcept;
-
- private:
-  friend class DescriptorOperation;
-  static constexpr bool owned() noexcept { return true; }
-  static constexpr Direction direction() noexcept { return Direction::READ; }
-  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool attempt(int fd, FdWatch* watch) noexcept;
-  void leaving(bool watch_is_going) noexcept override;
-  int refuse_one(int fd) noexcept;
-  void begin_pause() noexcept;
-  static void end_pause(Timer& timer) noexcept;
-
-  Fd* spare_;
-  bool exhausted_ = false;
-};
-
 /// Connects a socket that isn't connected yet. Yields nothing. Cancelled, the socket is of no more use.
-class HEDDLE_EXPORT ConnectOperation final : public SocketOperation {
+class HEDDLE_EXPORT ConnectOperation final : public SocketOperationOf<ConnectOperation, Direction::WRITE> {
  public:
-  /// The address is read when the operation is awaited.
-  ConnectOperation(Fd& socket, const Address& address) : SocketOperation(socket), address_(&address) {}
+  /// An Address or UnixAddress, which is read when the operation is awaited.
+  template <class SomeAddress>
+  ConnectOperation(Fd& socket, const SomeAddress& address)
+      : SocketOperationOf(socket), address_(address.data()), length_(address.length()) {}
 
-  bool await_ready();
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    suspend_here(coroutine, frame_of(coroutine.promise()));
-  }
-  void await_resume() const { check("connect"); }
+  // For the base classes.
 
-  bool advance() noexcept;
-
- private:
-  friend class DescriptorOperation;
-  static constexpr bool owned() noexcept { return true; }
-  static constexpr Direction direction() noexcept { return Direction::WRITE; }
-  void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  static constexpr const char* name = "connect";
+  void value() const noexcept {}
   bool attempt(int fd, FdWatch* watch) noexcept;
 
-  const Address* address_;
+ private:
+  const sockaddr* address_;
+  unsigned length_;
   bool begun_ = false;
 };
 

@@ -9,17 +9,10 @@
 #include <system_error>
 #include <vector>
 
+#include "errors_with_address.hpp"
 #include "resolver.hpp"
 
 namespace heddle {
-
-namespace {
-
-[[noreturn]] void throw_for(const std::system_error& error, const char* operation, const Address& address) {
-  throw std::system_error(error.code(), std::string(operation) + ' ' + to_string(address));
-}
-
-}  // namespace
 
 Task<TcpStream> TcpStream::connect(Address address) {
   try {
@@ -46,16 +39,13 @@ Task<TcpStream> TcpStream::connect(std::string host, std::uint16_t port) {
 
 TcpListener TcpListener::bind(const Address& address, const ListenOptions& options) {
   try {
-    Socket socket(make_socket(address.family(), SOCK_STREAM));
-    socket.set_option(SOL_SOCKET, SO_REUSEADDR, 1);
-    if (options.reuse_port) socket.set_option(SOL_SOCKET, SO_REUSEPORT, 1);
-    if (address.family() == AF_INET6) socket.set_option(IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only);
-    System& system = socket.fd().system();
-    if (const int result = system.bind(socket.fileno(), address.data(), address.length()); result < 0)
-      throw_errno(-result, "bind", socket.fileno());
-    if (const int result = system.listen(socket.fileno(), options.backlog); result < 0)
-      throw_errno(-result, "listen", socket.fileno());
-    return TcpListener(std::move(socket.fd()));
+    TcpListener listener(make_socket(address.family(), SOCK_STREAM));
+    listener.set_reuse_address(true);
+    if (options.reuse_port) listener.set_reuse_port(true);
+    if (address.family() == AF_INET6) listener.set_v6_only(options.v6_only);
+    listener.bind_to(address.data(), address.length());
+    listener.listen(options.backlog);
+    return listener;
   } catch (const std::system_error& error) {
     throw_for(error, "listen on", address);
   }

@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #ifdef __linux__
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #endif
 
@@ -59,6 +61,12 @@ std::ptrdiff_t transfer_bytes(int fd, const void* data, std::size_t size, int fl
 }
 #endif
 
+#ifdef MSG_CMSG_CLOEXEC
+constexpr int close_on_exec = MSG_CMSG_CLOEXEC;
+#else
+constexpr int close_on_exec = 0;
+#endif
+
 #ifndef __linux__
 // Where accept4 and SOCK_NONBLOCK are missing the flags are set afterwards.
 int prepared(int fd) noexcept {
@@ -90,6 +98,22 @@ int KernelSystem::socket(int domain, int type, int protocol) noexcept {
   return or_errno(::socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
 #else
   return prepared(::socket(domain, type, protocol));
+#endif
+}
+
+int KernelSystem::socketpair(int domain, int type, int protocol, int fds[2]) noexcept {
+#ifdef __linux__
+  return or_errno(::socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol, fds));
+#else
+  if (::socketpair(domain, type, protocol, fds) < 0) return -errno;
+  for (const int i : {0, 1}) {
+    const int result = prepared(fds[i]);
+    if (result < 0) {
+      ::close(fds[1 - i]);
+      return result;
+    }
+  }
+  return 0;
 #endif
 }
 
@@ -132,12 +156,38 @@ std::ptrdiff_t KernelSystem::send(int fd, const void* data, std::size_t size, in
 }
 
 std::ptrdiff_t KernelSystem::recvmsg(int fd, msghdr* message, int flags) noexcept {
-  return or_errno(::recvmsg(fd, message, flags));
+  return or_errno(::recvmsg(fd, message, flags | close_on_exec));
 }
 
 std::ptrdiff_t KernelSystem::sendmsg(int fd, const msghdr* message, int flags) noexcept {
   return or_errno(::sendmsg(fd, message, flags | no_signal));
 }
+
+#ifdef __linux__
+int KernelSystem::recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
+  return or_errno(::recvmmsg(fd, messages, count, flags | close_on_exec, nullptr));
+}
+
+int KernelSystem::sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
+  return or_errno(::sendmmsg(fd, messages, count, flags | no_signal));
+}
+
+std::ptrdiff_t KernelSystem::sendfile(int to, int from, std::int64_t* offset, std::size_t count) noexcept {
+  off64_t position = *offset;
+  const std::ptrdiff_t result = or_errno(::sendfile64(to, from, &position, count));
+  *offset = position;
+  return result;
+}
+
+std::ptrdiff_t KernelSystem::splice(int from, int to, std::size_t count) noexcept {
+  return or_errno(::splice(from, nullptr, to, nullptr, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
+}
+#else
+int KernelSystem::recvmmsg(int, mmsghdr*, unsigned, int) noexcept { return -ENOSYS; }
+int KernelSystem::sendmmsg(int, mmsghdr*, unsigned, int) noexcept { return -ENOSYS; }
+std::ptrdiff_t KernelSystem::sendfile(int, int, std::int64_t*, std::size_t) noexcept { return -ENOSYS; }
+std::ptrdiff_t KernelSystem::splice(int, int, std::size_t) noexcept { return -ENOSYS; }
+#endif
 
 std::ptrdiff_t KernelSystem::read(int fd, void* data, std::size_t size) noexcept {
   return or_errno(::read(fd, data, size));
@@ -162,6 +212,12 @@ int KernelSystem::getsockopt(int fd, int level, int name, void* value, unsigned*
 int KernelSystem::setsockopt(int fd, int level, int name, const void* value, unsigned length) noexcept {
   return or_errno(::setsockopt(fd, level, name, value, length));
 }
+
+int KernelSystem::lstat(const char* path, struct stat* result) noexcept {
+  return or_errno(::lstat(path, result));
+}
+
+int KernelSystem::unlink(const char* path) noexcept { return or_errno(::unlink(path)); }
 
 int KernelSystem::poll_now(int fd, short events) noexcept {
   pollfd entry{fd, events, 0};

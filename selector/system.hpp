@@ -5,12 +5,15 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 #include "export.hpp"
 
-struct sockaddr;
-struct msghdr;
 struct iovec;
+struct mmsghdr;
+struct msghdr;
+struct sockaddr;
+struct stat;
 
 namespace heddle {
 
@@ -23,7 +26,8 @@ using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono
 ///
 /// Every call has the arguments and the meaning of the POSIX function of its name, and returns what that
 /// returns, but a failure is the errno negated (-EAGAIN), never -1. Descriptors that are made here are
-/// non-blocking and close-on-exec.
+/// non-blocking and close-on-exec; those that recvmsg() receives are close-on-exec. A call that the platform
+/// doesn't have is -ENOSYS.
 class HEDDLE_EXPORT System {
  public:
   virtual ~System();
@@ -31,6 +35,7 @@ class HEDDLE_EXPORT System {
   virtual TimePoint now() noexcept = 0;
 
   virtual int socket(int domain, int type, int protocol) noexcept = 0;
+  virtual int socketpair(int domain, int type, int protocol, int fds[2]) noexcept = 0;
   virtual int bind(int fd, const sockaddr* address, unsigned length) noexcept = 0;
   virtual int listen(int fd, int backlog) noexcept = 0;
   virtual int accept(int fd, sockaddr* address, unsigned* length) noexcept = 0;
@@ -42,6 +47,13 @@ class HEDDLE_EXPORT System {
   virtual std::ptrdiff_t send(int fd, const void* data, std::size_t size, int flags) noexcept = 0;
   virtual std::ptrdiff_t recvmsg(int fd, msghdr* message, int flags) noexcept = 0;
   virtual std::ptrdiff_t sendmsg(int fd, const msghdr* message, int flags) noexcept = 0;
+  /// recvmmsg(2) without a timeout, sendmmsg(2).
+  virtual int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept = 0;
+  virtual int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept = 0;
+  /// sendfile(2): `offset` moves on by what was sent.
+  virtual std::ptrdiff_t sendfile(int to, int from, std::int64_t* offset, std::size_t count) noexcept = 0;
+  /// splice(2) at the descriptors' own positions, without waiting.
+  virtual std::ptrdiff_t splice(int from, int to, std::size_t count) noexcept = 0;
   virtual std::ptrdiff_t read(int fd, void* data, std::size_t size) noexcept = 0;
   virtual std::ptrdiff_t write(int fd, const void* data, std::size_t size) noexcept = 0;
 
@@ -49,6 +61,9 @@ class HEDDLE_EXPORT System {
   virtual int getpeername(int fd, sockaddr* address, unsigned* length) noexcept = 0;
   virtual int getsockopt(int fd, int level, int name, void* value, unsigned* length) noexcept = 0;
   virtual int setsockopt(int fd, int level, int name, const void* value, unsigned length) noexcept = 0;
+
+  virtual int lstat(const char* path, struct stat* result) noexcept = 0;
+  virtual int unlink(const char* path) noexcept = 0;
 
   /// What of `events` (poll(2) bits) holds for `fd` now, without waiting: the bits, 0 for none, or the errno
   /// negated.
@@ -69,6 +84,7 @@ class HEDDLE_EXPORT KernelSystem : public System {
  public:
   TimePoint now() noexcept override;
   int socket(int domain, int type, int protocol) noexcept override;
+  int socketpair(int domain, int type, int protocol, int fds[2]) noexcept override;
   int bind(int fd, const sockaddr* address, unsigned length) noexcept override;
   int listen(int fd, int backlog) noexcept override;
   int accept(int fd, sockaddr* address, unsigned* length) noexcept override;
@@ -79,12 +95,18 @@ class HEDDLE_EXPORT KernelSystem : public System {
   std::ptrdiff_t send(int fd, const void* data, std::size_t size, int flags) noexcept override;
   std::ptrdiff_t recvmsg(int fd, msghdr* message, int flags) noexcept override;
   std::ptrdiff_t sendmsg(int fd, const msghdr* message, int flags) noexcept override;
+  int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept override;
+  int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept override;
+  std::ptrdiff_t sendfile(int to, int from, std::int64_t* offset, std::size_t count) noexcept override;
+  std::ptrdiff_t splice(int from, int to, std::size_t count) noexcept override;
   std::ptrdiff_t read(int fd, void* data, std::size_t size) noexcept override;
   std::ptrdiff_t write(int fd, const void* data, std::size_t size) noexcept override;
   int getsockname(int fd, sockaddr* address, unsigned* length) noexcept override;
   int getpeername(int fd, sockaddr* address, unsigned* length) noexcept override;
   int getsockopt(int fd, int level, int name, void* value, unsigned* length) noexcept override;
   int setsockopt(int fd, int level, int name, const void* value, unsigned length) noexcept override;
+  int lstat(const char* path, struct stat* result) noexcept override;
+  int unlink(const char* path) noexcept override;
   int poll_now(int fd, short events) noexcept override;
   bool describe(int fd, char* text, std::size_t size) noexcept override;
 };

@@ -51,14 +51,16 @@ inline HalfPair stream_and_peer() {
 }
 
 /// Reads until the peer ends its side.
-inline Task<std::string> read_all(TcpStream& stream, std::size_t chunk = 65536) {
+template <class Stream>
+Task<std::string> read_all(Stream& stream, std::size_t chunk = 65536) {
   std::string all;
   std::string buffer(chunk, '\0');
   while (const std::size_t size = co_await stream.read_some(std::span(buffer))) all.append(buffer, 0, size);
   co_return all;
 }
 
-inline Task<std::string> read_some(TcpStream& stream, std::size_t most = 65536) {
+template <class Stream>
+Task<std::string> read_some(Stream& stream, std::size_t most = 65536) {
   std::string buffer(most, '\0');
   buffer.resize(co_await stream.read_some(std::span(buffer)));
   co_return buffer;
@@ -73,6 +75,14 @@ inline std::string pattern(std::size_t size, unsigned seed = 1) {
     byte = static_cast<char>(state >> 24);
   }
   return bytes;
+}
+
+/// A scenario that cancel_at_every_suspension() is to tell apart by the system calls it made.
+template <class System>
+long calls_of(const System& system) {
+  long calls = 0;
+  for (const int n : system.calls) calls += n;
+  return calls;
 }
 
 /// What `awaitable` failed with; no error if it didn't.

@@ -1,0 +1,94 @@
+// Accepting: which errors concern one connection only, and what is done when descriptors run out.
+// SPDX-License-Identifier: MIT
+#include "accept_operation.hpp"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <chrono>
+
+#include "socket_operation_steps.hpp"
+
+namespace heddle {
+
+namespace {
+
+constexpr auto accept_pause = std::chrono::milliseconds(50);
+
+Fd reserve() noexcept {
+  System& system = current_system();
+  return Fd(system.socket(AF_UNIX, SOCK_DGRAM, 0), system);
+}
+
+}  // namespace
+
+SpareFd::~SpareFd() { delete fd_; }
+
+SpareFd SpareFd::make() {
+  SpareFd spare;
+  spare.fd_ = new Fd(reserve());
+  return spare;
+}
+
+bool AcceptOperation::attempt(int fd, FdWatch* watch) noexcept {
+  if (still_pausing()) return false;
+  if (exhausted_ && !spare_->is_open()) *spare_ = reserve();
+  exhausted_ = false;
+  for (;;) {
+    result_ = kernel().accept(fd, nullptr, nullptr);
+    switch (-result_) {
+      case EINTR:
+      // These concern one connection, and that is gone (accept(2)).
+      case ECONNABORTED:
+      case EHOSTUNREACH:
+      case ENETDOWN:
+      case ENETUNREACH:
+      case ENOPROTOOPT:
+      case EPERM:
+      case EPROTO:
+#ifdef __linux__
+      case EHOSTDOWN:
+      case ENONET:
+#endif
+        continue;
+      case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+      case EWOULDBLOCK:
+#endif
+        drained(direction(), watch);
+        return false;
+      case EMFILE:
+      case ENFILE: {
+        const int refused = refuse_one(fd);
+        if (refused == 0) continue;
+        if (would_block(refused)) {
+          drained(direction(), watch);
+          return false;
+        }
+      }
+        [[fallthrough]];
+      case ENOBUFS:
+      case ENOMEM:
+        exhausted_ = true;
+        return retry_after(accept_pause);
+      default:
+        return true;
+    }
+  }
+}
+
+// Gives the spare descriptor to the peer that waits longest, and takes it back: the peer sees the connection
+// closed instead of waiting for nobody knows what. Returns 0, or why not: -EAGAIN when no peer waits, which
+// accept() doesn't say while there is no descriptor.
+int AcceptOperation::refuse_one(int fd) noexcept {
+  if (spare_ == nullptr || !spare_->is_open()) return -EMFILE;
+  spare_->close();
+  const int refused = kernel().accept(fd, nullptr, nullptr);
+  if (refused >= 0) kernel().close(refused);
+  *spare_ = reserve();
+  return refused < 0 ? refused : 0;
+}
+
+template class SocketOperationOf<AcceptOperation, Direction::READ, PausingOperation>;
+
+}  // namespace heddle

@@ -1,0 +1,77 @@
+// AcceptOperation, Accept<Stream>: waiting for a connection, also when descriptors run out.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "socket_operation.hpp"
+
+namespace heddle {
+
+/// A descriptor that is held in reserve, to be given up when there are no more. It stays where it is when its
+/// owner moves.
+class HEDDLE_EXPORT SpareFd {
+ public:
+  SpareFd() noexcept = default;
+  SpareFd(SpareFd&& other) noexcept : fd_(std::exchange(other.fd_, nullptr)) {}
+  SpareFd& operator=(SpareFd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~SpareFd();
+
+  /// One that holds a descriptor; a closed one if there is none to be had.
+  static SpareFd make();
+
+  /// nullptr for a default-constructed one.
+  Fd* get() const noexcept { return fd_; }
+
+ private:
+  Fd* fd_ = nullptr;
+};
+
+/// Yields a connected socket. A connection that was dropped before it could be accepted is passed over. When
+/// the process or the system is out of descriptors the waiting peers are refused one by one by means of
+/// `spare`; when not even that is possible, accepting pauses for 50 ms. Cancel-safe: no connection is lost.
+class HEDDLE_EXPORT AcceptOperation final
+    : public SocketOperationOf<AcceptOperation, Direction::READ, PausingOperation> {
+ public:
+  AcceptOperation(Fd& listener, const SpareFd& spare) : SocketOperationOf(listener), spare_(spare.get()) {}
+  AcceptOperation& operator=(const AcceptOperation&) = delete;
+
+  // For the base classes.
+
+  static constexpr const char* name = "accept";
+  Fd value() const noexcept { return Fd(static_cast<int>(result_)); }
+  bool attempt(int fd, FdWatch* watch) noexcept;
+
+ private:
+  int refuse_one(int fd) noexcept;
+
+  Fd* spare_;
+  bool exhausted_ = false;
+};
+
+/// Yields a Stream made of what an AcceptOperation yields.
+template <class Stream>
+class [[nodiscard]] Accept {
+ public:
+  explicit Accept(const AcceptOperation& operation) noexcept : operation_(operation) {}
+
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    return operation_.await_suspend(coroutine);
+  }
+  Stream await_resume() { return Stream(operation_.await_resume()); }
+  Result<Stream> take_result() {
+    Result<Fd> fd = operation_.take_result();
+    if (!fd) return fd.failure();
+    return Stream(std::move(*fd));
+  }
+  AsResult<Accept> as_result() && noexcept { return AsResult<Accept>(*this); }
+  int fileno() const noexcept { return operation_.fileno(); }
+
+ private:
+  AcceptOperation operation_;
+};
+
+}  // namespace heddle

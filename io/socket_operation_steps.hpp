@@ -1,0 +1,41 @@
+// What the sources of operations on sockets share: how a SocketOperationOf takes its steps. It is
+// instantiated there, once for each operation, and not by users.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cerrno>
+
+#include "socket_operation.hpp"
+
+namespace heddle {
+
+template <class Op, Direction way, class Base>
+bool SocketOperationOf<Op, way, Base>::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  if (!DescriptorOperation::start(self(), coroutine, frame)) return false;
+  this->after_attempt();
+  return true;
+}
+
+template <class Op, Direction way, class Base>
+bool SocketOperationOf<Op, way, Base>::advance() noexcept {
+  if (DescriptorOperation::advance(self())) return true;
+  this->after_attempt();
+  return false;
+}
+
+inline bool would_block(std::ptrdiff_t result) noexcept {
+  return result == -EAGAIN || result == -EWOULDBLOCK;
+}
+
+/// The System of the running loop.
+inline System& kernel() noexcept { return *current.system; }
+
+/// What `call()` returns when no signal interrupts it.
+template <class Call>
+auto uninterrupted(Call call) noexcept {
+  auto result = call();
+  while (result == -EINTR) result = call();
+  return result;
+}
+
+}  // namespace heddle

@@ -1,0 +1,66 @@
+// StreamSocket: reading and writing, as all connections do it.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "buffers.hpp"
+#include "socket_operation.hpp"
+#include "vector_operation.hpp"
+
+namespace heddle {
+
+/// A connected socket of the kind `Base`. Any number of tasks of one loop may read and write at the same
+/// time: operations of a direction complete in the order in which they were started. Buffers must live until
+/// the co_await returns. All operations throw std::system_error (ECONNRESET, EPIPE, ... ; ECANCELED when the
+/// stream is closed under them; EBADF when it was closed before) and Cancelled. `co_await
+/// operation.as_result()` yields a Result instead of a system_error.
+template <class Base, ShortRead short_read>
+class StreamSocket : public Base {
+ public:
+  using Receive = BasicReceiveOperation<short_read>;
+  using ReceiveVector = BasicReceiveVectorOperation<short_read>;
+
+  StreamSocket() noexcept = default;
+  explicit StreamSocket(Fd fd) noexcept : Base(std::move(fd)) {}
+
+  /// Reads what is there, at least one byte: yields how many. 0: the peer ended its side. Cancel-safe.
+  Receive read_some(std::span<std::byte> buffer) { return Receive(this->fd(), buffer); }
+  /// The same for an array or a vector; in a co_await GCC 12 would keep the span of it in the frame.
+  template <class Buffer>
+    requires std::convertible_to<Buffer&, std::span<std::byte>>
+  Receive read_some(Buffer& buffer) {
+    return Receive(this->fd(), buffer);
+  }
+  Receive read_some(std::span<char> buffer) { return read_some(std::as_writable_bytes(buffer)); }
+  /// The same into several buffers, one after the other. The array of them must live until the co_await
+  /// returns, too.
+  ReceiveVector read_some(std::span<const MutableBuffer> buffers) {
+    return ReceiveVector(this->fd(), buffers);
+  }
+
+  /// As read_some(), and leaves the bytes where they are. Cancel-safe.
+  PeekOperation peek(std::span<std::byte> buffer) { return PeekOperation(this->fd(), buffer); }
+  PeekOperation peek(std::span<char> buffer) { return peek(std::as_writable_bytes(buffer)); }
+
+  /// Writes what the kernel takes now, at least one byte: yields how many. Cancel-safe.
+  SendOperation write_some(std::span<const std::byte> buffer) { return SendOperation(this->fd(), buffer); }
+  SendOperation write_some(std::string_view text) { return write_some(std::as_bytes(std::span(text))); }
+  SendVectorOperation write_some(std::span<const ConstBuffer> buffers) {
+    return SendVectorOperation(this->fd(), buffers);
+  }
+  /// Writes the whole buffer. Not cancel-safe: a part of it may be written then.
+  SendAllOperation write_all(std::span<const std::byte> buffer) {
+    return SendAllOperation(this->fd(), buffer);
+  }
+  SendAllOperation write_all(std::string_view text) { return write_all(std::as_bytes(std::span(text))); }
+  SendAllVectorOperation write_all(std::span<const ConstBuffer> buffers) {
+    return SendAllVectorOperation(this->fd(), buffers);
+  }
+};
+
+}  // namespace heddle

@@ -1,0 +1,131 @@
+// Vectored reading and writing: recvmsg(2) and sendmsg(2) with as many buffers as a call takes.
+// SPDX-License-Identifier: MIT
+#include "vector_operation.hpp"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+
+#include "socket_operation_steps.hpp"
+
+namespace heddle {
+
+namespace {
+
+constexpr std::size_t most_buffers = 256;  // a call
+
+template <class Buffer>
+std::size_t total_size(const Buffer* buffers, std::size_t count) noexcept {
+  std::size_t total = 0;
+  for (std::size_t i = 0; i < count; ++i) total += buffers[i].size;
+  return total;
+}
+
+// The msghdr for some buffers, of the first of which `begun` bytes are left out.
+struct Message {
+  template <class Buffer>
+  Message(const Buffer* buffers, std::size_t count, std::size_t begun = 0) noexcept {
+    for (std::size_t i = 0; i < count && used < most_buffers; ++i, begun = 0) {
+      if (buffers[i].size == begun) continue;
+      pieces[used].iov_base = const_cast<std::byte*>(buffers[i].data + begun);
+      pieces[used].iov_len = buffers[i].size - begun;
+      size += pieces[used++].iov_len;
+    }
+    header.msg_iov = pieces;
+    header.msg_iovlen = used;
+  }
+
+  msghdr header{};
+  std::size_t used = 0;
+  std::size_t size = 0;
+  iovec pieces[most_buffers];
+};
+
+}  // namespace
+
+template <ShortRead short_read>
+bool BasicReceiveVectorOperation<short_read>::await_ready() {
+  if (total_size(buffers_, count_) != 0) return false;
+  this->check_can_begin();
+  this->result_ = 0;
+  this->finish();
+  return true;
+}
+
+template <ShortRead short_read>
+bool BasicReceiveVectorOperation<short_read>::attempt(int fd, FdWatch* watch) noexcept {
+  Message message(buffers_, count_);
+  this->result_ = uninterrupted([&] { return kernel().recvmsg(fd, &message.header, 0); });
+  if (would_block(this->result_)) {
+    this->drained(Direction::READ, watch);
+    return false;
+  }
+  if (short_read == ShortRead::EMPTIES && this->result_ > 0 &&
+      static_cast<std::size_t>(this->result_) < message.size)
+    this->drained_unless_hangup(Direction::READ, watch);
+  return true;
+}
+
+template class BasicReceiveVectorOperation<ShortRead::EMPTIES>;
+template class BasicReceiveVectorOperation<ShortRead::TELLS_NOTHING>;
+template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::EMPTIES>, Direction::READ>;
+template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::TELLS_NOTHING>, Direction::READ>;
+
+bool SendVectorOperation::await_ready() {
+  if (total_size(buffers_, count_) != 0) return false;
+  check_can_begin();
+  result_ = 0;
+  finish();
+  return true;
+}
+
+bool SendVectorOperation::attempt(int fd, FdWatch* watch) noexcept {
+  const Message message(buffers_, count_);
+  result_ = uninterrupted([&] { return kernel().sendmsg(fd, &message.header, 0); });
+  if (would_block(result_)) {
+    drained(direction(), watch);
+    return false;
+  }
+  if (result_ >= 0 && static_cast<std::size_t>(result_) < message.size)
+    drained_unless_hangup(direction(), watch);
+  return true;
+}
+
+template class SocketOperationOf<SendVectorOperation, Direction::WRITE>;
+
+bool SendAllVectorOperation::await_ready() {
+  index_ = begun_ = sent_ = 0;
+  if (total_size(buffers_, count_) != 0) return false;
+  check_can_begin();
+  result_ = 0;
+  finish();
+  return true;
+}
+
+bool SendAllVectorOperation::attempt(int fd, FdWatch* watch) noexcept {
+  for (;;) {
+    const Message message(buffers_ + index_, count_ - index_, begun_);
+    if (message.used == 0) {
+      result_ = 0;
+      return true;
+    }
+    result_ = uninterrupted([&] { return kernel().sendmsg(fd, &message.header, 0); });
+    if (would_block(result_)) {
+      drained(direction(), watch);
+      return false;
+    }
+    if (result_ < 0) return true;
+    pass_over(static_cast<std::size_t>(result_));
+  }
+}
+
+void SendAllVectorOperation::pass_over(std::size_t size) noexcept {
+  sent_ += size;
+  begun_ += size;
+  while (index_ < count_ && begun_ >= buffers_[index_].size) begun_ -= buffers_[index_++].size;
+}
+
+template class SocketOperationOf<SendAllVectorOperation, Direction::WRITE>;
+
+}  // namespace heddle
