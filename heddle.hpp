@@ -6,6 +6,7 @@
 #include "io/buffers.hpp"
 #include "io/datagram_batch.hpp"
 #include "io/fd.hpp"
+#include "io/file_transfer.hpp"
 #include "io/resolver.hpp"
 #include "io/result.hpp"
 #include "io/socket.hpp"

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <string_view>
@@ -14,8 +15,16 @@ struct MutableBuffer {
   std::size_t size = 0;
 
   MutableBuffer() noexcept = default;
-  MutableBuffer(std::span<std::byte> bytes) noexcept : data(bytes.data()), size(bytes.size()) {}
-  MutableBuffer(std::span<char> text) noexcept : MutableBuffer(std::as_writable_bytes(text)) {}
+  /// A span, array, vector or string of bytes or chars.
+  template <class Bytes>
+    requires std::convertible_to<Bytes, std::span<std::byte>>
+  MutableBuffer(Bytes&& bytes) noexcept : MutableBuffer(std::span<std::byte>(bytes), 0) {}
+  template <class Text>
+    requires std::convertible_to<Text, std::span<char>>
+  MutableBuffer(Text&& text) noexcept : MutableBuffer(std::as_writable_bytes(std::span<char>(text)), 0) {}
+
+ private:
+  MutableBuffer(std::span<std::byte> bytes, int) noexcept : data(bytes.data()), size(bytes.size()) {}
 };
 
 /// Memory to write from; it belongs to the caller.
@@ -24,9 +33,16 @@ struct ConstBuffer {
   std::size_t size = 0;
 
   ConstBuffer() noexcept = default;
-  ConstBuffer(std::span<const std::byte> bytes) noexcept : data(bytes.data()), size(bytes.size()) {}
-  ConstBuffer(std::string_view text) noexcept : ConstBuffer(std::as_bytes(std::span(text))) {}
-  ConstBuffer(const char* text) noexcept : ConstBuffer(std::string_view(text)) {}
+  /// A span, array or vector of bytes, or a text.
+  template <class Bytes>
+    requires std::convertible_to<Bytes, std::span<const std::byte>>
+  ConstBuffer(Bytes&& bytes) noexcept : ConstBuffer(std::span<const std::byte>(bytes), 0) {}
+  template <class Text>
+    requires std::convertible_to<Text, std::string_view>
+  ConstBuffer(Text&& text) noexcept : ConstBuffer(std::as_bytes(std::span(std::string_view(text))), 0) {}
+
+ private:
+  ConstBuffer(std::span<const std::byte> bytes, int) noexcept : data(bytes.data()), size(bytes.size()) {}
 };
 
 }  // namespace heddle

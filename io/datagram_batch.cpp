@@ -146,11 +146,8 @@ template class SocketOperationOf<ReceiveBatchOperation, Direction::READ>;
 bool SendBatchOperation::await_ready() {
   sent_ = 0;
   if (batch_->sent_ < batch_->size_) return false;
-  check_can_begin();
-  result_ = 0;
   batch_->sent_ = 0;
-  finish();
-  return true;
+  return done_at_once();
 }
 
 bool SendBatchOperation::attempt(int fd, FdWatch* watch) noexcept {

@@ -39,10 +39,16 @@ class [[nodiscard]] Result {
     if (!has_value()) failure_.raise();
     return value_;
   }
+  const T& value() const& {
+    if (!has_value()) failure_.raise();
+    return value_;
+  }
   T&& value() && { return std::move(value()); }
   /// Undefined without a value.
   T& operator*() noexcept { return value_; }
+  const T& operator*() const noexcept { return value_; }
   T* operator->() noexcept { return &value_; }
+  const T* operator->() const noexcept { return &value_; }
   /// An empty code when there is a value.
   std::error_code error() const noexcept { return failure_.code(); }
   const Failure& failure() const noexcept { return failure_; }

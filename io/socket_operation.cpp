@@ -111,15 +111,6 @@ bool SendOperation::attempt(int fd, FdWatch* watch) noexcept {
   return true;
 }
 
-bool SendOperation::await_ready() {
-  if (size_ != 0) [[likely]]
-    return false;
-  check_can_begin();
-  result_ = 0;
-  finish();
-  return true;
-}
-
 template class SocketOperationOf<SendOperation, Direction::WRITE>;
 
 bool SendAllOperation::attempt(int fd, FdWatch* watch) noexcept {

@@ -31,6 +31,14 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   /// Called when attempt() has returned false and the task is suspended.
   void after_attempt() noexcept {}
 
+  /// For await_ready() of an operation that has nothing to do. Throws Cancelled.
+  bool done_at_once() {
+    check_can_begin();
+    result_ = 0;
+    finish();
+    return true;
+  }
+
   /// What await_resume() has to look at first. Throws Cancelled or std::system_error.
   void check(const char* name) const {
     if (result_ < 0) [[unlikely]]
@@ -140,10 +148,7 @@ class HEDDLE_EXPORT BasicReceiveOperation final
   bool await_ready() {
     if (size_ != 0) [[likely]]
       return false;
-    this->check_can_begin();
-    this->result_ = 0;
-    this->finish();
-    return true;
+    return this->done_at_once();
   }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
@@ -174,6 +179,8 @@ class HEDDLE_EXPORT PeekOperation final : public SocketOperationOf<PeekOperation
   PeekOperation(Fd& socket, std::span<std::byte> buffer)
       : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
 
+  bool await_ready() { return size_ == 0 && done_at_once(); }
+
   // For the base classes.
 
   static constexpr const char* name = "recv";
@@ -192,7 +199,7 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperationOf<SendOperation
   SendOperation(Fd& socket, std::span<const std::byte> buffer)
       : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
 
-  bool await_ready();
+  bool await_ready() { return size_ == 0 && done_at_once(); }
 
   // For the base classes.
 

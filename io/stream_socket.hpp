@@ -4,11 +4,13 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include "buffers.hpp"
+#include "file_transfer.hpp"
 #include "socket_operation.hpp"
 #include "vector_operation.hpp"
 
@@ -60,6 +62,14 @@ class StreamSocket : public Base {
   SendAllOperation write_all(std::string_view text) { return write_all(std::as_bytes(std::span(text))); }
   SendAllVectorOperation write_all(std::span<const ConstBuffer> buffers) {
     return SendAllVectorOperation(this->fd(), buffers);
+  }
+  /// Writes `count` bytes of an open file, from `offset` on, or all there are: yields how many. The kernel
+  /// copies them. Not cancel-safe.
+  SendFileOperation send_file(int file, std::uint64_t offset, std::uint64_t count) {
+    return SendFileOperation(this->fd(), file, offset, count);
+  }
+  SendFileOperation send_file(const Fd& file, std::uint64_t offset, std::uint64_t count) {
+    return send_file(file.fileno(), offset, count);
   }
 };
 

@@ -46,11 +46,7 @@ struct Message {
 
 template <ShortRead short_read>
 bool BasicReceiveVectorOperation<short_read>::await_ready() {
-  if (total_size(buffers_, count_) != 0) return false;
-  this->check_can_begin();
-  this->result_ = 0;
-  this->finish();
-  return true;
+  return total_size(buffers_, count_) == 0 && this->done_at_once();
 }
 
 template <ShortRead short_read>
@@ -72,13 +68,7 @@ template class BasicReceiveVectorOperation<ShortRead::TELLS_NOTHING>;
 template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::EMPTIES>, Direction::READ>;
 template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::TELLS_NOTHING>, Direction::READ>;
 
-bool SendVectorOperation::await_ready() {
-  if (total_size(buffers_, count_) != 0) return false;
-  check_can_begin();
-  result_ = 0;
-  finish();
-  return true;
-}
+bool SendVectorOperation::await_ready() { return total_size(buffers_, count_) == 0 && done_at_once(); }
 
 bool SendVectorOperation::attempt(int fd, FdWatch* watch) noexcept {
   const Message message(buffers_, count_);
@@ -96,11 +86,7 @@ template class SocketOperationOf<SendVectorOperation, Direction::WRITE>;
 
 bool SendAllVectorOperation::await_ready() {
   index_ = begun_ = sent_ = 0;
-  if (total_size(buffers_, count_) != 0) return false;
-  check_can_begin();
-  result_ = 0;
-  finish();
-  return true;
+  return total_size(buffers_, count_) == 0 && done_at_once();
 }
 
 bool SendAllVectorOperation::attempt(int fd, FdWatch* watch) noexcept {

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -65,6 +66,39 @@ std::ptrdiff_t transfer_bytes(int fd, const void* data, std::size_t size, int fl
 constexpr int close_on_exec = MSG_CMSG_CLOEXEC;
 #else
 constexpr int close_on_exec = 0;
+#endif
+
+#ifdef __linux__
+// While it lives, this thread gets no SIGPIPE, and none is left of its calls: for those that have no flag to
+// ask for that.
+class NoSigpipe {
+ public:
+  NoSigpipe() noexcept {
+    sigemptyset(&sigpipe_);
+    sigaddset(&sigpipe_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
+    sigset_t pending;
+    was_pending_ = sigismember(&before_, SIGPIPE) == 1 && ::sigpending(&pending) == 0 &&
+                   sigismember(&pending, SIGPIPE) == 1;
+  }
+  NoSigpipe(const NoSigpipe&) = delete;
+  ~NoSigpipe() {
+    const timespec now{};
+    if (raised_ && !was_pending_) ::sigtimedwait(&sigpipe_, nullptr, &now);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+  std::ptrdiff_t watch(std::ptrdiff_t result) noexcept {
+    raised_ = result == -EPIPE;
+    return result;
+  }
+
+ private:
+  sigset_t sigpipe_;
+  sigset_t before_;
+  bool was_pending_ = false;
+  bool raised_ = false;
+};
 #endif
 
 #ifndef __linux__
@@ -174,13 +208,16 @@ int KernelSystem::sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags)
 
 std::ptrdiff_t KernelSystem::sendfile(int to, int from, std::int64_t* offset, std::size_t count) noexcept {
   off64_t position = *offset;
-  const std::ptrdiff_t result = or_errno(::sendfile64(to, from, &position, count));
+  NoSigpipe guard;
+  const std::ptrdiff_t result = guard.watch(or_errno(::sendfile64(to, from, &position, count)));
   *offset = position;
   return result;
 }
 
 std::ptrdiff_t KernelSystem::splice(int from, int to, std::size_t count) noexcept {
-  return or_errno(::splice(from, nullptr, to, nullptr, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
+  NoSigpipe guard;
+  return guard.watch(
+      or_errno(::splice(from, nullptr, to, nullptr, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)));
 }
 #else
 int KernelSystem::recvmmsg(int, mmsghdr*, unsigned, int) noexcept { return -ENOSYS; }

@@ -50,7 +50,7 @@ class HEDDLE_EXPORT System {
   /// recvmmsg(2) without a timeout, sendmmsg(2).
   virtual int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept = 0;
   virtual int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept = 0;
-  /// sendfile(2): `offset` moves on by what was sent.
+  /// sendfile(2): `offset` moves on by what was sent. Like send(), neither this nor splice() raises SIGPIPE.
   virtual std::ptrdiff_t sendfile(int to, int from, std::int64_t* offset, std::size_t count) noexcept = 0;
   /// splice(2) at the descriptors' own positions, without waiting.
   virtual std::ptrdiff_t splice(int from, int to, std::size_t count) noexcept = 0;

@@ -113,6 +113,82 @@ ON_SELECTORS("closing a listener ends the accepts that wait, with ECANCELED") {
   });
 }
 
+ON_SELECTORS("a listener may be moved while tasks accept from it") {
+  run_on(selector, []() -> Task<void> {
+    auto listener = TcpListener::bind(any_port());
+    auto a = spawn(accept_one(listener));
+    auto b = spawn(error_of(accept_one(listener)));
+    co_await sleep(1ms);
+    TcpListener moved = std::move(listener);
+    CHECK_FALSE(listener.is_open());
+    std::error_code code = co_await error_of(accept_one(listener));
+    CHECK(code == std::errc::bad_file_descriptor);
+    const File client = dial(moved.local_address());
+    const TcpStream stream = co_await timeout(5s, a);
+    CHECK(stream.is_open());
+    TcpListener assigned = TcpListener::bind(any_port());
+    assigned = std::move(moved);
+    assigned.close();
+    code = co_await timeout(5s, b);
+    CHECK(code == std::errc::operation_canceled);
+  });
+}
+
+ON_SELECTORS("a listener that was moved while a task accepts still refuses peers when descriptors run out") {
+  FaultySystem system;
+  run_on(
+      selector,
+      [&]() -> Task<void> {
+        auto accepting = JoinHandle<TcpStream>();
+        TcpListener moved;
+        {
+          auto listener = TcpListener::bind(any_port());
+          accepting = spawn(accept_one(listener));
+          co_await sleep(1ms);
+          moved = std::move(listener);
+        }
+        system.fail(Call::ACCEPT, 0, EMFILE);
+        const File refused = dial(moved.local_address());
+        const std::string got = co_await answer(refused);
+        CHECK((got == "end" || got == "reset"));
+        const File client = dial(moved.local_address());
+        const TcpStream stream = co_await timeout(5s, accepting);
+        CHECK(stream.is_open());
+      },
+      &system);
+}
+
+ON_SELECTORS("accept yields a Result instead of throwing, when it is asked to") {
+  FaultySystem system;
+  run_on(
+      selector,
+      [&]() -> Task<void> {
+        auto listener = TcpListener::bind(any_port());
+        auto accepts = [](TcpListener& it) -> Task<Result<TcpStream>> {
+          co_return co_await it.accept().as_result();
+        };
+        auto waiting = spawn(accepts(listener));
+        co_await sleep(1ms);
+        const File client = dial(listener.local_address());
+        Result<TcpStream> stream = co_await timeout(5s, waiting);
+        REQUIRE(stream.has_value());
+        co_await stream->write_all("hi");
+        const std::string got = co_await answer(client);
+        CHECK(got == "hi");
+        system.fail(Call::ACCEPT, 0, EINVAL);
+        stream = co_await accepts(listener);
+        CHECK(stream.error() == std::errc::invalid_argument);
+        waiting = spawn(accepts(listener));
+        co_await sleep(1ms);
+        listener.close();
+        stream = co_await timeout(5s, waiting);
+        CHECK(stream.error() == std::errc::operation_canceled);
+        stream = co_await accepts(listener);
+        CHECK(stream.error() == std::errc::bad_file_descriptor);
+      },
+      &system);
+}
+
 TEST_CASE("a port in use is an error that names the address") {
   const auto listener = TcpListener::bind(any_port());
   const Address taken = listener.local_address();

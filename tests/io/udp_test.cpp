@@ -494,19 +494,15 @@ ON_SELECTORS("cancelled at every suspension, an exchange of datagrams leaves not
         [&]() -> Task<void> {
           auto server = UdpSocket::bind(any_port());
           auto client = UdpSocket::connect(server.local_address());
-          auto echoing = spawn(echo(server, 3));
-          DatagramBatch batch(4, 100);
-          try {
+          auto asks = [](UdpSocket& socket) -> Task<void> {
+            DatagramBatch batch(4, 100);
             for (int i = 0; i < 3; ++i) {
-              co_await client.send("hello");
-              co_await client.recv_batch(batch);
+              co_await socket.send("hello");
+              co_await socket.recv_batch(batch);
               CHECK(batch.text(0) == "hello");
             }
-          } catch (const Cancelled&) {
-            server.close();
-            throw;
-          }
-          co_await echoing;
+          };
+          co_await gather(echo(server, 3), asks(client));
         },
         [&] { return calls_of(system); }, [](bool) {});
     CHECK(count.cancelled >= 3);
