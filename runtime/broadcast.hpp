@@ -123,9 +123,10 @@ template <class T>
 class Subscription;
 
 template <class T>
-class [[nodiscard]] SubscriptionOperation final : public SubscriptionOperation {
+class [[nodiscard]] SubscriptionOperation final : public PublicationOperation {
  public:
-  explicit SubscriptionOperation(Subscription<T>& subscription) noexcept : SubscriptionOperation(subscription) {}
+  explicit SubscriptionOperation(Subscription<T>& subscription) noexcept
+      : PublicationOperation(subscription) {}
 
   bool await_ready() {
     this->begin("Subscription.receive()");
@@ -143,11 +144,12 @@ class [[nodiscard]] SubscriptionOperation final : public SubscriptionOperation {
 
 /// One who receives what a Broadcast sends. For one task at a time; it may outlive the Broadcast. Move-only.
 template <class T>
-class [[nodiscard]] Subscription : public Subscription {
+class [[nodiscard]] Subscription : public PublicationReader {
  public:
   explicit Subscription(BroadcastRing<T>& ring) noexcept
-      : Subscription(ring), position_(ring.add_subscriber()) {}
-  Subscription(Subscription&& other) noexcept : Subscription(std::move(other)), position_(other.position_) {}
+      : PublicationReader(ring), position_(ring.add_subscriber()) {}
+  Subscription(Subscription&& other) noexcept
+      : PublicationReader(std::move(other)), position_(other.position_) {}
   ~Subscription() {
     if (this->valid()) ring().remove_subscriber(position_);
   }

@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: MIT
 #include "future.hpp"
 
-#include <source_location>
 #include <string>
 
 #include "event_loop.hpp"
+#include "trace.hpp"
 
 namespace heddle {
 
@@ -20,10 +20,7 @@ void throw_empty_future(const char* operation) {
 
 FutureState::~FutureState() {
   if (!error_ || retrieved_) return;
-  if (current.loop != nullptr)
-    current.loop->report(error_, std::source_location(), "a Future");
-  else
-    print_exception(error_, std::source_location(), "a Future");
+  tell(Report{"nobody retrieved the exception of a Future", error_, {}, {}, 0, {}});
 }
 
 std::exception_ptr FutureState::error() noexcept {

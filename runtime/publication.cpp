@@ -1,4 +1,4 @@
-// Publication, Subscription: how long they live, and one task at a time.
+// Publication, PublicationReader: how long they live, and one task at a time.
 // SPDX-License-Identifier: MIT
 #include "publication.hpp"
 
@@ -13,12 +13,12 @@ void Publication::release() noexcept {
   if (--references_ == 0) delete this;
 }
 
-void Subscription::throw_not_free(const char* operation) const {
+void PublicationReader::throw_not_free(const char* operation) const {
   throw std::logic_error(std::string(operation) +
                          (state_ == nullptr ? ": it was moved from" : ": another task waits for it already"));
 }
 
-Operation::Stop SubscriptionOperation::cancel() noexcept {
+Operation::Stop PublicationOperation::cancel() noexcept {
   const State before = state_;
   const Stop stop = WaitOperation::cancel();
   if (stop == Stop::STOPPED && before == State::WAITING) reader_.waiting_ = nullptr;

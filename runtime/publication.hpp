@@ -1,4 +1,4 @@
-// Publication, Subscription: what Broadcast and Watch have in common.
+// Publication, PublicationReader: what Broadcast and Watch have in common.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -36,17 +36,17 @@ class HEDDLE_EXPORT Publication {
 
 /// One who reads from a channel, for one task at a time. Who waits when it is moved or destroyed gets
 /// std::logic_error.
-class HEDDLE_EXPORT Subscription {
+class HEDDLE_EXPORT PublicationReader {
  public:
   /// False once it was moved from.
   bool valid() const noexcept { return state_ != nullptr; }
 
  protected:
-  friend class SubscriptionOperation;
+  friend class PublicationOperation;
 
-  explicit Subscription(Publication& state) noexcept : state_(&state) { state.add_reference(); }
-  Subscription(Subscription&& other) noexcept : state_(other.leave()) {}
-  ~Subscription() {
+  explicit PublicationReader(Publication& state) noexcept : state_(&state) { state.add_reference(); }
+  PublicationReader(PublicationReader&& other) noexcept : state_(other.leave()) {}
+  ~PublicationReader() {
     if (Publication* const state = leave()) state->release();
   }
   Publication* leave() noexcept {
@@ -66,7 +66,7 @@ class HEDDLE_EXPORT Subscription {
   WaitOperation* waiting_ = nullptr;
 };
 
-class HEDDLE_EXPORT SubscriptionOperation : public WaitOperation {
+class HEDDLE_EXPORT PublicationOperation : public WaitOperation {
  public:
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
@@ -77,7 +77,7 @@ class HEDDLE_EXPORT SubscriptionOperation : public WaitOperation {
   Stop cancel() noexcept override;
 
  protected:
-  explicit SubscriptionOperation(Subscription& reader) noexcept : reader_(reader) {}
+  explicit PublicationOperation(PublicationReader& reader) noexcept : reader_(reader) {}
 
   void begin(const char* name) const {
     check_can_begin();
@@ -88,7 +88,7 @@ class HEDDLE_EXPORT SubscriptionOperation : public WaitOperation {
     reader_.waiting_ = nullptr;
   }
 
-  Subscription& reader_;
+  PublicationReader& reader_;
 };
 
 }  // namespace heddle

@@ -58,7 +58,7 @@ class Threads {
       }
     }
     for (std::thread& thread : threads_) thread.join();
-    if (!errors_.empty()) throw ExceptionGroup(std::move(errors_), "run_on_threads()");
+    if (!errors_.empty()) throw ExceptionGroup(std::move(errors_), {}, "run_on_threads()");
   }
 
  private:

@@ -35,6 +35,8 @@ enum class Outcome : unsigned char { PENDING, VALUE, ERROR, CANCELLED };
 
 /// ERROR or CANCELLED, by the exception that is being handled now, and that leaves the coroutine of `frame`.
 HEDDLE_EXPORT Outcome outcome_in_flight(const AsyncFrame& frame) noexcept;
+/// The same where it leaves no coroutine.
+HEDDLE_EXPORT Outcome outcome_in_flight() noexcept;
 /// Destroys a coroutine that was never started, and reports that nobody awaited it.
 HEDDLE_EXPORT void drop_unawaited(std::coroutine_handle<> coroutine, const AsyncFrame& frame) noexcept;
 [[noreturn]] HEDDLE_EXPORT void throw_task_spent();

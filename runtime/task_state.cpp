@@ -30,11 +30,15 @@ void discard(std::coroutine_handle<> coroutine) noexcept {
 
 }  // namespace
 
-Outcome outcome_in_flight(const AsyncFrame& frame) noexcept {
+Outcome outcome_in_flight() noexcept {
   const std::type_info* const type = abi::__cxa_current_exception_type();
-  if (type != nullptr && *type == typeid(Cancelled)) return Outcome::CANCELLED;
-  note_leaving(frame);
-  return Outcome::ERROR;
+  return type != nullptr && *type == typeid(Cancelled) ? Outcome::CANCELLED : Outcome::ERROR;
+}
+
+Outcome outcome_in_flight(const AsyncFrame& frame) noexcept {
+  const Outcome outcome = outcome_in_flight();
+  if (outcome == Outcome::ERROR) note_leaving(frame);
+  return outcome;
 }
 
 void drop_unawaited(std::coroutine_handle<> coroutine, const AsyncFrame& frame) noexcept {

@@ -36,9 +36,9 @@ template <class T>
 class WatchReader;
 
 template <class T>
-class [[nodiscard]] WatchOperation final : public SubscriptionOperation {
+class [[nodiscard]] WatchOperation final : public PublicationOperation {
  public:
-  explicit WatchOperation(WatchReader<T>& reader) noexcept : SubscriptionOperation(reader) {}
+  explicit WatchOperation(WatchReader<T>& reader) noexcept : PublicationOperation(reader) {}
 
   bool await_ready() {
     this->begin("WatchReader.changed()");
@@ -58,10 +58,10 @@ class [[nodiscard]] WatchOperation final : public SubscriptionOperation {
 /// One who looks at a Watch, and has seen the value that it had when this was made. For one task at a time;
 /// it may outlive the Watch. Move-only.
 template <class T>
-class [[nodiscard]] WatchReader : public Subscription {
+class [[nodiscard]] WatchReader : public PublicationReader {
  public:
-  explicit WatchReader(WatchState<T>& state) noexcept : Subscription(state), seen_(state.version()) {}
-  WatchReader(WatchReader&& other) noexcept : Subscription(std::move(other)), seen_(other.seen_) {}
+  explicit WatchReader(WatchState<T>& state) noexcept : PublicationReader(state), seen_(state.version()) {}
+  WatchReader(WatchReader&& other) noexcept : PublicationReader(std::move(other)), seen_(other.seen_) {}
 
   /// `while (co_await reader.changed()) use(reader.value());`: waits for a value that it hasn't seen yet. Of
   /// values that come faster than it looks only the last is seen. False when the Watch is gone, and its last

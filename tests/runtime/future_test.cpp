@@ -28,10 +28,10 @@ template <class Body>
 std::vector<std::string> reports_of(Body body) {
   std::vector<std::string> reports;
   run_here([&]() -> Task<void> {
-    EventLoop::running().set_exception_handler(
-        [](EventLoop&, std::exception_ptr error, std::source_location, std::string_view, void* log) {
+    EventLoop::running().set_report_handler(
+        [](EventLoop&, const Report& report, void* log) {
           try {
-            std::rethrow_exception(error);
+            std::rethrow_exception(report.error);
           } catch (const std::exception& exception) {
             static_cast<std::vector<std::string>*>(log)->push_back(exception.what());
           }
