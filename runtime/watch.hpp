@@ -76,7 +76,7 @@ class [[nodiscard]] WatchReader : public PublicationReader {
   /// False if the Watch went before.
   template <class Predicate>
   Task<bool> wait_for(Predicate predicate) {
-    for (bool open = true; open;) {  // GCC 12 miscompiles `if (co_await ...)` where there is no variable
+    for (bool open = true; open;) {  // GCC 12 miscompiles `if (co_await ...)` without any variable
       seen_ = state().version();
       if (predicate(value())) co_return true;
       open = co_await changed();

@@ -32,7 +32,9 @@ TEST_CASE("the smallest item comes out of a priority queue first, and of equal o
       queue.put_nowait(job);
       sorted.push_back(job);
     }
-    std::stable_sort(sorted.begin(), sorted.end());
+    std::sort(sorted.begin(), sorted.end(), [](const Job& a, const Job& b) {
+      return a.priority != b.priority ? a.priority < b.priority : a.number < b.number;
+    });
     for (const Job& expected : sorted) CHECK(queue.get_nowait().number == expected.number);
     CHECK(queue.empty());
   }

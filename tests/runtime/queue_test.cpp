@@ -3,7 +3,9 @@
 #include "../../runtime/queue.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <memory>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -261,6 +263,50 @@ TEST_CASE("wherever producer and consumer are cancelled, no item is lost or doub
         CHECK((static_cast<int>(got.size()) == next || static_cast<int>(got.size()) == next + 1));
       });
   CHECK(count.points >= 3);
+}
+
+TEST_CASE("whoever is cancelled at random, every item that was put is got once") {
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    INFO("seed " << seed);
+    run_here([seed]() -> Task<void> {
+      std::minstd_rand random(seed + 1);
+      Queue<int> queue(seed % 4);
+      std::vector<int> put;
+      std::vector<int> got;
+      int next = 0;
+      // Both note what has happened in the turn in which it did.
+      auto produce = [](Queue<int>& q, std::vector<int>& done, int& number) -> Task<void> {
+        for (;;) {
+          const int item = number++;
+          co_await q.put(item);
+          done.push_back(item);
+        }
+      };
+      auto consume = [](Queue<int>& q, std::vector<int>& done) -> Task<void> {
+        for (;;) {
+          done.push_back(co_await q.get());
+          co_await yield();
+        }
+      };
+      std::vector<JoinHandle<void>> handles;
+      for (int i = 0; i < 400; ++i) {
+        if (handles.size() < 6)
+          handles.push_back(random() % 2 == 0 ? spawn(produce(queue, put, next))
+                                              : spawn(consume(queue, got)));
+        const std::size_t chosen = random() % handles.size();
+        if (random() % 3 == 0) handles[chosen].cancel();
+        if (handles[chosen].done()) handles.erase(handles.begin() + static_cast<std::ptrdiff_t>(chosen));
+        if (random() % 2 == 0) co_await yield();
+      }
+      for (const auto& handle : handles) handle.state().cancel();
+      co_await turns(3);
+      while (auto item = queue.try_get()) got.push_back(*item);
+      CHECK(got.size() > 20);
+      std::sort(put.begin(), put.end());
+      std::sort(got.begin(), got.end());
+      CHECK(got == put);
+    });
+  }
 }
 
 TEST_CASE("a producer that never has to wait lets the consumer run") {
