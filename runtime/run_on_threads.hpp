@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "call.hpp"
 #include "event_loop.hpp"
 #include "run.hpp"
 #include "task.hpp"
@@ -39,7 +40,7 @@ template <class F>
 void run_on_threads(std::size_t threads, F function, const LoopOptions& options = {}) {
   struct Main final : ThreadMain {
     explicit Main(F& f) noexcept : function(f) {}
-    Task<void> operator()(std::size_t index) override { return function(index); }
+    HEDDLE_CORO_WRAPPER Task<void> operator()(std::size_t index) override { return function(index); }
     F& function;
   } main(function);
   drive_threads(threads, main, options);

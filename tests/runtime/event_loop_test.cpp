@@ -588,7 +588,7 @@ ON_SELECTORS("close cancels live tasks, drops timers and callbacks, and gives ev
     CHECK(watched.use_count() == 1);
   }
   CHECK(*watched == 1);
-  CHECK(open_descriptors() == before);
+  CHECK(open_descriptors() <= before);  // fewer when a thread of the pool has let go of a loop
 }
 
 TEST_CASE("a call handle may outlive its loop") {

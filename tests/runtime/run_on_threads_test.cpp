@@ -111,13 +111,21 @@ TEST_CASE("when one fails the others are cancelled, and all that failed arrives"
   }
 }
 
+namespace {
+
+Task<void> for_ever() { co_await sleep(std::nullopt); }
+
+HEDDLE_CORO_WRAPPER Task<void> fail_at_one(std::size_t index) {
+  if (index == 1) throw std::runtime_error("no task");
+  return for_ever();
+}
+
+}  // namespace
+
 TEST_CASE("a function that throws before there is a task has failed") {
   std::string what;
   try {
-    run_on_threads(2, [](std::size_t index) -> Task<void> {
-      if (index == 1) throw std::runtime_error("no task");
-      return []() -> Task<void> { co_await sleep(std::nullopt); }();
-    });
+    run_on_threads(2, fail_at_one);
   } catch (const ExceptionGroup& group) {
     what = group.what();
   }

@@ -88,7 +88,7 @@ ON_SELECTORS("tasks that are still alive when main returns are cancelled and joi
     co_await yield();
   });
   CHECK(cleaned == 3);
-  CHECK(open_descriptors() == before);
+  CHECK(open_descriptors() <= before);  // fewer when a thread of the pool has let go of a loop
 }
 
 TEST_CASE("tasks that are still alive when main throws are cancelled and joined") {
@@ -273,5 +273,5 @@ TEST_CASE("a loop that can't register its own descriptor says so and leaks nothi
   options.custom_selector = &failing;
   const int before = open_descriptors();
   CHECK_THROWS_AS(run(answer(), options), std::system_error);
-  CHECK(open_descriptors() == before);
+  CHECK(open_descriptors() <= before);  // fewer when a thread of the pool has let go of a loop
 }
