@@ -4,9 +4,11 @@
 
 #include "io/address.hpp"
 #include "io/buffers.hpp"
+#include "io/connect.hpp"
 #include "io/datagram_batch.hpp"
 #include "io/fd.hpp"
 #include "io/file_transfer.hpp"
+#include "io/host_port.hpp"
 #include "io/resolver.hpp"
 #include "io/result.hpp"
 #include "io/socket.hpp"

@@ -35,7 +35,6 @@ class HEDDLE_EXPORT AcceptOperation final
     : public SocketOperationOf<AcceptOperation, Direction::READ, PausingOperation> {
  public:
   AcceptOperation(Fd& listener, const SpareFd& spare) : SocketOperationOf(listener), spare_(spare.get()) {}
-  AcceptOperation& operator=(const AcceptOperation&) = delete;
 
   // For the base classes.
 

@@ -5,36 +5,32 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <exception>
 #include <system_error>
-#include <vector>
 
-#include "errors_with_address.hpp"
-#include "resolver.hpp"
+#include "error_text.hpp"
 
 namespace heddle {
 
-Task<TcpStream> TcpStream::connect(Address address) {
-  try {
-    Fd fd = make_socket(address.family(), SOCK_STREAM);
-    co_await ConnectOperation(fd, address);
-    co_return TcpStream(std::move(fd));
-  } catch (const std::system_error& error) {
-    throw_for(error, "connect to", address);
-  }
+namespace {
+
+Task<TcpStream> stream_of(Task<Fd> connecting) { co_return TcpStream(co_await connecting); }
+
+}  // namespace
+
+Connecting<TcpStream> TcpStream::connect(Address address, ConnectOptions options) {
+  return Connecting<TcpStream>(stream_of(connect_address(address, options)));
 }
 
-Task<TcpStream> TcpStream::connect(std::string host, std::uint16_t port) {
-  const std::vector<Address> addresses = co_await resolve(std::move(host), port);
-  std::exception_ptr failure;
-  for (const Address& address : addresses) {
-    try {
-      co_return co_await connect(address);
-    } catch (const std::system_error&) {
-      failure = std::current_exception();
-    }
-  }
-  std::rethrow_exception(failure);
+Connecting<TcpStream> TcpStream::connect(std::vector<Address> addresses, ConnectOptions options) {
+  return Connecting<TcpStream>(stream_of(connect_first(std::move(addresses), options)));
+}
+
+Connecting<TcpStream> TcpStream::connect(std::string host, std::uint16_t port, ConnectOptions options) {
+  return Connecting<TcpStream>(stream_of(connect_host(HostPort(std::move(host), port), options)));
+}
+
+Connecting<TcpStream> TcpStream::connect(std::string host_and_port, ConnectOptions options) {
+  return Connecting<TcpStream>(stream_of(connect_host(HostPort::parse(host_and_port), options)));
 }
 
 TcpListener TcpListener::bind(const Address& address, const ListenOptions& options) {

@@ -4,10 +4,11 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
-#include "../runtime/task.hpp"
 #include "accept_operation.hpp"
 #include "address.hpp"
+#include "connect.hpp"
 #include "ip_socket.hpp"
 #include "stream_socket.hpp"
 
@@ -20,11 +21,19 @@ class HEDDLE_EXPORT TcpStream : public StreamSocket<TcpSocket, ShortRead::EMPTIE
   /// Takes over a connected, non-blocking socket.
   explicit TcpStream(Fd fd) noexcept : StreamSocket(std::move(fd)) {}
 
-  /// Connects to `address`. Throws std::system_error that names it. Cancelling closes the socket.
-  static Task<TcpStream> connect(Address address);
-  /// Resolves `host`, a name or a number, and connects to the first of its addresses that answers.
-  /// Throws ResolveError, or what the last address failed with.
-  static Task<TcpStream> connect(std::string host, std::uint16_t port);
+  /// Connects to `address`. Throws ConnectError, a std::system_error, that names it. Cancelling closes the
+  /// socket.
+  static Connecting<TcpStream> connect(Address address, ConnectOptions options = {});
+  /// Connects to whichever of the addresses answers first: they are tried in this order, each with a head
+  /// start before the next (RFC 8305). Throws ConnectError with what each failed with, ValueError when there
+  /// is none.
+  static Connecting<TcpStream> connect(std::vector<Address> addresses, ConnectOptions options = {});
+  /// The same for the addresses of `host`, a name or a number, IPv6 and IPv4 by turns. Throws ResolveError,
+  /// too.
+  static Connecting<TcpStream> connect(std::string host, std::uint16_t port, ConnectOptions options = {});
+  /// The same for "example.com:80" or "[::1]:80". Throws ValueError, before anything is awaited, for what
+  /// isn't one.
+  static Connecting<TcpStream> connect(std::string host_and_port, ConnectOptions options = {});
 };
 
 /// How to listen.

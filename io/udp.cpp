@@ -10,7 +10,7 @@
 #include <string>
 #include <system_error>
 
-#include "errors_with_address.hpp"
+#include "error_text.hpp"
 
 namespace heddle {
 

@@ -10,7 +10,7 @@
 #include <system_error>
 
 #include "../runtime/sleep.hpp"
-#include "errors_with_address.hpp"
+#include "error_text.hpp"
 
 namespace heddle {
 
@@ -91,7 +91,9 @@ PeerCredentials UnixSocket::peer_credentials() const {
 
 // UnixStream.
 
-Task<UnixStream> UnixStream::connect(UnixAddress address) {
+namespace {
+
+Task<UnixStream> connect_stream(UnixAddress address) {
   try {
     UnixStream stream(make_socket(AF_UNIX, SOCK_STREAM));
     for (;;) {
@@ -104,6 +106,12 @@ Task<UnixStream> UnixStream::connect(UnixAddress address) {
   } catch (const std::system_error& error) {
     throw_for(error, "connect to", address);
   }
+}
+
+}  // namespace
+
+Connecting<UnixStream> UnixStream::connect(UnixAddress address) {
+  return Connecting<UnixStream>(connect_stream(address));
 }
 
 SendFdsOperation UnixStream::send_with_fds(std::span<const std::byte> buffer, std::span<const int> fds) {

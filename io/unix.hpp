@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "../runtime/task.hpp"
 #include "accept_operation.hpp"
+#include "connect.hpp"
 #include "datagram_operation.hpp"
 #include "fd_passing.hpp"
 #include "socket.hpp"
@@ -44,7 +44,7 @@ class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::TELL
 
   /// Connects to a listener; while its queue is full, asks again every few milliseconds. Throws
   /// std::system_error that names the address. Cancelling closes the socket.
-  static Task<UnixStream> connect(UnixAddress address);
+  static Connecting<UnixStream> connect(UnixAddress address);
 
   /// Writes the buffer, which must not be empty, and sends duplicates of the descriptors with its first byte.
   /// Throws ValueError for an empty buffer and for more than SendFdsOperation::most_fds descriptors.

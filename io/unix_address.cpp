@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "error_text.hpp"
+
 namespace heddle {
 
 namespace {
@@ -16,22 +18,8 @@ namespace {
 constexpr unsigned offset = offsetof(sockaddr_un, sun_path);
 constexpr std::size_t longest = sizeof(sockaddr_un::sun_path) - 1;
 
-// Printable, so that an error message is one.
-std::string shown(std::string_view bytes) {
-  constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  for (const char byte : bytes) {
-    const auto code = static_cast<unsigned char>(byte);
-    if (code >= ' ' && code != 0x7f && code != '\\')
-      text += byte;
-    else
-      text.append("\\x").append(1, digits[code >> 4]).append(1, digits[code & 15]);
-  }
-  return text;
-}
-
 [[noreturn]] void refuse(std::string_view text, const std::string& why) {
-  throw ValueError("\"" + shown(text) + "\" " + why);
+  throw ValueError("\"" + printable(text) + "\" " + why);
 }
 
 void check_length(std::string_view text) {
@@ -105,7 +93,7 @@ bool operator==(const UnixAddress& a, const UnixAddress& b) noexcept { return a.
 
 std::string to_string(const UnixAddress& address) {
   if (address.is_unnamed()) return "unnamed";
-  return address.is_abstract() ? '@' + shown(address.name()) : shown(address.path());
+  return address.is_abstract() ? '@' + printable(address.name()) : printable(address.path());
 }
 
 }  // namespace heddle

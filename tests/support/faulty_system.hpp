@@ -163,12 +163,12 @@ class FaultySystem : public KernelSystem {
  private:
   // While it lives, a message has room for no more than `most` bytes.
   struct Shortened {
-    Shortened(msghdr& to_shorten, std::size_t most) : message(to_shorten), before(to_shorten) {
-      if (most == SIZE_MAX) return;
+    Shortened(msghdr& to_shorten, std::size_t room) : message(to_shorten), before(to_shorten) {
+      if (room == SIZE_MAX) return;
       buffers.assign(message.msg_iov, message.msg_iov + message.msg_iovlen);
       for (iovec& buffer : buffers) {
-        buffer.iov_len = std::min(buffer.iov_len, most);
-        most -= buffer.iov_len;
+        buffer.iov_len = std::min(buffer.iov_len, room);
+        room -= buffer.iov_len;
       }
       message.msg_iov = buffers.data();
     }
