@@ -107,6 +107,14 @@ class HEDDLE_EXPORT ThreadJobWaiter : public Operation {
   WaitInfo describe() const noexcept override;
 
  protected:
+  /// For an operation that makes its job when it is awaited, by set_job().
+  explicit ThreadJobWaiter(ThreadPool& pool) noexcept : pool_(&pool), job_(nullptr) {}
+  /// Before await_suspend(). In place of the one before, which is done.
+  void set_job(ThreadJob& job) noexcept {
+    if (job_ != nullptr) job_->release();
+    job_ = &job;
+    stopped_ = stopping_ = false;
+  }
   void check_cancelled();
 
  private:

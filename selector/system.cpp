@@ -68,7 +68,6 @@ constexpr int close_on_exec = MSG_CMSG_CLOEXEC;
 constexpr int close_on_exec = 0;
 #endif
 
-#ifdef __linux__
 // While it lives, this thread gets no SIGPIPE, and none is left of its calls: for those that have no flag to
 // ask for that.
 class NoSigpipe {
@@ -83,8 +82,10 @@ class NoSigpipe {
   }
   NoSigpipe(const NoSigpipe&) = delete;
   ~NoSigpipe() {
-    const timespec now{};
-    if (raised_ && !was_pending_) ::sigtimedwait(&sigpipe_, nullptr, &now);
+    sigset_t pending;
+    int signal = 0;
+    if (raised_ && !was_pending_ && ::sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1)
+      ::sigwait(&sigpipe_, &signal);
     ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
 
@@ -99,7 +100,6 @@ class NoSigpipe {
   bool was_pending_ = false;
   bool raised_ = false;
 };
-#endif
 
 #ifndef __linux__
 // Where accept4 and SOCK_NONBLOCK are missing the flags are set afterwards.
@@ -119,9 +119,40 @@ int prepared(int fd) noexcept {
 }
 #endif
 
+#ifdef __linux__
+#ifdef RWF_NOSIGNAL
+constexpr int write_no_signal = RWF_NOSIGNAL;
+#else
+constexpr int write_no_signal = 0x100;
+#endif
+
+// Since Linux 6.18 a write can be told to raise no SIGPIPE.
+bool can_write_without_signal() noexcept {
+  static const bool can = [] {
+    const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (null < 0) return false;
+    char byte = 0;
+    const iovec data{&byte, 1};
+    const bool done = ::pwritev2(null, &data, 1, -1, write_no_signal) == 1;
+    ::close(null);
+    return done;
+  }();
+  return can;
+}
+#endif
+
 }  // namespace
 
 System::~System() = default;
+
+int System::pipe(int*) noexcept { return -ENOSYS; }
+int System::pidfd_open(int) noexcept { return -ENOSYS; }
+int System::open(const char*, int, unsigned) noexcept { return -ENOSYS; }
+std::ptrdiff_t System::pread(int, void*, std::size_t, std::int64_t) noexcept { return -ENOSYS; }
+std::ptrdiff_t System::pwrite(int, const void*, std::size_t, std::int64_t) noexcept { return -ENOSYS; }
+int System::sync(int, bool) noexcept { return -ENOSYS; }
+int System::ftruncate(int, std::int64_t) noexcept { return -ENOSYS; }
+std::int64_t System::file_size(int) noexcept { return -ENOSYS; }
 
 TimePoint KernelSystem::now() noexcept {
   return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now());
@@ -231,7 +262,16 @@ std::ptrdiff_t KernelSystem::read(int fd, void* data, std::size_t size) noexcept
 }
 
 std::ptrdiff_t KernelSystem::write(int fd, const void* data, std::size_t size) noexcept {
-  return or_errno(::write(fd, data, size));
+#ifdef __linux__
+  if (can_write_without_signal()) [[likely]] {
+    const iovec buffer{const_cast<void*>(data), size};
+    const std::ptrdiff_t result = or_errno(::pwritev2(fd, &buffer, 1, -1, write_no_signal));
+    // Some drivers know no such flags, and a sandbox may know the plain call only.
+    if (result != -EOPNOTSUPP && result != -EPERM) return result;
+  }
+#endif
+  NoSigpipe guard;
+  return guard.watch(or_errno(::write(fd, data, size)));
 }
 
 int KernelSystem::getsockname(int fd, sockaddr* address, unsigned* length) noexcept {
@@ -260,6 +300,59 @@ int KernelSystem::poll_now(int fd, short events) noexcept {
   pollfd entry{fd, events, 0};
   const int count = ::poll(&entry, 1, 0);
   return count < 0 ? -errno : entry.revents;
+}
+
+int KernelSystem::pipe(int* ends) noexcept {
+#ifdef __linux__
+  return or_errno(::pipe2(ends, O_NONBLOCK | O_CLOEXEC));
+#else
+  if (::pipe(ends) < 0) return -errno;
+  const int first = prepared(ends[0]);  // which closes it where it fails
+  if (first < 0) {
+    ::close(ends[1]);
+    return first;
+  }
+  const int second = prepared(ends[1]);
+  if (second < 0) ::close(ends[0]);
+  return second < 0 ? second : 0;
+#endif
+}
+
+int KernelSystem::pidfd_open([[maybe_unused]] int pid) noexcept {
+#ifdef SYS_pidfd_open
+  return or_errno(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+#else
+  return -ENOSYS;
+#endif
+}
+
+int KernelSystem::open(const char* path, int flags, unsigned mode) noexcept {
+  return or_errno(::open(path, flags | O_CLOEXEC, mode));
+}
+
+std::ptrdiff_t KernelSystem::pread(int fd, void* data, std::size_t size, std::int64_t offset) noexcept {
+  return or_errno(::pread(fd, data, size, offset));
+}
+
+std::ptrdiff_t KernelSystem::pwrite(int fd, const void* data, std::size_t size,
+                                    std::int64_t offset) noexcept {
+  return or_errno(::pwrite(fd, data, size, offset));
+}
+
+int KernelSystem::sync(int fd, bool data_only) noexcept {
+#ifdef __APPLE__
+  data_only = false;
+#else
+  if (data_only) return or_errno(::fdatasync(fd));
+#endif
+  return or_errno(::fsync(fd));
+}
+
+int KernelSystem::ftruncate(int fd, std::int64_t size) noexcept { return or_errno(::ftruncate(fd, size)); }
+
+std::int64_t KernelSystem::file_size(int fd) noexcept {
+  struct stat status;
+  return ::fstat(fd, &status) < 0 ? -errno : static_cast<std::int64_t>(status.st_size);
 }
 
 System& kernel_system() noexcept {

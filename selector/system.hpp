@@ -26,8 +26,9 @@ using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono
 ///
 /// Every call has the arguments and the meaning of the POSIX function of its name, and returns what that
 /// returns, but a failure is the errno negated (-EAGAIN), never -1. Descriptors that are made here are
-/// non-blocking and close-on-exec; those that recvmsg() receives are close-on-exec. A call that the platform
-/// doesn't have is -ENOSYS.
+/// non-blocking and close-on-exec; those that recvmsg() receives are close-on-exec. No write raises SIGPIPE.
+/// A call that the platform doesn't have is -ENOSYS, and so is what a System that derives from this one
+/// directly doesn't override.
 class HEDDLE_EXPORT System {
  public:
   virtual ~System();
@@ -69,6 +70,24 @@ class HEDDLE_EXPORT System {
   /// negated.
   virtual int poll_now(int fd, short events) noexcept = 0;
 
+  /// A pipe: what is written to ends[1] is read from ends[0].
+  virtual int pipe(int* ends) noexcept;
+  /// A descriptor that is readable when the process `pid`, a child, has ended; -ENOSYS where there is no such
+  /// thing.
+  virtual int pidfd_open(int pid) noexcept;
+
+  // Files, which block: these calls, and read() and write() of a file, are made on other threads, several at
+  // once.
+
+  virtual int open(const char* path, int flags, unsigned mode) noexcept;
+  virtual std::ptrdiff_t pread(int fd, void* data, std::size_t size, std::int64_t offset) noexcept;
+  virtual std::ptrdiff_t pwrite(int fd, const void* data, std::size_t size, std::int64_t offset) noexcept;
+  /// fsync(2), or fdatasync(2).
+  virtual int sync(int fd, bool data_only) noexcept;
+  virtual int ftruncate(int fd, std::int64_t size) noexcept;
+  /// The size of a file in bytes.
+  virtual std::int64_t file_size(int fd) noexcept;
+
   /// Says in words what `fd` is, for dumps and messages: "TCP 127.0.0.1:7000 <- 127.0.0.1:43210". Writes at
   /// most `size` characters, the final 0 among them; false, and nothing written, if it can't say.
   virtual bool describe(int fd, char* text, std::size_t size) noexcept;
@@ -108,6 +127,14 @@ class HEDDLE_EXPORT KernelSystem : public System {
   int lstat(const char* path, struct stat* result) noexcept override;
   int unlink(const char* path) noexcept override;
   int poll_now(int fd, short events) noexcept override;
+  int pipe(int* ends) noexcept override;
+  int pidfd_open(int pid) noexcept override;
+  int open(const char* path, int flags, unsigned mode) noexcept override;
+  std::ptrdiff_t pread(int fd, void* data, std::size_t size, std::int64_t offset) noexcept override;
+  std::ptrdiff_t pwrite(int fd, const void* data, std::size_t size, std::int64_t offset) noexcept override;
+  int sync(int fd, bool data_only) noexcept override;
+  int ftruncate(int fd, std::int64_t size) noexcept override;
+  std::int64_t file_size(int fd) noexcept override;
   bool describe(int fd, char* text, std::size_t size) noexcept override;
 };
 
