@@ -8,6 +8,7 @@
 #include "io/command.hpp"
 #include "io/datagram_batch.hpp"
 #include "io/fd.hpp"
+#include "io/file.hpp"
 #include "io/file_operation.hpp"
 #include "io/file_transfer.hpp"
 #include "io/host_port.hpp"

@@ -52,7 +52,7 @@ class FileCallJob final : public ThreadJob {
           return system_.pwrite(fd_, data, size, offset);
         });
       case FileCall::SIZE:
-        return system_.file_size(fd_);
+        return uninterrupted([this] { return system_.file_size(fd_); });
       case FileCall::SYNC:
       case FileCall::SYNC_DATA:
         return uninterrupted([this] { return system_.sync(fd_, call_ == FileCall::SYNC_DATA); });
