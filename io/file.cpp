@@ -9,8 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "../runtime/to_thread.hpp"
 #include "../selector/errors.hpp"
-#include "file_job.hpp"
 
 namespace heddle {
 
@@ -35,6 +35,9 @@ int flags_of(FileMode mode, const std::string& path) {
   if (has(mode, FileMode::TRUNCATE)) flags |= O_TRUNC;
   return flags;
 }
+
+// What is given to a thread takes a StopToken and doesn't ask it: so it is waited for, and may refer to what
+// lives in the coroutine.
 
 // On a thread: a descriptor, or what went wrong.
 int open_path(System& system, const std::string& path, int flags, unsigned permissions) noexcept {
@@ -84,8 +87,8 @@ Task<File> File::open(std::string path, FileMode mode, unsigned permissions) {
   const int flags = flags_of(mode, path);
   System& system = current_system();
   int fd = -1;
-  auto call = [&] { fd = open_path(system, path, flags, permissions); };
-  WholeCall opening(call);
+  auto call = [&](StopToken) { fd = open_path(system, path, flags, permissions); };
+  auto opening = to_thread(call);
   co_await opening;
   if (fd < 0) throw_for(-fd, "open", path);
   co_return File(Fd(fd, system));
@@ -118,7 +121,7 @@ Task<std::string> read_file(std::string path) {
   std::string bytes;
   int error = 0;
   const char* failed = "open";
-  auto call = [&] {
+  auto call = [&](StopToken) {
     const int fd = open_path(system, path, flags, 0);
     if (fd < 0) {
       error = -fd;
@@ -128,7 +131,7 @@ Task<std::string> read_file(std::string path) {
     failed = "read";
     error = -read_whole(system, fd, bytes);
   };
-  WholeCall reading(call);
+  auto reading = to_thread(call);
   co_await reading;
   if (error != 0) throw_for(error, failed, path);
   co_return bytes;
@@ -139,7 +142,7 @@ Task<void> write_file(std::string path, std::string data, FileMode mode) {
   System& system = current_system();
   int error = 0;
   const char* failed = "open";
-  auto call = [&] {
+  auto call = [&](StopToken) {
     const int fd = open_path(system, path, flags, 0666);
     if (fd < 0) {
       error = -fd;
@@ -150,7 +153,7 @@ Task<void> write_file(std::string path, std::string data, FileMode mode) {
     const int closed = system.close(fd);
     if (error == 0 && closed < 0 && closed != -EINTR) error = -closed;
   };
-  WholeCall writing(call);
+  auto writing = to_thread(call);
   co_await writing;
   if (error != 0) throw_for(error, failed, path);
 }
