@@ -1,9 +1,20 @@
-// The load: CONNECTIONS connections, one message in flight on each, MESSAGES in all; then it says how it
-// went, as JSON.
+// The load: connections that send messages and wait for the answers; then it says how it went, as JSON.
 // SPDX-License-Identifier: MIT
 //
-// usage: load HOST PORT CONNECTIONS MESSAGES [SIZE]
+// usage: load ADDRESS [option value]...      ADDRESS is HOST:PORT or the path of a Unix socket
+//   --connections N    that send (1)
+//   --idle N           more, which are only opened (0)
+//   --size B           of a message, in bytes (64)
+//   --depth D          messages in flight on each connection (1)
+//   --apart 1          each message by a call of its own; else those that are due go together
+//   --messages M       stop after M messages, or
+//   --seconds S        measure for S seconds, after
+//   --warm S           that many (0)
+//   --pid P            of the server, whose time on a core is measured too
+//   --churn 1          one message a connection, then another connection
+//   --hold 1           open the connections, say so, and wait for the end of stdin
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -16,9 +27,17 @@ enum { MOST = 65536, BUCKETS = 64 * 64 };
 
 struct connection {
   int fd;
-  size_t received;  // of the message that is in flight
-  long long sent_at;
+  size_t received;       // of the message that is answered now
+  unsigned answered;     // messages, modulo depth
+  long long sent_at[1];  // of depth
 };
+
+static long connections = 1, idle, size = 64, depth = 1, apart, messages, pid, churn, hold;
+static double seconds, warm;
+
+static struct sockaddr_in tcp;
+static struct sockaddr_un local;
+static int is_unix;
 
 static char message[MOST], answer[MOST];
 static long buckets[BUCKETS];  // of round trips, 64 to each power of two nanoseconds
@@ -29,81 +48,252 @@ static long long now(void) {
   return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-static int bucket(long long ns) {
+static void record(long long ns) {
   int power = 63 - __builtin_clzll((unsigned long long)ns | 64);
-  return (power - 6) * 64 + (int)((ns >> (power - 6)) & 63);
+  buckets[(power - 6) * 64 + (int)((ns >> (power - 6)) & 63)]++;
 }
 
-static double percentile(double share, long total) {
-  long wanted = (long)(share * (double)total), seen = 0;
+static double percentile(double share) {
+  long total = 0, seen = 0;
+  for (int i = 0; i < BUCKETS; i++) total += buckets[i];
   for (int i = 0; i < BUCKETS; i++)
-    if ((seen += buckets[i]) > wanted) return (double)((64LL + i % 64) << (i / 64)) / 1e3;
+    if ((seen += buckets[i]) > (long)(share * (double)total))
+      return (double)((64LL + i % 64) << (i / 64)) / 1e3;
   return 0;
 }
 
-static void ask(struct connection* connection, size_t size) {
-  connection->received = 0;
-  connection->sent_at = now();
-  size_t sent = 0;
-  while (sent < size) {
-    ssize_t count = send(connection->fd, message + sent, size - sent, MSG_NOSIGNAL);
+// Nanoseconds that the server has been on a core: all its threads.
+static long long server_cpu(void) {
+  char path[300];
+  long long total = 0, spent;
+  snprintf(path, sizeof path, "/proc/%ld/task", pid);
+  DIR* tasks = pid != 0 ? opendir(path) : NULL;
+  if (tasks == NULL) return 0;
+  for (struct dirent* task; (task = readdir(tasks)) != NULL;) {
+    snprintf(path, sizeof path, "/proc/%ld/task/%s/schedstat", pid, task->d_name);
+    FILE* file = task->d_name[0] != '.' ? fopen(path, "r") : NULL;
+    if (file == NULL) continue;
+    if (fscanf(file, "%lld", &spent) == 1) total += spent;
+    fclose(file);
+  }
+  closedir(tasks);
+  return total;
+}
+
+static void set_address(const char* text) {
+  const char* colon = strrchr(text, ':');
+  tcp.sin_family = AF_INET;
+  local.sun_family = AF_UNIX;
+  is_unix = text[0] == '/';
+  if (is_unix) {
+    snprintf(local.sun_path, sizeof local.sun_path, "%s", text);
+    return;
+  }
+  char host[64];
+  snprintf(host, sizeof host, "%.*s", colon != NULL ? (int)(colon - text) : 0, text);
+  if (colon == NULL || inet_pton(AF_INET, host, &tcp.sin_addr) != 1) peer_die("load: address");
+  tcp.sin_port = htons((unsigned short)atoi(colon + 1));
+}
+
+// Blocks. Loopback sources take turns, else a churn would run out of ports, which rest for a minute.
+static int open_connection(void) {
+  static unsigned opened;
+  const int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+  if (fd < 0) peer_die("load: socket");
+  if (!is_unix) {
+    struct sockaddr_in source = {.sin_family = AF_INET};
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + opened++ % 200);
+    setsockopt(fd, IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &yes, sizeof yes);
+    if ((ntohl(tcp.sin_addr.s_addr) >> 24) == 127 && bind(fd, (struct sockaddr*)&source, sizeof source) < 0)
+      peer_die("load: bind");
+  }
+  if (connect(fd, is_unix ? (struct sockaddr*)&local : (struct sockaddr*)&tcp,
+              is_unix ? sizeof local : sizeof tcp) < 0)
+    peer_die("load: connect");
+  if (!is_unix) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  return fd;
+}
+
+static void send_bytes(int fd, size_t left) {
+  while (left > 0) {
+    const ssize_t count = send(fd, message, left, MSG_NOSIGNAL);
     if (count < 0) peer_die("load: send");
-    sent += (size_t)count;
+    left -= (size_t)count;
   }
 }
 
+// The next `count` messages. Their times go round in sent_at.
+static void ask(struct connection* connection, long count) {
+  const long long sent_at = now();
+  for (long i = 0; i < count; i++)
+    connection->sent_at[(connection->answered + (unsigned long)(depth - count + i)) % (unsigned long)depth] =
+        sent_at;
+  for (long i = 0; apart && i < count; i++) send_bytes(connection->fd, (size_t)size);
+  if (!apart) send_bytes(connection->fd, (size_t)(count * size));
+}
+
+static void exchange_one(int fd) {
+  send_bytes(fd, (size_t)size);
+  for (size_t received = 0; received < (size_t)size;) {
+    const ssize_t count = recv(fd, answer, (size_t)size - received, 0);
+    if (count <= 0) peer_die("load: the server closed");
+    received += (size_t)count;
+  }
+}
+
+// Takes what came; returns how many messages that completed.
+static long take(struct connection* connection, long long* when) {
+  const ssize_t count = recv(connection->fd, answer, sizeof answer, MSG_DONTWAIT);
+  if (count < 0 && errno == EAGAIN) return 0;
+  if (count <= 0) peer_die("load: the server closed");
+  connection->received += (size_t)count;
+  const long done = (long)connection->received / size;
+  connection->received %= (size_t)size;
+  *when = now();
+  for (long i = 0; i < done; i++) {
+    record(*when - connection->sent_at[connection->answered]);
+    connection->answered = (connection->answered + 1) % (unsigned)depth;
+  }
+  return done;
+}
+
+struct window {  // what is measured
+  long long start, end, cpu;
+  long count;
+};
+
+// True when it is over. `count` is what was done so far.
+static int is_over(struct window* window, long long start, long long time, long count) {
+  if (window->start == 0) {
+    if (time < start + (long long)(warm * 1e9)) return 0;
+    memset(buckets, 0, sizeof buckets);
+    *window = (struct window){time, 0, server_cpu(), count};
+    return 0;
+  }
+  if (messages != 0 ? count < messages : time < window->start + (long long)(seconds * 1e9)) return 0;
+  window->end = time;
+  window->count = count - window->count;
+  window->cpu = server_cpu() - window->cpu;
+  return 1;
+}
+
+static void run_messages(struct window* window) {
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  struct connection** const all = calloc((size_t)connections, sizeof *all);
+  for (long i = 0; i < idle; i++) exchange_one(open_connection());
+  for (long i = 0; i < connections; i++) {
+    all[i] = calloc(1, sizeof **all + (size_t)depth * sizeof all[i]->sent_at[0]);
+    all[i]->fd = open_connection();
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = all[i]};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, all[i]->fd, &event);
+    exchange_one(all[i]->fd);  // shows that the server has accepted
+  }
+  static struct epoll_event events[1024];
+  long asked = 0, answered = 0;
+  const long long start = now();
+  is_over(window, start, start, 0);
+  for (long i = 0; i < connections; i++, asked += depth) ask(all[i], depth);
+  for (;;) {
+    const int ready = epoll_wait(epoll, events, 1024, -1);
+    long long time = 0;
+    for (int i = 0; i < ready; i++) {
+      struct connection* const connection = events[i].data.ptr;
+      const long done = take(connection, &time);
+      answered += done;
+      long next = done;
+      if (messages != 0 && asked + next > messages) next = messages - asked;
+      asked += next;
+      if (next > 0) ask(connection, next);
+    }
+    if (time != 0 && is_over(window, start, time, answered)) return;
+  }
+}
+
+static void start_visit(int epoll, struct connection* connection) {
+  connection->received = 0;
+  connection->sent_at[0] = now();
+  connection->fd = open_connection();
+  send_bytes(connection->fd, (size_t)size);
+  struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+  epoll_ctl(epoll, EPOLL_CTL_ADD, connection->fd, &event);
+}
+
+// We end first, so that the ports that rest for a minute are ours: there are 200 addresses of them.
+static void run_churn(struct window* window) {
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  struct connection* const all = calloc((size_t)connections, sizeof *all);
+  static struct epoll_event events[1024];
+  long visits = 0;
+  const long long start = now();
+  is_over(window, start, start, 0);
+  for (long i = 0; i < connections; i++) start_visit(epoll, &all[i]);
+  for (;;) {
+    const int ready = epoll_wait(epoll, events, 1024, -1);
+    for (int i = 0; i < ready; i++) {
+      struct connection* const connection = events[i].data.ptr;
+      const ssize_t count = recv(connection->fd, answer, sizeof answer, MSG_DONTWAIT);
+      if (count > 0 && (connection->received += (size_t)count) == (size_t)size)
+        shutdown(connection->fd, SHUT_WR);
+      if (count > 0 || (count < 0 && errno == EAGAIN)) continue;
+      if (connection->received != (size_t)size) peer_die("load: the server closed");
+      close(connection->fd);
+      const long long time = now();
+      record(time - connection->sent_at[0]);
+      if (is_over(window, start, time, ++visits)) return;
+      start_visit(epoll, connection);
+    }
+  }
+}
+
+static void run_hold(void) {
+  for (long i = 0; i < connections; i++) exchange_one(open_connection());
+  printf("ready\n");
+  fflush(stdout);
+  while (read(STDIN_FILENO, answer, sizeof answer) > 0) {
+  }
+}
+
+static int set_option(const char* name, const char* value) {
+  const struct {
+    const char* name;
+    long* value;
+  } numbers[] = {{"--connections", &connections},
+                 {"--idle", &idle},
+                 {"--size", &size},
+                 {"--depth", &depth},
+                 {"--apart", &apart},
+                 {"--messages", &messages},
+                 {"--pid", &pid},
+                 {"--churn", &churn},
+                 {"--hold", &hold}};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    if (strcmp(name, numbers[i].name) == 0) return *numbers[i].value = atol(value), 1;
+  if (strcmp(name, "--seconds") == 0) return seconds = atof(value), 1;
+  if (strcmp(name, "--warm") == 0) return warm = atof(value), 1;
+  return 0;
+}
+
 int main(int argc, char** argv) {
-  if (argc < 5) {
-    fprintf(stderr, "usage: load HOST PORT CONNECTIONS MESSAGES [SIZE]\n");
+  int understood = argc >= 2 && argc % 2 == 0;
+  for (int i = 2; understood && i + 1 < argc; i += 2) understood = set_option(argv[i], argv[i + 1]);
+  if (!understood || connections < 1 || size < 1 || depth < 1 || size * depth > MOST ||
+      (messages != 0 && messages < connections * depth)) {
+    fprintf(stderr, "load: see the head of bench/load.c for the arguments\n");
     return 2;
   }
-  struct sockaddr_in address;
-  memset(&address, 0, sizeof address);
-  address.sin_family = AF_INET;
-  if (inet_pton(AF_INET, argv[1], &address.sin_addr) != 1) peer_die("load: host");
-  address.sin_port = htons((unsigned short)atoi(argv[2]));
-  const long connections = atol(argv[3]), messages = atol(argv[4]);
-  const size_t size = argc > 5 ? (size_t)atol(argv[5]) : 64;
-  if (connections < 1 || messages < connections || size < 1 || size > MOST) peer_die("load: arguments");
+  set_address(argv[1]);
+  peer_raise_limit();
   memset(message, 'x', sizeof message);
   alarm(600);  // nothing runs for ever
 
-  struct connection* all = calloc((size_t)connections, sizeof *all);
-  int epoll = epoll_create1(EPOLL_CLOEXEC), yes = 1;
-  for (long i = 0; i < connections; i++) {
-    all[i].fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(all[i].fd, (struct sockaddr*)&address, sizeof address) < 0) peer_die("load: connect");
-    setsockopt(all[i].fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
-    epoll_ctl(epoll, EPOLL_CTL_ADD, all[i].fd, &event);
-    ask(&all[i], size);  // the first round trip only shows that the server has accepted
-    size_t received = 0;
-    while (received < size) {
-      ssize_t count = recv(all[i].fd, answer, size - received, 0);
-      if (count <= 0) peer_die("load: the server closed");
-      received += (size_t)count;
-    }
-  }
-
-  struct epoll_event events[1024];
-  long asked = 0, answered = 0;
-  const long long start = now();
-  for (; asked < connections; asked++) ask(&all[asked], size);
-  while (answered < messages) {
-    int ready = epoll_wait(epoll, events, 1024, -1);
-    for (int i = 0; i < ready; i++) {
-      struct connection* connection = events[i].data.ptr;
-      ssize_t count = recv(connection->fd, answer, size - connection->received, 0);
-      if (count <= 0) peer_die("load: the server closed");
-      connection->received += (size_t)count;
-      if (connection->received < size) continue;
-      buckets[bucket(now() - connection->sent_at)]++;
-      answered++;
-      if (asked < messages) asked++, ask(connection, size);
-    }
-  }
-  const double seconds = (double)(now() - start) / 1e9;
-  printf("{\"messages\": %ld, \"seconds\": %.6f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f}\n",
-         messages, seconds, percentile(.5, messages), percentile(.99, messages), percentile(.999, messages));
+  if (hold) return run_hold(), 0;
+  struct window window = {0, 0, 0, 0};
+  (churn ? run_churn : run_messages)(&window);
+  const double took = (double)(window.end - window.start) / 1e9;
+  printf(
+      "{\"messages\": %ld, \"seconds\": %.6f, \"per_second\": %.1f, \"cpu_us\": %.4f, \"p50_us\": %.2f, "
+      "\"p99_us\": %.2f, \"p999_us\": %.2f}\n",
+      window.count, took, (double)window.count / took, (double)window.cpu / 1e3 / (double)window.count,
+      percentile(.5), percentile(.99), percentile(.999));
   return 0;
 }

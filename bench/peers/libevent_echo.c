@@ -10,6 +10,7 @@
 
 static char buffer[65536];
 static struct event_base* base;
+static struct peer peer;
 
 static void on_readable(evutil_socket_t fd, short what, void* self) {
   (void)what;
@@ -25,7 +26,7 @@ static void on_connection(evutil_socket_t listener, short what, void* unused) {
   (void)what, (void)unused;
   int client = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), yes = 1;
   if (client < 0) return;
-  setsockopt(client, IPPROTO_TCP, 1 /* TCP_NODELAY */, &yes, sizeof yes);
+  if (!peer.is_unix) setsockopt(client, IPPROTO_TCP, 1 /* TCP_NODELAY */, &yes, sizeof yes);
   struct event* event = malloc(sizeof *event);
   event_assign(event, base, client, EV_READ | EV_PERSIST, on_readable, event);
   event_add(event, NULL);
@@ -37,18 +38,13 @@ static void on_signal(evutil_socket_t number, short what, void* unused) {
 }
 
 int main(int argc, char** argv) {
-  struct sockaddr_in address = peer_address(argc, argv);
   base = event_base_new();
-  int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), yes = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  if (bind(listener, (struct sockaddr*)&address, sizeof address) < 0) peer_die("bind");
-  if (listen(listener, 4096) < 0) peer_die("listen");
+  peer = peer_start(argc, argv);
   struct event accepts, interrupt;
-  event_assign(&accepts, base, listener, EV_READ | EV_PERSIST, on_connection, NULL);
+  event_assign(&accepts, base, peer.listener, EV_READ | EV_PERSIST, on_connection, NULL);
   event_assign(&interrupt, base, SIGINT, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
   event_add(&accepts, NULL);
   event_add(&interrupt, NULL);
-  peer_announce(listener);
   event_base_dispatch(base);
   return 0;
 }

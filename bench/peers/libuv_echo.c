@@ -42,11 +42,16 @@ static void on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* in) {
 
 static void on_connection(uv_stream_t* listener, int status) {
   if (status < 0) return;
-  uv_tcp_t* client = malloc(sizeof *client);
-  uv_tcp_init(listener->loop, client);
-  uv_accept(listener, (uv_stream_t*)client);
-  uv_tcp_nodelay(client, 1);
-  uv_read_start((uv_stream_t*)client, on_alloc, on_read);
+  union uv_any_handle* client = malloc(sizeof *client);
+  if (listener->type == UV_NAMED_PIPE) {
+    uv_pipe_init(listener->loop, &client->pipe, 0);
+    uv_accept(listener, &client->stream);
+  } else {
+    uv_tcp_init(listener->loop, &client->tcp);
+    uv_accept(listener, &client->stream);
+    uv_tcp_nodelay(&client->tcp, 1);
+  }
+  uv_read_start(&client->stream, on_alloc, on_read);
 }
 
 static void on_signal(uv_signal_t* handle, int number) {
@@ -55,19 +60,21 @@ static void on_signal(uv_signal_t* handle, int number) {
 }
 
 int main(int argc, char** argv) {
-  struct sockaddr_in address = peer_address(argc, argv);
+  const struct peer peer = peer_start(argc, argv);
   uv_loop_t* loop = uv_default_loop();
-  uv_tcp_t listener;
-  uv_tcp_init(loop, &listener);
   uv_signal_t interrupt;
   uv_signal_init(loop, &interrupt);
   uv_signal_start(&interrupt, on_signal, SIGINT);
   signal(SIGPIPE, SIG_IGN);
-  if (uv_tcp_bind(&listener, (struct sockaddr*)&address, 0) < 0) peer_die("bind");
-  if (uv_listen((uv_stream_t*)&listener, 4096, on_connection) < 0) peer_die("listen");
-  uv_os_fd_t fd;
-  uv_fileno((uv_handle_t*)&listener, &fd);
-  peer_announce(fd);
+  union uv_any_handle listener;
+  if (peer.is_unix) {
+    uv_pipe_init(loop, &listener.pipe, 0);
+    uv_pipe_open(&listener.pipe, peer.listener);
+  } else {
+    uv_tcp_init(loop, &listener.tcp);
+    uv_tcp_open(&listener.tcp, peer.listener);
+  }
+  if (uv_listen(&listener.stream, 4096, on_connection) < 0) peer_die("listen");
   uv_run(loop, UV_RUN_DEFAULT);
   return 0;
 }

@@ -1,5 +1,5 @@
 // The floor: an echo server that is nothing but its system calls. No error handling worth the name, no write
-// queue.
+// buffer, one static read buffer.
 // SPDX-License-Identifier: MIT
 #define _GNU_SOURCE
 #include <errno.h>
@@ -10,24 +10,20 @@
 #include "peer.h"
 
 static volatile sig_atomic_t stopped;
+
 static void stop(int number) {
   (void)number;
   stopped = 1;
 }
 
 int main(int argc, char** argv) {
-  struct sockaddr_in address = peer_address(argc, argv);
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = stop;
   sigaction(SIGINT, &action, NULL);
 
-  int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), yes = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  if (bind(listener, (struct sockaddr*)&address, sizeof address) < 0) peer_die("bind");
-  if (listen(listener, 4096) < 0) peer_die("listen");
-  peer_announce(listener);
-
+  const struct peer peer = peer_start(argc, argv);
+  const int listener = peer.listener, yes = 1;
   int epoll = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, events[1024];
   epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
@@ -40,7 +36,7 @@ int main(int argc, char** argv) {
       if (fd == listener) {
         int client = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client < 0) continue;
-        setsockopt(client, IPPROTO_TCP, 1 /* TCP_NODELAY */, &yes, sizeof yes);
+        if (!peer.is_unix) setsockopt(client, IPPROTO_TCP, 1 /* TCP_NODELAY */, &yes, sizeof yes);
         event.data.fd = client;
         epoll_ctl(epoll, EPOLL_CTL_ADD, client, &event);
         continue;

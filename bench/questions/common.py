@@ -1,4 +1,4 @@
-"""What the benchmarks share: servers on one core and the load on the other, counting, tables."""
+"""What the questions share: servers on one core and the load on another, rounds, counting, tables, verdicts."""
 # SPDX-License-Identifier: MIT
 
 import contextlib
@@ -10,27 +10,66 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LINE = re.compile(r"listening on ([0-9.]+):(\d+) \(selector \w+\)")
+FLOOR, OURS = "raw C epoll loop", "heddle"
+FIRST = False  # servers and load go before all other work of the machine: --first sets it
+LINE = re.compile(r"listening on (\S+)")
+PYTHON = "/usr/bin/python3"
 
-# name -> the program under build/release. Who was not found when the build was configured is left out.
+# name -> (the program under build/release, or a script beside this folder; what it can do with a message).
+# Who was not found when the build was configured is left out.
 SERVERS = {
-    "raw C epoll loop": "bench/raw_epoll",
-    "heddle": "examples/echo_server",
-    "libevent": "bench/libevent_echo",
-    "libuv": "bench/libuv_echo",
-    "Asio callbacks": "bench/asio_callbacks",
-    "Asio coroutines": "bench/asio_coroutines",
+    FLOOR: ("bench/raw_epoll", "echo"),
+    "raw C io_uring": ("bench/raw_uring", "echo"),
+    OURS: ("bench/heddle_server", "echo readable timer queue"),
+    "libevent": ("bench/libevent_echo", "echo"),
+    "libuv": ("bench/libuv_echo", "echo"),
+    "Asio callbacks": ("bench/asio_callbacks", "echo"),
+    "Asio coroutines": ("bench/asio_coroutines", "echo timer queue"),
+    "Go": ("bench/go_server", "echo timer queue http"),
+    "tokio": ("bench/tokio_server", "echo timer queue"),
+    "uvloop": ("bench/peers/asyncio_server.py uvloop", "echo timer queue"),
+    "asyncio": ("bench/peers/asyncio_server.py asyncio", "echo timer queue"),
 }
+NOT_READINESS = ("raw C io_uring",)  # shown as a mark, not compared with
+COLOURS = {FLOOR: "#555555", "featureless floor": "#555555", "raw C io_uring": "#bbbbbb", OURS: "#d6604d",
+           "libevent": "#92c5de", "libuv": "#2166ac", "Asio callbacks": "#c2a5cf", "Asio coroutines": "#762a83",
+           "Asio": "#762a83", "Go": "#35978f", "tokio": "#e08214", "uvloop": "#a6dba0", "asyncio": "#1b7837"}
 
 
-def servers(build, only=None):
-    found = {name: build / path for name, path in SERVERS.items() if (build / path).exists()}
-    if only:
-        found = {name: path for name, path in found.items() if any(word.lower() in name.lower() for word in only)}
-    for name in SERVERS.keys() - found.keys():
-        print(f"({name} is left out)", file=sys.stderr)
+class LeftOut(Exception):
+    """Why somebody can't take part."""
+
+
+def left_out(name, why):
+    print(f"({name} is left out: {why})", file=sys.stderr, flush=True)
+
+
+def command_of(build, name):
+    """The command line that starts a peer's server. Throws LeftOut."""
+    program, *arguments = SERVERS[name][0].split()
+    if program.endswith(".py"):
+        if subprocess.run([PYTHON, "-c", f"import {arguments[0]}"], capture_output=True, check=False).returncode:
+            raise LeftOut("not installed")
+        return [PYTHON, "-B", str(ROOT / program), *arguments]
+    if not (build / program).exists():
+        raise LeftOut("not built")
+    return [str(build / program), *arguments]
+
+
+def servers(build, options, mode="echo"):
+    """name -> command of all who take part in a question that needs `mode`."""
+    found = {}
+    for name, (_, modes) in SERVERS.items():
+        wanted = not options.only or any(word.lower() in name.lower() for word in options.only)
+        if not wanted or mode not in modes.split():
+            continue
+        try:
+            found[name] = [*command_of(build, name), "--mode", mode]
+        except LeftOut as reason:
+            left_out(name, reason)
     return found
 
 
@@ -40,9 +79,22 @@ def cores():
     return usable[0], usable[-1]
 
 
+def on_core(core):
+    """To be called in the process that is to run there, which leads a session of its own."""
+    os.sched_setaffinity(0, {core})
+    if FIRST:
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
+        with contextlib.suppress(FileNotFoundError):
+            pathlib.Path("/proc/self/autogroup").write_text("-15", encoding="ascii")
+
+
 def on_the_servers_core():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job of a shell inherits it ignored
-    os.sched_setaffinity(0, {cores()[0]})
+    on_core(cores()[0])
+
+
+def on_the_loads_core():
+    on_core(cores()[1])
 
 
 def interrupt(process):
@@ -51,36 +103,70 @@ def interrupt(process):
         os.killpg(process.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=patience)[1]
-    raise SystemExit(f"{process.args} does not end at SIGINT")
+    raise LeftOut(f"{' '.join(process.args)} does not end at SIGINT")
 
 
 @contextlib.contextmanager
-def serving(command, prefix=()):
-    """Runs a server, under a tool if `prefix` says so; yields (process, host, port). SIGINT ends it, so that tools
-    write their totals; a server that does not answer is killed."""
-    process = subprocess.Popen([*prefix, str(command), "--host", "127.0.0.1", "--port", "0", "--selector", "epoll"],
-                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True, preexec_fn=on_the_servers_core)
-    try:
-        line = process.stdout.readline()
-        match = LINE.search(line)
-        if not match:
-            raise SystemExit(f"{command} says {line!r} instead of where it listens")
-        yield process, match[1], match[2]
-        process.errors = interrupt(process)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def serving(command, family="tcp", prefix=()):
+    """Runs a server, under a tool if `prefix` says so; yields (process, address). SIGINT ends it, so that tools write
+    their totals; a server that does not answer is killed. Throws LeftOut if it doesn't start."""
+    with tempfile.TemporaryDirectory() as folder:
+        where = ["--unix", f"{folder}/socket"] if family == "unix" else ["--port", "0"]
+        process = subprocess.Popen([*prefix, *command, *where, "--selector", "epoll"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   start_new_session=True, preexec_fn=on_the_servers_core)
+        try:
+            match = LINE.search(process.stdout.readline())
+            if not match:
+                raise LeftOut(f"it does not start: {process.communicate(timeout=8)[1].strip()[-300:]}")
+            yield process, match[1]
+            process.errors = interrupt(process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
-def load(build, host, port, connections, messages, size=64):
-    command = [str(build / "bench/load"), host, port, str(connections), str(messages), str(size)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600,
-                          preexec_fn=lambda: os.sched_setaffinity(0, {cores()[1]}))
+def load(build, address, **options):
+    """Runs the load (see bench/load.c) and returns what it says."""
+    command = [str(build / "bench/load"), address]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False,
+                          start_new_session=True, preexec_fn=on_the_loads_core)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: {done.stderr}")
     return json.loads(done.stdout)
+
+
+def rounds(count, names, measure):
+    """Calls measure(name) for all, `count` times, in another order each time; who throws LeftOut drops out.
+    Returns name -> list of what it returned."""
+    results = {name: [] for name in names}
+    for turn in range(count):
+        progress(f"round {turn + 1} of {count}")
+        order = list(results)
+        shift = turn % len(order) if order else 0
+        for name in order[shift:] + order[:shift]:
+            try:
+                results[name].append(measure(name))
+            except LeftOut as reason:
+                left_out(name, reason)
+                del results[name]
+    return results
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def ratios(mine, theirs, key):
+    """Round by round, mine of theirs: the machine's moods drop out. (first quartile, median, third quartile)"""
+    each = [m[key] / t[key] for m, t in zip(mine, theirs)]
+    if len(each) < 2:
+        return each[0], each[0], each[0]
+    low, middle, high = statistics.quantiles(each, n=4, method="inclusive")
+    return low, middle, high
 
 
 def per_message(count, messages):
@@ -88,33 +174,33 @@ def per_message(count, messages):
     return (count(2 * messages) - count(messages)) / messages
 
 
-def instructions(build, program, connections=50, messages=20_000):
+def instructions(build, command, messages, **options):
     """User-mode instructions per message, by callgrind."""
     def count(total):
         prefix = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-        with serving(program, prefix) as (process, host, port):
-            load(build, host, port, connections, total)
+        with serving(command, prefix=prefix) as (process, address):
+            load(build, address, messages=total, **options)
         return int(re.search(r"Collected : (\d+)", process.errors)[1])
     return per_message(count, messages)
 
 
-def allocations(build, program, connections=50, messages=10_000):
+def allocations(build, command, messages, **options):
     """Heap allocations per message, by memcheck."""
     def count(total):
         prefix = ["valgrind", "--tool=memcheck", "--leak-check=no", "--undef-value-errors=no"]
-        with serving(program, prefix) as (process, host, port):
-            load(build, host, port, connections, total)
+        with serving(command, prefix=prefix) as (process, address):
+            load(build, address, messages=total, **options)
         return int(re.search(r"total heap usage: ([\d,]+) allocs", process.errors)[1].replace(",", ""))
     return per_message(count, messages)
 
 
-def system_calls(build, program, connections=50, messages=10_000):
+def system_calls(build, command, messages, **options):
     """System calls per message, by strace; and which."""
     tables = {}
 
     def count(total):
-        with serving(program, ["strace", "-f", "-c", "-o", "/dev/stderr"]) as (process, host, port):
-            load(build, host, port, connections, total)
+        with serving(command, prefix=["strace", "-f", "-c", "-o", "/dev/stderr"]) as (process, address):
+            load(build, address, messages=total, **options)
         table = {}
         for line in process.errors.splitlines():
             fields = line.split()
@@ -129,34 +215,54 @@ def system_calls(build, program, connections=50, messages=10_000):
     return total, {name: number for name, number in calls.items() if number >= 0.005}
 
 
-def cpu_ns(pid):
-    """Time on a core so far, of all threads."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
-            total += int(file.read().split()[0])
-    return total
-
-
-def median(values):
-    return statistics.median(values)
-
-
-def publish(name, text, figures):
-    """Prints the table and leaves it and the figures in build/bench/."""
+def write(name, text):
+    """Leaves a file in build/bench/."""
     folder = ROOT / "build/bench"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(text)
-    (folder / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
-    print(text, end="", flush=True)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def publish(name, text, figures, plot=None):
+    """Prints the table, and leaves it, the figures and the plot in build/bench/."""
+    write(f"{name}.md", text)
+    write(f"{name}.json", json.dumps(figures, indent=2) + "\n")
+    if plot:
+        write(f"{name}.svg", plot)
+    print(text, flush=True)
 
 
 def hold_to_limits(name, figures):
-    """Counts that are worse than bench/limits.json says fail the run: it is changed with the code that changes them."""
-    limits = json.loads((ROOT / "bench/limits.json").read_text())[name]
-    worse = [f"{key}: {figures[key]}, at most {limit}" for key, limit in limits.items() if figures.get(key, 0) > limit]
+    """Counts more than 5 % above those that bench/limits.json records fail the run: the record is changed with the code
+    that changes them."""
+    recorded = json.loads((ROOT / "bench/limits.json").read_text(encoding="utf-8"))[name]
+    worse = [f"{key}: {figures[key]}, recorded {count}" for key, count in recorded.items()
+             if figures[key] > count * 1.05 + 0.01]
     if worse:
         raise SystemExit("heddle costs more than bench/limits.json says: " + "; ".join(worse))
+
+
+class Verdicts:
+    """What is hoped for, and whether it is so."""
+
+    def __init__(self):
+        self.lines = []
+        self.missed = []
+
+    def check(self, what, value, limit, unit=""):
+        """Is `value` at most `limit`?"""
+        self.say(f"{what}: {value:.4g}{unit}, goal at most {limit:.4g}{unit}", value <= limit)
+
+    def say(self, text, good):
+        self.lines.append(f"- {'met' if good else '**not met**'}: {text}")
+        if not good:
+            self.missed.append(text)
+
+    def text(self):
+        return "\n" + "\n".join(self.lines) + "\n" if self.lines else ""
+
+
+def bold(name):
+    return f"**{name}**" if name == OURS else name
 
 
 def markdown(header, rows):

@@ -19,6 +19,7 @@ def seconds(command):
 
 
 def run(build, options):
+    rounds = options.rounds or (1 if options.quick else 5)
     with tempfile.TemporaryDirectory() as folder:
         bare = os.path.join(folder, "bare.cpp")
         with open(bare, "w", encoding="ascii") as file:
@@ -32,8 +33,8 @@ def run(build, options):
         times = {name: [] for name in sources}
         sizes = {}
         out = os.path.join(folder, "out.o")
-        for turn in range(options.rounds + 1):
-            common.progress(f"round {turn + 1} of {options.rounds + 1}")
+        for turn in range(rounds + 1):
+            common.progress(f"round {turn + 1} of {rounds + 1}")
             for name, (source, flags) in sources.items():
                 if name.startswith("Asio") and turn > 2:
                     continue  # it takes its time
@@ -47,6 +48,6 @@ def run(build, options):
     table = common.markdown(["g++ -O2 -c", "CPU, s", "of bare", "object, KB"],
                             [[name, f"{value:.2f}", f"{value / floor:.2f}x", f"{sizes[name] / 1024:.0f}"]
                              for name, value in medians.items()])
-    intro = f"## What compiling the echo server costs\n\nMedian of {options.rounds} interleaved rounds.\n\n"
+    intro = f"## What compiling the echo server costs\n\nMedian of {rounds} interleaved rounds.\n\n"
     common.publish("compile", intro + table,
                    {name: {"seconds": round(value, 3), "ratio": round(value / floor, 3)} for name, value in medians.items()})

@@ -1,62 +1,107 @@
-"""What does one echoed message cost the server? 64 bytes, 50 connections, one message in flight on each, TCP loopback.
+"""How fast is echo, and what does a message cost the server in time on its core?
 
-Counts come from callgrind, strace and memcheck as (total of 2M messages - total of M) / M, so starting drops out.
-Times come from interleaved rounds with the server on one core and the load on another; most of a message's time is
-the kernel's, the same for all, which is why the counts say more.
+Each row is a kind of traffic. In a round every server gets the same load for the same time, the server on one core and
+the load on another; ratios are taken within a round, so that the machine's moods drop out. Most of a message's time is
+the kernel's, the same for all: `./dev bench cost` tells more about the server itself.
 """
 # SPDX-License-Identifier: MIT
 
-from questions import common
+import resource
 
-CONNECTIONS, MESSAGES, ROUND = 50, 20_000, 200_000
+from questions import common, plot
+
+TRAFFIC = {
+    "64 B, 1 connection": {"connections": 1},
+    "64 B, 100 connections": {"connections": 100},
+    "64 B, 1,000 connections": {"connections": 1000},
+    "64 B, 8,000 connections": {"connections": 8000},
+    "16 KiB, 100 connections": {"connections": 100, "size": 16384},
+    "64 B, 100 connections, 32 deep": {"connections": 100, "depth": 32},
+}
+ROWS = {f"{kind.upper() if kind == 'tcp' else 'Unix'}: {title}": (kind, traffic)
+        for kind in ("tcp", "unix") for title, traffic in TRAFFIC.items()}
+KEYS = ("per_second", "cpu_us", "p50_us", "p99_us", "p999_us")
+NOISE = 1.03
+
+
+def possible(row):
+    needed = ROWS[row][1]["connections"] + 50
+    if needed <= resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
+        return True
+    common.left_out(row, f"needs {needed} descriptors: ulimit -Hn")
+    return False
+
+
+def measure_row(build, servers, row, options):
+    kind, traffic = ROWS[row]
+    if options.quick:
+        traffic = {**traffic, "connections": min(traffic["connections"], 100)}
+    seconds, warm = (0.05, 0.01) if options.quick else (0.5, 0.15)
+
+    def measure(name):
+        with common.serving(servers[name], kind) as (process, address):
+            return common.load(build, address, **traffic, warm=warm, seconds=seconds, pid=process.pid)
+
+    common.progress(row)
+    return common.rounds(options.rounds or (1 if options.quick else 7), servers, measure)
+
+
+def summary(results):
+    """name -> medians, and ratios to the floor and of heddle, round by round."""
+    figures = {}
+    for name, rounds in results.items():
+        entry = {key: round(common.median([r[key] for r in rounds]), 3) for key in KEYS}
+        if common.FLOOR in results:
+            entry["cpu_of_raw"] = round(common.ratios(rounds, results[common.FLOOR], "cpu_us")[1], 3)
+            entry["rate_of_raw"] = round(common.ratios(rounds, results[common.FLOOR], "per_second")[1], 3)
+        if common.OURS in results and name != common.OURS:
+            low, middle, high = common.ratios(results[common.OURS], rounds, "cpu_us")
+            entry["heddle_cpu_of_this"] = [round(x, 3) for x in (low, middle, high)]
+        figures[name] = entry
+    return figures
+
+
+def table(figures):
+    return common.markdown(
+        ["server", "messages/s", "of raw", "CPU, us", "of raw", "p50, us", "p99, us", "p99.9, us"],
+        [[common.bold(name), f"{e['per_second']:,.0f}", f"{e['rate_of_raw']:.2f}x" if "rate_of_raw" in e else "-",
+          f"{e['cpu_us']:.2f}", f"{e['cpu_of_raw']:.2f}x" if "cpu_of_raw" in e else "-",
+          f"{e['p50_us']:.0f}", f"{e['p99_us']:.0f}", f"{e['p999_us']:.0f}"] for name, e in figures.items()])
+
+
+def judge(figures):
+    """The goals, over all rows."""
+    verdicts = common.Verdicts()
+    for connections in ("100", "1,000"):
+        entry = figures.get(f"TCP: 64 B, {connections} connections", {}).get(common.OURS, {})
+        if "cpu_of_raw" in entry:
+            verdicts.check(f"CPU a message of the raw loop's, TCP, {connections} connections", entry["cpu_of_raw"], 1.03, "x")
+    for row, servers in figures.items():
+        peers = {name: entry for name, entry in servers.items()
+                 if name not in (common.OURS, common.FLOOR, *common.NOT_READINESS)}
+        if common.OURS not in servers or not peers:
+            continue
+        # Ahead by more than noise: in the median by 3 %, and in three rounds of four at all.
+        ahead = [f"{name} (heddle {e['heddle_cpu_of_this'][1]:.2f}x)" for name, e in peers.items()
+                 if e["heddle_cpu_of_this"][1] > NOISE and e["heddle_cpu_of_this"][0] > 1]
+        verdicts.say(f"{row}: no peer costs less CPU" + (f", but {', '.join(ahead)}" if ahead else ""), not ahead)
+        best = min(peers, key=lambda name: peers[name]["p99_us"])
+        ratio = servers[common.OURS]["p99_us"] / peers[best]["p99_us"]
+        verdicts.say(f"{row}: p99 {ratio:.2f}x of the best peer's ({best}), goal at most 1.1x", ratio <= 1.1)
+    return verdicts
 
 
 def run(build, options):
-    servers = common.servers(build, options.only)
-    figures = {name: {} for name in servers}
-
-    if not options.skip_counts:
-        for name, program in servers.items():
-            common.progress(f"counting: {name}")
-            figures[name]["instructions"] = round(common.instructions(build, program, CONNECTIONS, MESSAGES), 1)
-            total, calls = common.system_calls(build, program, CONNECTIONS, MESSAGES // 2)
-            figures[name]["system_calls"], figures[name]["calls"] = round(total, 3), calls
-            figures[name]["allocations"] = round(common.allocations(build, program, CONNECTIONS, MESSAGES // 2), 3)
-
-    rounds = {name: [] for name in servers}
-    for turn in range(options.rounds):
-        common.progress(f"round {turn + 1} of {options.rounds}")
-        order = list(servers.items())
-        for name, program in order[turn % len(order):] + order[:turn % len(order)]:
-            with common.serving(program) as (process, host, port):
-                common.load(build, host, port, CONNECTIONS, CONNECTIONS * 100)  # warm
-                before = common.cpu_ns(process.pid)
-                result = common.load(build, host, port, CONNECTIONS, ROUND)
-                result["cpu_us"] = (common.cpu_ns(process.pid) - before) / ROUND / 1000
-            rounds[name].append(result)
-
-    floor = next(iter(servers))
-    for name, results in rounds.items():
-        entry = figures[name]
-        entry["per_second"] = round(common.median([r["messages"] / r["seconds"] for r in results]))
-        for key in ("cpu_us", "p50_us", "p99_us", "p999_us"):
-            entry[key] = round(common.median([r[key] for r in results]), 2)
-        # Round by round against the floor of the same round: the machine's moods drop out.
-        entry["throughput_ratio"] = round(common.median(
-            [(r["messages"] / r["seconds"]) / (f["messages"] / f["seconds"]) for r, f in zip(results, rounds[floor])]), 3)
-        entry["cpu_ratio"] = round(common.median([r["cpu_us"] / f["cpu_us"] for r, f in zip(results, rounds[floor])]), 3)
-
-    def shown(entry, key, form):
-        return form.format(entry[key]) if key in entry else "-"
-
-    table = common.markdown(
-        ["server", "instructions", "system calls", "allocations", "CPU, us", "of raw", "messages/s", "of raw", "p99, us"],
-        [[f"**{name}**" if name == "heddle" else name,
-          shown(e, "instructions", "{:.0f}"), shown(e, "system_calls", "{:.2f}"), shown(e, "allocations", "{:.2f}"),
-          shown(e, "cpu_us", "{:.2f}"), shown(e, "cpu_ratio", "{:.2f}x"), shown(e, "per_second", "{:,}"),
-          shown(e, "throughput_ratio", "{:.2f}x"), shown(e, "p99_us", "{:.0f}")] for name, e in figures.items()])
-    intro = (f"## What one echoed message costs the server\n\n64 bytes, {CONNECTIONS} connections, one message in "
-             f"flight on each, TCP loopback, epoll; per message, median of {options.rounds} interleaved rounds.\n\n")
-    common.publish("echo", intro + table, {"connections": CONNECTIONS, "size": 64, "servers": figures})
-    if not options.skip_counts:
-        common.hold_to_limits("echo", figures.get("heddle", {}))
+    servers = common.servers(build, options)
+    figures = {}
+    for row in ROWS:
+        if (not options.row or any(word.lower() in row.lower() for word in options.row)) and possible(row):
+            figures[row] = summary(measure_row(build, servers, row, options))
+    text = ("## How fast is echo\n\nLoopback, a message in flight on each connection where nothing else is said; server and "
+            "load on a core each; CPU is the server's time on its core a message, kernel included. Medians of interleaved "
+            "rounds.\n")
+    for row, entries in figures.items():
+        text += f"\n### {row}\n\n" + table(entries)
+    panels = {f"{row}: CPU a message, us": {name: e["cpu_us"] for name, e in entries.items()}
+              for row, entries in figures.items()}
+    common.publish("echo", text + "\n### Goals\n" + judge(figures).text(), figures, plot.bars(panels, common.COLOURS))
