@@ -10,7 +10,7 @@ import importlib
 import pathlib
 import sys
 
-NAMES = ["cost", "echo", "selectors", "compile"]  # the order they run in
+NAMES = ["cost", "echo", "micro", "selectors", "compile"]  # the order they run in
 
 
 def main():

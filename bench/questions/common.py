@@ -79,9 +79,9 @@ def cores():
     return usable[0], usable[-1]
 
 
-def on_core(core):
+def on_core(*cores_allowed):
     """To be called in the process that is to run there, which leads a session of its own."""
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores_allowed)
     if FIRST:
         os.setpriority(os.PRIO_PROCESS, 0, -15)
         with contextlib.suppress(FileNotFoundError):
@@ -95,6 +95,10 @@ def on_the_servers_core():
 
 def on_the_loads_core():
     on_core(cores()[1])
+
+
+def on_all_cores():
+    on_core(*os.sched_getaffinity(0))
 
 
 def interrupt(process):
