@@ -29,7 +29,7 @@ heddle::Task<void> serve(Options options) {
 int main(int argc, char** argv) {
   const Options options = parse_options(argc, argv);
   try {
-    heddle::run(serve(options), {.selector = options.selector});  // until SIGINT
+    heddle::run(serve(options), {.selector = options.selector, .dump_on_sigquit = true});  // until SIGINT
   } catch (const std::exception& error) {
     std::fprintf(stderr, "echo_server: %s\n", error.what());
     return 1;

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -54,15 +55,19 @@ EventLoop::EventLoop(const LoopOptions& options)
       owns_selector_(options.custom_selector == nullptr),
       process_(::getpid()),
       virtual_time_(options.virtual_time),
-      detect_deadlock_(options.detect_deadlock || options.virtual_time) {
+      detect_deadlock_(options.detect_deadlock || options.virtual_time),
+      dumps_on_sigquit_(options.dump_on_sigquit) {
   auto made = owns_selector_ ? make_selector(options.selector) : nullptr;
   if (made) selector_ = made.get();
   reads_kernel_events_ = selector_->has_wait_raw();
   mailbox_ = new Mailbox;
   try {
     selector_->register_(mailbox_->descriptor(), EVENT_READ);
+    if (dumps_on_sigquit_)
+      add_signal_handler(SIGQUIT, [](const EventLoop* loop) { std::fputs(dump_tasks(*loop).c_str(), stderr); }, this);
     if (options.slow_turn > Duration(0)) monitor_ = new TurnMonitor(options);
   } catch (...) {
+    delete signals_;
     mailbox_->release();
     throw;
   }
@@ -250,7 +255,9 @@ EventLoop::Found EventLoop::wait_in_virtual_time(Timeout timeout) {
     virtual_now_ += timeout.duration();
     return {};
   }
-  if (waits_for_descriptors()) return look(timeout);
+  if (waits_for_descriptors() ||
+      (signals_ != nullptr && signals_->awaits_any_but(dumps_on_sigquit_ ? SIGQUIT : 0)))
+    return look(timeout);
   mailbox_->awake();
   const std::string tasks = "deadlock: nothing can happen any more\n" + dump_tasks(*this);
   if (!closing_) throw Deadlock(tasks.c_str());

@@ -43,6 +43,8 @@ struct LoopOptions {
   /// Instead of waiting for ever where nothing can happen any more, throw Deadlock. On with virtual_time. A
   /// thread that will call call_soon_threadsafe() has to hold OutsideWork.
   bool detect_deadlock = false;
+  /// SIGQUIT (Ctrl-\) prints the tasks on stderr instead of ending the process: see dump_tasks().
+  bool dump_on_sigquit = false;
   /// A turn of a task or callback that takes longer is reported while it lasts, by a thread that the loop
   /// starts for that; 0: none is. At most one report a second.
   Duration slow_turn = Duration(0);
@@ -282,6 +284,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   FdWatch* watches_ = nullptr;
   bool virtual_time_;
   bool detect_deadlock_;
+  bool dumps_on_sigquit_;
   bool embedded_ = false;  // somebody waits for fileno()
   TimePoint virtual_now_{std::chrono::hours(24)};
   std::uint64_t outside_work_ = 0;

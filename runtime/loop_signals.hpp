@@ -31,6 +31,11 @@ class LoopSignals {
   /// Replaces the callback of `signum`; null for none. Returns whether there was one. Throws
   /// std::system_error.
   bool set_callback(int signum, Callback* callback);
+  /// Somebody waits for a signal, other than `signum`.
+  bool awaits_any_but(int signum) const noexcept {
+    const std::uint64_t wanted = wanted_.load(std::memory_order_relaxed);
+    return (signum > 0 ? wanted & ~(std::uint64_t{1} << (signum - 1)) : wanted) != 0;
+  }
   void add(SignalStream& stream);
   void remove(SignalStream& stream) noexcept;
 

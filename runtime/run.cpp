@@ -34,9 +34,19 @@ std::atomic<Mailbox*> interrupt_mailbox{nullptr};
 std::atomic<bool> interrupt_came{false};
 static_assert(std::atomic<Mailbox*>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
+// How many handlers run: whoever has stored null into interrupt_mailbox waits for them.
+std::atomic<int> interrupt_handlers{0};
+
 void on_sigint(int) {
-  interrupt_came.store(true);
-  if (Mailbox* const mailbox = interrupt_mailbox.load()) mailbox->interrupt();
+  interrupt_handlers.fetch_add(1);
+  if (Mailbox* const mailbox = interrupt_mailbox.load()) {
+    interrupt_came.store(true);
+    mailbox->interrupt();
+  } else {  // put back by somebody after its run() had ended
+    ::signal(SIGINT, SIG_DFL);
+    ::raise(SIGINT);
+  }
+  interrupt_handlers.fetch_sub(1);
 }
 
 // Takes SIGINT if its disposition is the default one, and puts that back.
@@ -67,6 +77,8 @@ class InterruptGuard {
       ::sigaction(SIGINT, &now, nullptr);
     }
     interrupt_mailbox.store(nullptr);
+    while (interrupt_handlers.load() != 0) {  // on other threads, for some instructions
+    }
   }
 
   bool came() const noexcept { return installed_ && interrupt_came.load(); }

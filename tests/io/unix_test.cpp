@@ -326,8 +326,7 @@ TEST_CASE("whichever call of a session over a Unix socket fails, it ends, and th
         run_on(
             "default",
             [&]() -> Task<void> {
-              EventLoop::running().set_exception_handler(
-                  [](EventLoop&, std::exception_ptr, std::source_location, std::string_view, void*) {});
+              EventLoop::running().set_report_handler([](EventLoop&, const Report&, void*) {});
               system.fail(call, n, error);
               try {
                 co_await timeout(5s, visit(UnixAddress(directory.path("s")), bytes));
