@@ -1,17 +1,21 @@
-# What `cmake --install` puts where: libraries, headers, the CMake package and heddle.pc.
+# What `cmake --install` puts where: libraries, headers, the CMake package and the files for pkg-config.
 # SPDX-License-Identifier: MIT
 include(CMakePackageConfigHelpers)
 
-install(TARGETS heddle_selector heddle_runtime heddle_io heddle_heddle EXPORT heddle
+install(TARGETS heddle_selector heddle_runtime heddle_io heddle_heddle heddle_testing EXPORT heddle
         LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
 set(heddle_pc_libraries "")
-foreach(layer IN ITEMS selector runtime io)
+foreach(layer IN ITEMS selector runtime io testing)
   get_property(headers GLOBAL PROPERTY heddle_${layer}_headers)
-  list(TRANSFORM headers PREPEND "${PROJECT_SOURCE_DIR}/${layer}/")
-  install(FILES ${headers} DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/heddle/${layer}")
+  get_property(folder GLOBAL PROPERTY heddle_${layer}_folder)
+  list(TRANSFORM headers PREPEND "${PROJECT_SOURCE_DIR}/${folder}/")
+  install(FILES ${headers} DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/heddle/${folder}")
+  if(layer STREQUAL "testing")
+    continue()  # in a package of its own, because it replaces operator new
+  endif()
   get_target_property(type heddle_${layer} TYPE)
   if(NOT type STREQUAL "INTERFACE_LIBRARY")
     string(PREPEND heddle_pc_libraries "-lheddle_${layer} ")  # a linker wants users before what they use
@@ -49,8 +53,10 @@ foreach(kind IN ITEMS INCLUDEDIR LIBDIR)
   endif()
 endforeach()
 # Written at install time, because `cmake --install --prefix` may name another prefix than the one configured.
-configure_file("${PROJECT_SOURCE_DIR}/cmake/heddle.pc.in" "${PROJECT_BINARY_DIR}/heddle.pc.prefixless" @ONLY)
-install(CODE "
-  file(READ \"${PROJECT_BINARY_DIR}/heddle.pc.prefixless\" text)
-  file(WRITE \"${PROJECT_BINARY_DIR}/heddle.pc\" \"prefix=\${CMAKE_INSTALL_PREFIX}\\n\${text}\")")
-install(FILES "${PROJECT_BINARY_DIR}/heddle.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+foreach(package IN ITEMS heddle heddle-testing)
+  configure_file("${PROJECT_SOURCE_DIR}/cmake/${package}.pc.in" "${PROJECT_BINARY_DIR}/${package}.pc.prefixless" @ONLY)
+  install(CODE "
+    file(READ \"${PROJECT_BINARY_DIR}/${package}.pc.prefixless\" text)
+    file(WRITE \"${PROJECT_BINARY_DIR}/${package}.pc\" \"prefix=\${CMAKE_INSTALL_PREFIX}\\n\${text}\")")
+  install(FILES "${PROJECT_BINARY_DIR}/${package}.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endforeach()

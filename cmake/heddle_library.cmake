@@ -24,12 +24,17 @@ function(heddle_set_warnings target)
   endif()
 endfunction()
 
-# heddle_add_library(<layer> SOURCES <.cpp>... HEADERS <public .hpp>... [LINK <what its users link to as well>...])
-# makes heddle_<layer>, with the alias heddle::<layer>. Lists are explicit: a file that is not listed is not built,
+# heddle_add_library(<layer> SOURCES <.cpp>... HEADERS <public .hpp>... [LINK <what its users link to as well>...]
+#                    [FOLDER <folder>])
+# makes heddle_<layer>, with the alias heddle::<layer>, whose headers are <heddle/folder/...>; a layer's folder has
+# its name. Lists are explicit: a file that is not listed is not built,
 # and a header that is not listed is not installed (a test compares the lists with the folders).
 # A layer without sources is header-only.
 function(heddle_add_library layer)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;HEADERS;LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FOLDER" "SOURCES;HEADERS;LINK")
+  if(NOT arg_FOLDER)
+    set(arg_FOLDER ${layer})
+  endif()
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "heddle_add_library(${layer}): what is ${arg_UNPARSED_ARGUMENTS}?")
   endif()
@@ -37,7 +42,14 @@ function(heddle_add_library layer)
   if(arg_SOURCES)
     set(scope PUBLIC)
     add_library(${target} ${arg_SOURCES} ${arg_HEADERS})
+    # Installed, the libraries find each other beside them, wherever the package lies.
+    if(APPLE)
+      set(beside "@loader_path")
+    else()
+      set(beside "$ORIGIN")
+    endif()
     set_target_properties(${target} PROPERTIES
+      INSTALL_RPATH "${beside}"
       CXX_EXTENSIONS OFF
       CXX_VISIBILITY_PRESET hidden
       VISIBILITY_INLINES_HIDDEN ON
@@ -58,6 +70,7 @@ function(heddle_add_library layer)
     $<BUILD_INTERFACE:${heddle_include_root}>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(${target} ${scope} ${arg_LINK})
+  set_property(GLOBAL PROPERTY heddle_${layer}_folder ${arg_FOLDER})
   set_property(GLOBAL PROPERTY heddle_${layer}_headers ${arg_HEADERS})
   set_property(GLOBAL PROPERTY heddle_${layer}_sources ${arg_SOURCES})
 endfunction()

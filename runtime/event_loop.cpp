@@ -21,7 +21,9 @@
 #include "loop_registry.hpp"
 #include "loop_signals.hpp"
 #include "mailbox.hpp"
+#include "shuffle.hpp"
 #include "turn_monitor.hpp"
+#include "turn_observer.hpp"
 
 namespace heddle {
 
@@ -56,7 +58,9 @@ EventLoop::EventLoop(const LoopOptions& options)
       process_(::getpid()),
       virtual_time_(options.virtual_time),
       detect_deadlock_(options.detect_deadlock || options.virtual_time),
-      dumps_on_sigquit_(options.dump_on_sigquit) {
+      dumps_on_sigquit_(options.dump_on_sigquit),
+      shuffles_(options.shuffle_seed != 0),
+      shuffle_state_(options.shuffle_seed) {
   auto made = owns_selector_ ? make_selector(options.selector) : nullptr;
   if (made) selector_ = made.get();
   reads_kernel_events_ = selector_->has_wait_raw();
@@ -66,6 +70,7 @@ EventLoop::EventLoop(const LoopOptions& options)
     if (dumps_on_sigquit_)
       add_signal_handler(SIGQUIT, [](const EventLoop* loop) { std::fputs(dump_tasks(*loop).c_str(), stderr); }, this);
     if (options.slow_turn > Duration(0)) monitor_ = new TurnMonitor(options);
+    set_turn_observer(nullptr);
   } catch (...) {
     delete signals_;
     mailbox_->release();
@@ -159,10 +164,10 @@ int EventLoop::fileno() {
 void EventLoop::step(Timeout limit) {
   ++counters_.turns;
   poll(limit);
-  if (monitor_ != nullptr) [[unlikely]]
-    run_ready<true>();
+  if (watched_) [[unlikely]]
+    run_ready_watched();
   else
-    run_ready<false>();
+    run_ready();
 }
 
 std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
@@ -171,11 +176,9 @@ std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
   return timers_.earliest();
 }
 
-template <bool Monitored>
 void EventLoop::run_ready() noexcept {
   const auto leave = [this] {
     counters_.resumes += static_cast<std::uint64_t>(current.turns + turns_between_polls);
-    if constexpr (Monitored) monitor_->end();
     leave_tasks();
   };
   current.turns = -turns_between_polls;
@@ -183,7 +186,6 @@ void EventLoop::run_ready() noexcept {
     do {
       Runnable& turn = *next;
       next = turn.next;  // the turn may end its life, or queue it again
-      if constexpr (Monitored) monitor_->begin(turn);
       turn.run(turn);
       if (++current.turns < 0) [[likely]]
         continue;
@@ -195,6 +197,40 @@ void EventLoop::run_ready() noexcept {
     } while (next != nullptr);
   }
   leave();
+}
+
+// The same for a loop whose turns are timed, observed or shuffled.
+void EventLoop::run_ready_watched() noexcept {
+  Runnable* next = nullptr;
+  current.turns = -turns_between_polls;
+  while (current.turns < 0) {
+    if (next == nullptr) {
+      next = ready_.take();
+      if (next == nullptr) break;
+      if (shuffles_) {
+        const Shuffled shuffled = shuffle(*next, shuffle_state_);
+        next = shuffled.first;
+        ready_.reordered(*shuffled.last);
+      }
+    }
+    Runnable& turn = *next;
+    if (observer_ != nullptr) {
+      leave_tasks();
+      if (!observer_->before_turn(turn)) break;
+    }
+    next = turn.next;
+    if (monitor_ != nullptr) monitor_->begin(turn);
+    turn.run(turn);
+    if (++current.turns > 0) TaskState::end_turn();
+    if (TaskState* const task = current.task; observer_ != nullptr && task != nullptr) {
+      leave_tasks();
+      if (task->waits_at() != nullptr) observer_->after_turn(*task);
+    }
+  }
+  if (next != nullptr) ready_.put_back(*next);
+  counters_.resumes += static_cast<std::uint64_t>(current.turns + turns_between_polls);
+  if (monitor_ != nullptr) monitor_->end();
+  leave_tasks();
 }
 
 // Between the turns of tasks: an await or a request to stop now isn't theirs.
@@ -547,7 +583,7 @@ void EventLoop::close() noexcept {
     posted = next;
   }
   while (Timer* const timer = timers_.pop_due(TimePoint::max())) timer->fire(*timer);
-  while (!ready_.empty()) run_ready<false>();
+  while (!ready_.empty()) run_ready();
 
   while (FdWatch* const watch = watches_) {
     for (FdWatch::Side& side : watch->sides)

@@ -24,6 +24,7 @@ namespace heddle {
 class LoopSignals;
 class Mailbox;
 class TurnMonitor;
+class TurnObserver;
 struct SlowTurn;
 
 /// What an event loop is made of.
@@ -45,6 +46,9 @@ struct LoopOptions {
   bool detect_deadlock = false;
   /// SIGQUIT (Ctrl-\) prints the tasks on stderr instead of ending the process: see dump_tasks().
   bool dump_on_sigquit = false;
+  /// What is ready at the same time runs in an order that follows from this number, instead of first in,
+  /// first out: for tests that try many orders and repeat the one that failed. 0: off.
+  std::uint64_t shuffle_seed = 0;
   /// A turn of a task or callback that takes longer is reported while it lasts, by a thread that the loop
   /// starts for that; 0: none is. At most one report a second.
   Duration slow_turn = Duration(0);
@@ -218,6 +222,11 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   /// Where the signals go that somebody asked for on this loop.
   LoopSignals& signals();
   std::uint64_t next_task_id() noexcept { return ++last_task_id_; }
+  /// Is told of every step from now on; nullptr: nobody is.
+  void set_turn_observer(TurnObserver* observer) noexcept {
+    observer_ = observer;
+    watched_ = monitor_ != nullptr || observer_ != nullptr || shuffles_;
+  }
   void count_budget_yield() noexcept { ++counters_.budget_yields; }
   /// Something will be posted to this loop from outside: it isn't a deadlock to wait for that.
   void expect_outside_work() noexcept { ++outside_work_; }
@@ -256,8 +265,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void notify_level(FdWatch& watch, Direction direction) noexcept;
   void check_runnable() const;
   void step(Timeout limit);
-  template <bool Monitored>
   void run_ready() noexcept;
+  void run_ready_watched() noexcept;
   static void leave_tasks() noexcept;
   void poll(Timeout limit);
   void collect_mail() noexcept;
@@ -288,7 +297,12 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   bool embedded_ = false;  // somebody waits for fileno()
   TimePoint virtual_now_{std::chrono::hours(24)};
   std::uint64_t outside_work_ = 0;
+  // What makes turns run by run_ready_watched().
+  bool watched_ = false;
+  bool shuffles_;
+  std::uint64_t shuffle_state_;
   TurnMonitor* monitor_ = nullptr;
+  TurnObserver* observer_ = nullptr;
   LoopCounters counters_;
   ReportHandler report_handler_ = nullptr;
   void* report_argument_ = nullptr;

@@ -51,6 +51,8 @@ class RunQueue {
       *taken_tail_ = head_;
     head_ = &first;
   }
+  /// What was taken last was brought into another order, which ends with `last`.
+  void reordered(Runnable& last) noexcept { taken_tail_ = &last.next; }
 
  private:
   // The last one's `next` is set when the list is taken.

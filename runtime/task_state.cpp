@@ -9,6 +9,7 @@
 #include <typeinfo>
 
 #include "event_loop.hpp"
+#include "injection.hpp"
 #include "operation.hpp"
 #include "task_extras.hpp"
 #include "task_locals.hpp"
@@ -63,7 +64,23 @@ void throw_no_task(const char* operation) {
                          " outside of a task: run the coroutine by heddle::run() or heddle::spawn()");
 }
 
-void throw_cancelled() { throw Cancelled(); }
+namespace {
+
+constinit thread_local Injection* injection = nullptr;
+
+[[noreturn]] void throw_injected() {
+  std::exchange(injection->task, nullptr)->uncancel();
+  std::rethrow_exception(injection->error);
+}
+
+}  // namespace
+
+void set_injection(Injection* to_throw) noexcept { injection = to_throw; }
+
+void throw_cancelled() {
+  if (injection != nullptr && injection->task != nullptr && injection->task == current.task) throw_injected();
+  throw Cancelled();
+}
 
 void check_task() {
   if (current.task == nullptr) throw_no_task("co_await");

@@ -12,7 +12,8 @@ import tempfile
 import blackbox as bb
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROGRAMS = {"whole": "echoed through heddle\n", "only_selector": "selected\n"}
+PROGRAMS = {"whole": "echoed through heddle\n", "only_selector": "selected\n", "tested": "tested with heddle\n"}
+PACKAGES = {"tested": "heddle-testing"}  # for pkg-config; heddle for the others
 
 
 def tell(*command, env=None):
@@ -61,7 +62,7 @@ def installed(kind, options, work):
             for place in (str(build), str(options.source)):
                 bb.check(place not in text, f"{file.relative_to(prefix)} names {place}")
     libraries = {path.name for path in prefix.glob("**/libheddle_*")}
-    for layer in ("selector", "runtime", "io"):
+    for layer in ("selector", "runtime", "io", "testing"):
         wanted = f"libheddle_{layer}." + ("so" if kind == "shared" else "a")
         bb.check(wanted in libraries, f"{wanted} is not among {sorted(libraries)}")
     return prefix
@@ -74,8 +75,8 @@ def with_pkg_config(work, prefix, compiler):
     where = [str(path.parent) for path in prefix.glob("**/heddle.pc")]
     bb.check(len(where) == 1, f"heddle.pc is in {where}")
     env = {"PKG_CONFIG_PATH": where[0]}
-    flags = tell("pkg-config", "--cflags", "--libs", "heddle", env=env).split()
     for program in PROGRAMS:
+        flags = tell("pkg-config", "--cflags", "--libs", PACKAGES.get(program, "heddle"), env=env).split()
         tell(compiler, "-std=c++20", "-O0", "-Wall", "-Wextra", "-Werror", HERE / "consumer" / f"{program}.cpp", *flags,
              "-o", folder / program)
     run_programs(folder, {"LD_LIBRARY_PATH": str(pathlib.Path(where[0]).parent)})

@@ -8,7 +8,7 @@
 
 #include "../../io/resolver.hpp"
 #include "../../runtime/task_group.hpp"
-#include "../support/cancel_everywhere.hpp"
+#include "../../runtime/testing.hpp"
 #include "../support/faulty_system.hpp"
 #include "loopback.hpp"
 
@@ -75,27 +75,22 @@ Task<void> whole_session(const std::string& bytes, std::string host = "127.0.0.1
 
 ON_SELECTORS("cancelled at every suspension, one a run, a session leaves nothing behind") {
   const std::string bytes = pattern(60'000);
-  for (const Canceller canceller : {Canceller::CALLBACK, Canceller::EMBEDDER}) {
-    FaultySystem system;
-    const CancelCount count = cancel_at_every_suspension(
-        loop_options(selector, &system), canceller,
-        [&]() -> Task<void> { co_await whole_session(bytes, "localhost"); },
-        [&] {
-          long calls = 0;
-          for (const int n : system.calls) calls += n;
-          return calls;
-        },
-        [](bool) {});
-    INFO(count.points << " points, cancelled at " << count.cancelled);
-    CHECK(count.points >= 5);
-    CHECK(count.cancelled >= 5);
+  const auto scenario = [&]() -> Task<void> { co_await whole_session(bytes, "localhost"); };
+  DisturbOptions options;
+  options.loop.selector = selector;
+  options.main_only = true;  // a client whose server was stopped would wait in vain
+  for (const bool from_outside : {false, true}) {
+    options.from_outside = from_outside;
+    const DisturbCount count = cancel_everywhere(scenario, &check_usual_end, options);
+    INFO(count.places << " places, stopped at " << count.failed);
+    CHECK(count.places >= 10);
+    CHECK(count.failed >= 10);
   }
 }
 
 ON_SELECTORS(
     "a client that is cancelled at any suspension doesn't disturb the server, which serves the next") {
   const std::string bytes = pattern(30'000);
-  FaultySystem system;
   struct Server {
     std::optional<TcpListener> listener;
     JoinHandle<void> task;
@@ -115,15 +110,15 @@ ON_SELECTORS(
     server.task.cancel();
     if (stopped) throw Cancelled();
   };
-  const CancelCount count = cancel_at_every_suspension(
-      loop_options(selector, &system), Canceller::CALLBACK, client,
-      [&] {
-        long calls = 0;
-        for (const int n : system.calls) calls += n;
-        return calls;
-      },
-      [&](bool) { server.listener.reset(); });
-  CHECK(count.points >= 5);
+  const auto check = [&](const DisturbedRun& run) {
+    check_usual_end(run);
+    server.listener.reset();
+    server.task = JoinHandle<void>();
+  };
+  DisturbOptions options;
+  options.loop.selector = selector;
+  options.main_only = true;
+  CHECK(cancel_everywhere(client, check, options).places >= 10);
 }
 
 namespace {

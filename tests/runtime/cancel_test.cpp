@@ -12,10 +12,10 @@
 #include "../../runtime/run.hpp"
 #include "../../runtime/sleep.hpp"
 #include "../../runtime/task_group.hpp"
+#include "../../runtime/testing.hpp"
 #include "../../runtime/timeout.hpp"
 #include "../../runtime/to_thread.hpp"
 #include "../selector/files.hpp"
-#include "../support/cancel_everywhere.hpp"
 #include "../support/on_selectors.hpp"
 
 using namespace heddle;
@@ -580,7 +580,7 @@ TEST_CASE("tasks that wait for each other can be cancelled, and all of them end"
 namespace {
 
 // Something of everything: a group, a timeout, a shield, readiness, a join.
-Task<void> scenario(int fd_a, int fd_b, int& alive, long& steps) {
+Task<void> scenario(int fd_a, int fd_b, int& alive) {
   struct Alive {
     explicit Alive(int& n) : count(n) { ++count; }
     Alive(const Alive&) = delete;
@@ -591,27 +591,25 @@ Task<void> scenario(int fd_a, int fd_b, int& alive, long& steps) {
   const Alive here(alive);
   auto body = [&](TaskGroup& group) -> Task<int> {
     const Alive in_body(alive);
-    auto reads = [](int fd, int& count, long& progress) -> Task<void> {
+    auto reads = [](int fd, int& count) -> Task<void> {
       const Alive in_child(count);
       char byte;
       for (int i = 0; i < 3; ++i) {
-        ++progress;
         co_await readable(fd);
         while (::read(fd, &byte, 1) == 1) {
         }
       }
     };
-    auto writes = [](int fd, int& count, long& progress) -> Task<void> {
+    auto writes = [](int fd, int& count) -> Task<void> {
       const Alive in_child(count);
       for (int i = 0; i < 3; ++i) {
         co_await ready(fd, EVENT_READ | EVENT_WRITE);
         [[maybe_unused]] const auto n = ::write(fd, "x", 1);
-        ++progress;
         co_await sleep(1us);
       }
     };
-    auto reader = group.spawn(reads(fd_a, alive, steps));
-    group.spawn(writes(fd_b, alive, steps));
+    auto reader = group.spawn(reads(fd_a, alive));
+    group.spawn(writes(fd_b, alive));
     auto slow = []() -> Task<void> { co_await sleep(1h); };
     try {
       co_await timeout(200us, slow());
@@ -635,22 +633,20 @@ Task<void> scenario(int fd_a, int fd_b, int& alive, long& steps) {
 }  // namespace
 
 ON_SELECTORS("cancelled at every suspension, one a run, a scenario of tasks leaves nothing behind") {
-  for (const Canceller canceller : {Canceller::CALLBACK, Canceller::EMBEDDER}) {
-    int alive = 0;
-    long steps = 0;
-    std::optional<Pair> pair;
-    const CancelCount count = cancel_at_every_suspension(
-        loop_options(selector), canceller,
-        [&]() -> Task<void> {
-          pair.emplace(Pair::sockets());
-          co_await scenario(pair->a.fileno(), pair->b.fileno(), alive, steps);
-        },
-        [&] { return steps; },
-        [&](bool) {
-          CHECK(alive == 0);
-          pair.reset();
-        });
-    CHECK(count.points >= 6);
-    CHECK(count.cancelled >= 6);
+  int alive = 0;
+  const auto on_a_pair = [&]() -> Task<void> {
+    const Pair pair = Pair::sockets();
+    co_await scenario(pair.a.fileno(), pair.b.fileno(), alive);
+  };
+  const auto check = [&](const DisturbedRun& run) {
+    check_usual_end(run);
+    CHECK(alive == 0);
+  };
+  DisturbOptions options;
+  options.loop.selector = selector;
+  options.main_only = true;  // who reads waits for who writes
+  for (const bool from_outside : {false, true}) {
+    options.from_outside = from_outside;
+    CHECK(cancel_everywhere(on_a_pair, check, options).failed >= 6);
   }
 }

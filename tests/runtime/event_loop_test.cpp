@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -12,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "../../runtime/gather.hpp"
 #include "../../runtime/ready.hpp"
 #include "../../runtime/run.hpp"
 #include "../../runtime/sleep.hpp"
@@ -618,4 +621,48 @@ TEST_CASE("a callback that was queued by a task that has ended may spawn") {
   loop.call_soon([&] { spawn(ends_at_once(loop, child, ran)); });
   look(loop, 3);
   CHECK(ran == 1);
+}
+
+namespace {
+
+// The order in which 200 tasks that are ready at the same time have their turns, three each.
+std::vector<int> order_of_turns(std::uint64_t seed) {
+  LoopOptions options;
+  options.shuffle_seed = seed;
+  std::vector<int> order;
+  auto takes_turns = [](std::vector<int>& log, int id) -> Task<void> {
+    for (int i = 0; i < 3; ++i) {
+      log.push_back(id);
+      co_await yield();
+    }
+  };
+  auto main = [&]() -> Task<void> {
+    std::vector<Task<void>> tasks;
+    for (int id = 0; id < 200; ++id) tasks.push_back(takes_turns(order, id));
+    co_await gather(std::move(tasks));
+  };
+  run(main(), options);
+  return order;
+}
+
+}  // namespace
+
+TEST_CASE("a seed shuffles what is ready at the same time, the same way each time, and loses nobody's turn") {
+  const std::vector<int> in_order = order_of_turns(0);
+  for (int i = 0; i < 600; ++i) REQUIRE(in_order[static_cast<std::size_t>(i)] == i % 200);
+  const std::vector<int> shuffled = order_of_turns(1);
+  CHECK(shuffled != in_order);
+  CHECK(shuffled == order_of_turns(1));
+  CHECK(shuffled != order_of_turns(2));
+  std::vector<int> sorted = shuffled;
+  std::sort(sorted.begin(), sorted.end());
+  for (int i = 0; i < 600; ++i) REQUIRE(sorted[static_cast<std::size_t>(i)] == i / 3);
+  // No place in line is better than another: each is as often in the first half as in the second.
+  std::array<int, 200> first_half{};
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    const std::vector<int> order = order_of_turns(seed);
+    for (std::size_t i = 0; i < 100; ++i) ++first_half[static_cast<std::size_t>(order[i])];
+  }
+  CHECK(*std::min_element(first_half.begin(), first_half.end()) > 60);
+  CHECK(*std::max_element(first_half.begin(), first_half.end()) < 140);
 }

@@ -36,8 +36,10 @@ def main():
     parser.add_argument("--public", nargs="+", action="append", default=[])
     options = parser.parse_args()
     root = options.source.resolve()
-    listed = {layer: set(files) for layer, *files in options.listed}
-    public = {layer: set(files) for layer, *files in options.public}
+    listed, public = {}, {}
+    for lists, given in ((listed, options.listed), (public, options.public)):
+        for layer, *files in given:
+            lists.setdefault(layer, set()).update(files)  # a folder may hold more than one library
     sources = [path for layer in LAYERS for path in sorted((root / layer).rglob("*")) if path.suffix in (".cpp", ".hpp")]
     headers = [root / layer / name for layer in LAYERS for name in sorted(public.get(layer, ()))]
     umbrella = [root / "heddle.hpp"] if (root / "heddle.hpp").exists() else []
