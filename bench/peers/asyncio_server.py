@@ -1,6 +1,6 @@
 """Echo over asyncio, or over uvloop: usage: asyncio_server.py asyncio|uvloop [--mode M] [--unix PATH] [--port P]
 
-Echo is a Protocol, asyncio's fastest; the handlers of `busy` are over sockets, as a coroutine would be written.
+Echo is a Protocol, the fastest that they have; the handlers of `busy` are over streams.
 """
 # SPDX-License-Identifier: MIT
 
@@ -21,13 +21,13 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
-async def with_timer(client):
+async def with_timer(reader, writer):
     """Sleeps between reading a message and answering it."""
-    loop = asyncio.get_running_loop()
-    while message := await loop.sock_recv(client, 64):
+    while message := await reader.read(64):
         await asyncio.sleep(0.001)
-        await loop.sock_sendall(client, message)
-    client.close()
+        writer.write(message)
+        await writer.drain()
+    writer.close()
 
 
 async def work(jobs, results):
@@ -35,30 +35,17 @@ async def work(jobs, results):
         await results.put(message)
 
 
-async def with_queue(client):
+async def with_queue(reader, writer):
     """Hands each message to another task through one queue and awaits its answer from another."""
-    loop = asyncio.get_running_loop()
     jobs, results = asyncio.Queue(1), asyncio.Queue(1)
     worker = asyncio.create_task(work(jobs, results))
-    while message := await loop.sock_recv(client, 64):
+    while message := await reader.read(64):
         await jobs.put(message)
-        await loop.sock_sendall(client, await results.get())
+        writer.write(await results.get())
+        await writer.drain()
     await jobs.put(b"")
     await worker
-    client.close()
-
-
-async def serve(listener, mode):
-    loop = asyncio.get_running_loop()
-    handler = {"timer": with_timer, "queue": with_queue}[mode]
-    tasks = set()
-    while True:
-        client, _ = await loop.sock_accept(listener)
-        if client.family == socket.AF_INET:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = asyncio.create_task(handler(client))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    writer.close()
 
 
 async def main(options):
@@ -74,11 +61,11 @@ async def main(options):
     if options.mode == "echo":
         create = loop.create_unix_server if options.unix else loop.create_server
         await create(Echo, sock=listener, backlog=4096)
-        await stopped.wait()
     else:
-        serving = asyncio.create_task(serve(listener, options.mode))
-        await stopped.wait()
-        serving.cancel()
+        handler = {"timer": with_timer, "queue": with_queue}[options.mode]
+        start = asyncio.start_unix_server if options.unix else asyncio.start_server
+        await start(handler, sock=listener, backlog=4096)
+    await stopped.wait()
 
 
 parser = argparse.ArgumentParser()

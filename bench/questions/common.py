@@ -219,6 +219,14 @@ def system_calls(build, command, messages, **options):
     return total, {name: number for name, number in calls.items() if number >= 0.005}
 
 
+def cpu_ns(pid):
+    """Time on a core so far, of all threads."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        total += int(pathlib.Path(f"/proc/{pid}/task/{thread}/schedstat").read_text(encoding="ascii").split()[0])
+    return total
+
+
 def write(name, text):
     """Leaves a file in build/bench/."""
     folder = ROOT / "build/bench"
