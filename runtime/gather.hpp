@@ -14,23 +14,23 @@
 
 namespace heddle {
 
-/// Waits for the children of `group`. Throws `failure`, or what failed first, if anything did.
-inline Task<void> join_or_throw_first(TaskGroup& group, std::exception_ptr failure) {
-  const std::vector<std::exception_ptr> errors = co_await group.close(failure);
+/// Throws what failed first, if anything did.
+inline void throw_first(const std::vector<std::exception_ptr>& errors) {
   if (!errors.empty()) std::rethrow_exception(errors.front());
 }
 
 template <class... T>
 Task<std::tuple<ValueOrNothing<T>...>> gather_tasks(Task<T>... tasks) {
   TaskGroup group;
-  std::tuple<JoinHandle<T>...> handles;
   std::exception_ptr failure;
+  auto closing = group.close(failure);
+  std::tuple<JoinHandle<T>...> handles;
   try {
     std::apply([&](JoinHandle<T>&... handle) { ((handle = group.spawn(std::move(tasks))), ...); }, handles);
   } catch (...) {
     failure = std::current_exception();
   }
-  co_await join_or_throw_first(group, failure);
+  throw_first(co_await std::move(closing));
   co_return std::apply(
       [](JoinHandle<T>&... handle) { return std::tuple<ValueOrNothing<T>...>{result_or_nothing(handle)...}; },
       handles);
@@ -48,15 +48,16 @@ HEDDLE_CORO_OWNER auto gather(A&&... awaitables) {
 template <class T>
 auto gather(std::vector<Task<T>> tasks) -> Task<std::conditional_t<std::is_void_v<T>, void, std::vector<T>>> {
   TaskGroup group;
-  std::vector<JoinHandle<T>> handles;
   std::exception_ptr failure;
+  auto closing = group.close(failure);
+  std::vector<JoinHandle<T>> handles;
   try {
     handles.reserve(tasks.size());
     for (Task<T>& task : tasks) handles.push_back(group.spawn(std::move(task)));
   } catch (...) {
     failure = std::current_exception();
   }
-  co_await join_or_throw_first(group, failure);
+  throw_first(co_await std::move(closing));
   if constexpr (!std::is_void_v<T>) {
     std::vector<T> results;
     results.reserve(handles.size());
@@ -68,14 +69,15 @@ auto gather(std::vector<Task<T>> tasks) -> Task<std::conditional_t<std::is_void_
 template <class... T>
 Task<std::tuple<JoinHandle<T>...>> settle_tasks(Task<T>... tasks) {
   TaskScope scope;
-  std::tuple<JoinHandle<T>...> handles;
   std::exception_ptr failure;
+  Task<void> finish = scope.all(failure);
+  std::tuple<JoinHandle<T>...> handles;
   try {
     std::apply([&](JoinHandle<T>&... handle) { ((handle = scope.spawn(std::move(tasks))), ...); }, handles);
   } catch (...) {
     failure = std::current_exception();
   }
-  co_await scope.all(failure);
+  co_await std::move(finish);
   co_return handles;
 }
 
@@ -88,15 +90,16 @@ HEDDLE_CORO_OWNER auto gather_settled(A&&... awaitables) {
 template <class T>
 Task<std::vector<JoinHandle<T>>> gather_settled(std::vector<Task<T>> tasks) {
   TaskScope scope;
-  std::vector<JoinHandle<T>> handles;
   std::exception_ptr failure;
+  Task<void> finish = scope.all(failure);
+  std::vector<JoinHandle<T>> handles;
   try {
     handles.reserve(tasks.size());
     for (Task<T>& task : tasks) handles.push_back(scope.spawn(std::move(task)));
   } catch (...) {
     failure = std::current_exception();
   }
-  co_await scope.all(failure);
+  co_await std::move(finish);
   co_return handles;
 }
 

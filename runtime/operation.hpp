@@ -25,6 +25,7 @@ struct WaitInfo {
   EventMask events{0};
   std::optional<TimePoint> until = {};
   const TaskState* task = nullptr;  ///< the task whose end is waited for
+  bool for_children = false;        ///< nothing but a request to stop can end it before the children are done
 };
 
 /// A leaf awaitable: what is at the end of every chain of co_awaits. It lives in the frame of the coroutine

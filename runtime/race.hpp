@@ -39,14 +39,15 @@ R take_winner(std::tuple<JoinHandle<T>...>& handles, const TaskState& winner, Ta
 template <class R, class Take, class... T>
 Task<R> race_tasks(Take take, Task<T>... tasks) {
   TaskScope scope;
-  std::tuple<JoinHandle<T>...> handles;
   std::exception_ptr failure;
+  Task<const TaskState*> finish = scope.first(failure);
+  std::tuple<JoinHandle<T>...> handles;
   try {
     std::apply([&](JoinHandle<T>&... handle) { ((handle = scope.spawn(std::move(tasks))), ...); }, handles);
   } catch (...) {
     failure = std::current_exception();
   }
-  const TaskState* const winner = co_await scope.first(failure);
+  const TaskState* const winner = co_await std::move(finish);
   co_return take_winner<R>(handles, *winner, take);
 }
 
@@ -54,15 +55,16 @@ template <class R, class Take, class T>
 Task<R> race_tasks(Take take, std::vector<Task<T>> tasks) {
   if (tasks.empty()) throw_race_of_nothing();
   TaskScope scope;
-  std::vector<JoinHandle<T>> handles;
   std::exception_ptr failure;
+  Task<const TaskState*> finish = scope.first(failure);
+  std::vector<JoinHandle<T>> handles;
   try {
     handles.reserve(tasks.size());
     for (Task<T>& task : tasks) handles.push_back(scope.spawn(std::move(task)));
   } catch (...) {
     failure = std::current_exception();
   }
-  const TaskState* const winner = co_await scope.first(failure);
+  const TaskState* const winner = co_await std::move(finish);
   std::size_t index = 0;
   while (&handles[index].state() != winner) ++index;
   co_return take(handles[index], index);

@@ -71,6 +71,7 @@ class TaskGroup::Join final : public Operation {
   WaitInfo describe() const noexcept override {
     WaitInfo info;
     info.what = "its children";
+    info.for_children = true;
     return info;
   }
 
@@ -122,7 +123,7 @@ void TaskGroup::child_done(TaskState& child) noexcept {
   if (first_child() == nullptr && joining_ != nullptr) joining_->group_empty();
 }
 
-Task<std::vector<std::exception_ptr>> TaskGroup::close(std::exception_ptr body) {
+Task<std::vector<std::exception_ptr>> TaskGroup::close(const std::exception_ptr& body) {
   closing_ = true;
   bool stop = false;         // a request to stop that this task has to pass on
   bool body_failed = false;  // by something else

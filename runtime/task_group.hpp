@@ -67,9 +67,10 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
   TaskGroup();
   ~TaskGroup();
   /// Waits for all children, having cancelled them if the body failed or was cancelled. `body` is what the
-  /// body threw. Yields all that failed; throws Cancelled if it was this task that was to stop and nothing
-  /// failed.
-  Task<std::vector<std::exception_ptr>> close(std::exception_ptr body);
+  /// body threw, and is looked at when this is awaited: to be called before anything is spawned, because
+  /// without memory for its coroutine nobody could be waited for. Yields all that failed; throws Cancelled if
+  /// it was this task that was to stop and nothing failed.
+  Task<std::vector<std::exception_ptr>> close(const std::exception_ptr& body);
   /// Throws an ExceptionGroup of what close() has yielded, unless that is nothing.
   void throw_if_any(std::vector<std::exception_ptr> errors) const;
 
@@ -100,13 +101,14 @@ auto task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
   using T = typename std::invoke_result_t<Body&, TaskGroup&>::value_type;
   TaskGroup group;
   std::exception_ptr failure;
+  auto closing = group.close(failure);
   if constexpr (std::is_void_v<T>) {
     try {
       co_await body(group);
     } catch (...) {
       failure = std::current_exception();
     }
-    group.throw_if_any(co_await group.close(failure));
+    group.throw_if_any(co_await std::move(closing));
   } else {
     std::vector<T> result;  // of one: T need not be default-constructible
     try {
@@ -114,7 +116,7 @@ auto task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
     } catch (...) {
       failure = std::current_exception();
     }
-    group.throw_if_any(co_await group.close(failure));
+    group.throw_if_any(co_await std::move(closing));
     co_return std::move(result.front());
   }
 }

@@ -37,6 +37,7 @@ class TaskScope::Wait final : public Operation {
   WaitInfo describe() const noexcept override {
     WaitInfo info;
     info.what = for_all_ ? "its children" : "the first of its children";
+    info.for_children = true;
     return info;
   }
   void child_done() noexcept {
@@ -100,7 +101,11 @@ Task<void> TaskScope::close() {
   if (stop) task.defer_cancel();
 }
 
-Task<const TaskState*> TaskScope::first(std::exception_ptr failure) {
+Task<const TaskState*> TaskScope::first(const std::exception_ptr& failure) {
+  return wait_for_first(failure, close());
+}
+
+Task<const TaskState*> TaskScope::wait_for_first(const std::exception_ptr& failure, Task<void> closing) {
   TaskState& task = *current.task;
   bool stop = false;
   if (!failure) try {
@@ -108,7 +113,7 @@ Task<const TaskState*> TaskScope::first(std::exception_ptr failure) {
     } catch (const Cancelled&) {
       stop = true;
     }
-  co_await close();
+  co_await std::move(closing);
   if (failure) std::rethrow_exception(failure);
   if (stop) {
     if (first_ == nullptr) throw Cancelled();
@@ -117,14 +122,16 @@ Task<const TaskState*> TaskScope::first(std::exception_ptr failure) {
   co_return first_;
 }
 
-Task<void> TaskScope::all(std::exception_ptr failure) {
+Task<void> TaskScope::all(const std::exception_ptr& failure) { return wait_for_all(failure, close()); }
+
+Task<void> TaskScope::wait_for_all(const std::exception_ptr& failure, Task<void> closing) {
   bool stop = false;
   if (!failure) try {
       co_await Wait(*this, true);
     } catch (const Cancelled&) {
       stop = true;
     }
-  co_await close();
+  co_await std::move(closing);
   if (failure) std::rethrow_exception(failure);
   if (stop) throw Cancelled();
 }

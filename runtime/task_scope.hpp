@@ -15,7 +15,8 @@
 namespace heddle {
 
 /// Tasks that a coroutine starts and sees to their end, whatever happens: it has to await first(), all()
-/// or close() before it ends. Unlike those of a TaskGroup they may fail one by one: that stops nobody, and a
+/// or close() before it ends, and to call it before it starts any: without memory for their coroutines nobody
+/// could be waited for. Unlike those of a TaskGroup they may fail one by one: that stops nobody, and a
 /// failure that nobody retrieves goes to the loop's report handler.
 class HEDDLE_EXPORT TaskScope final : public TaskOwner {
  public:
@@ -30,12 +31,12 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
 
   /// Waits until one child is done and yields it, after all others were asked to stop and are done. When this
   /// task is asked to stop, they all are; one that has a result or failed nevertheless is yielded, and the
-  /// request comes out of the next co_await. Otherwise Cancelled. `failure`, if not null, is thrown instead,
-  /// after the same. Somebody has to keep a handle of each child meanwhile.
-  Task<const TaskState*> first(std::exception_ptr failure);
+  /// request comes out of the next co_await. Otherwise Cancelled. `failure`, if not null by then, is thrown
+  /// instead, after the same. Somebody has to keep a handle of each child meanwhile.
+  HEDDLE_CORO_WRAPPER Task<const TaskState*> first(const std::exception_ptr& failure);
   /// Waits until all children are done. When this task is asked to stop, they are, and Cancelled is thrown.
   /// `failure`, if not null, is thrown, after they were stopped.
-  Task<void> all(std::exception_ptr failure);
+  HEDDLE_CORO_WRAPPER Task<void> all(const std::exception_ptr& failure);
   /// Asks all children to stop and waits until they are done, whatever requests to stop this task gets
   /// meanwhile: they come out of the next co_await.
   Task<void> close();
@@ -43,6 +44,8 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
  private:
   class Wait;
 
+  Task<const TaskState*> wait_for_first(const std::exception_ptr& failure, Task<void> closing);
+  Task<void> wait_for_all(const std::exception_ptr& failure, Task<void> closing);
   void child_done(TaskState& child) noexcept override;
   void stop_children() noexcept;
 

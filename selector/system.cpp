@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
 
 #ifdef __linux__
 #include <sys/sendfile.h>
@@ -356,7 +357,9 @@ std::int64_t KernelSystem::file_size(int fd) noexcept {
 }
 
 System& kernel_system() noexcept {
-  static KernelSystem& system = *new KernelSystem;  // never destroyed: descriptors may be closed during exit
+  // Never destroyed, because descriptors may be closed during exit; in no memory that there might not be.
+  alignas(KernelSystem) static char storage[sizeof(KernelSystem)];
+  static KernelSystem& system = *new (storage) KernelSystem;
   return system;
 }
 
