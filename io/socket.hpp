@@ -31,6 +31,7 @@ class HEDDLE_EXPORT Socket {
   /// Ends one direction of the connection, or both; the peer reads to the end and sees 0. A connection that
   /// the peer has ended already is no error.
   void shutdown(Shutdown how);
+  void shutdown_write() { shutdown(Shutdown::WRITE); }
 
   /// Suspend until the socket is ready; level-triggered. Cancel-safe.
   ReadinessOperation readable() { return fd_.readable(); }

@@ -1,0 +1,17 @@
+// MemoryListener: connecting.
+// SPDX-License-Identifier: MIT
+#include "memory_listener.hpp"
+
+#include <cerrno>
+#include <system_error>
+
+namespace heddle {
+
+MemoryStream MemoryListener::connect(std::size_t capacity) {
+  auto [client, server] = memory_pair(capacity);
+  if (!is_open() || !waiting_.try_put(std::move(server)))
+    throw std::system_error(ECONNREFUSED, std::generic_category(), "connect to a memory listener");
+  return std::move(client);
+}
+
+}  // namespace heddle
