@@ -29,6 +29,9 @@
 #include "io/stream_reader.hpp"
 #include "io/stream_writer.hpp"
 #include "io/tcp.hpp"
+#ifdef HEDDLE_HAVE_TLS
+#include "io/tls_stream.hpp"
+#endif
 #include "io/udp.hpp"
 #include "io/unix.hpp"
 #include "io/unix_address.hpp"

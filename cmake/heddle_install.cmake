@@ -2,7 +2,11 @@
 # SPDX-License-Identifier: MIT
 include(CMakePackageConfigHelpers)
 
-install(TARGETS heddle_selector heddle_runtime heddle_io heddle_heddle heddle_testing EXPORT heddle
+set(libraries heddle_selector heddle_runtime heddle_io heddle_heddle heddle_testing)
+if(TARGET heddle_tls)  # its headers are among those of io
+  list(APPEND libraries heddle_tls)
+endif()
+install(TARGETS ${libraries} EXPORT heddle
         LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
@@ -21,6 +25,9 @@ foreach(layer IN ITEMS selector runtime io testing)
     string(PREPEND heddle_pc_libraries "-lheddle_${layer} ")  # a linker wants users before what they use
   endif()
 endforeach()
+if(TARGET heddle_tls)
+  string(PREPEND heddle_pc_libraries "-lheddle_tls ")
+endif()
 if(EXISTS "${PROJECT_SOURCE_DIR}/heddle.hpp")
   install(FILES "${PROJECT_SOURCE_DIR}/heddle.hpp" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/heddle")
 endif()

@@ -13,13 +13,16 @@
 
 namespace {
 
-[[noreturn]] void usage(const char* program, std::FILE* out, int status) {
+[[noreturn]] void usage(const char* program, const std::vector<ExtraOption>& extra, std::FILE* out,
+                        int status) {
+  std::fprintf(out, "usage: %s", program);
+  for (const ExtraOption& option : extra) std::fprintf(out, " --%s %s", option.name, option.value_name);
+  std::fprintf(out, " [--host HOST] [--port PORT] [--selector NAME]\n");
+  for (const ExtraOption& option : extra) std::fprintf(out, "  --%-10s%s\n", option.name, option.help);
   std::fprintf(out,
-               "usage: %s [--host HOST] [--port PORT] [--selector NAME]\n"
                "  --host      name or number to listen on (127.0.0.1)\n"
                "  --port      0 to 65535, 0 for any that is free (7000)\n"
-               "  --selector  default",
-               program);
+               "  --selector  default");
   for (const auto& name : heddle::available_selectors())
     std::fprintf(out, " | %s", std::string(name).c_str());
   std::fputc('\n', out);
@@ -28,14 +31,18 @@ namespace {
 
 }  // namespace
 
-Options parse_options(int argc, char** argv) {
-  static const option known[] = {{"host", required_argument, nullptr, 'h'},
-                                 {"port", required_argument, nullptr, 'p'},
-                                 {"selector", required_argument, nullptr, 's'},
-                                 {"help", no_argument, nullptr, '?'},
-                                 {nullptr, 0, nullptr, 0}};
+Options parse_options(int argc, char** argv, const std::vector<ExtraOption>& extra) {
+  constexpr int first_extra = 256;
+  std::vector<option> known{{"host", required_argument, nullptr, 'h'},
+                            {"port", required_argument, nullptr, 'p'},
+                            {"selector", required_argument, nullptr, 's'},
+                            {"help", no_argument, nullptr, '?'}};
+  for (const ExtraOption& each : extra)
+    known.push_back(
+        {each.name, required_argument, nullptr, first_extra + static_cast<int>(known.size()) - 4});
+  known.push_back({});
   Options options;
-  for (int letter = 0; (letter = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
+  for (int letter = 0; (letter = getopt_long(argc, argv, "", known.data(), nullptr)) != -1;) {
     if (letter == 'h') {
       options.host = optarg;
     } else if (letter == 'p') {
@@ -43,7 +50,7 @@ Options parse_options(int argc, char** argv) {
       const auto [rest, error] = std::from_chars(optarg, end, options.port);
       if (error != std::errc() || rest != end) {
         std::fprintf(stderr, "%s: \"%s\" is not a port\n", argv[0], optarg);
-        usage(argv[0], stderr, 2);
+        usage(argv[0], extra, stderr, 2);
       }
     } else if (letter == 's') {
       options.selector = optarg;
@@ -53,11 +60,13 @@ Options parse_options(int argc, char** argv) {
         std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
         std::exit(2);
       }
+    } else if (letter >= first_extra) {
+      *extra[static_cast<std::size_t>(letter - first_extra)].value = optarg;
     } else {
       const bool asked = optopt == 0 && std::strcmp(argv[optind - 1], "--help") == 0;
-      usage(argv[0], asked ? stdout : stderr, asked ? 0 : 2);
+      usage(argv[0], extra, asked ? stdout : stderr, asked ? 0 : 2);
     }
   }
-  if (optind < argc) usage(argv[0], stderr, 2);
+  if (optind < argc) usage(argv[0], extra, stderr, 2);
   return options;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 struct Options {
   std::string host = "127.0.0.1";
@@ -11,6 +12,14 @@ struct Options {
   std::string selector = "default";
 };
 
-/// Reads --host, --port and --selector. Ends the program with status 2 and a message for what it doesn't
-/// know.
-Options parse_options(int argc, char** argv);
+/// An option of one example alone: --name VALUE.
+struct ExtraOption {
+  const char* name;
+  const char* value_name;
+  const char* help;
+  std::string* value;
+};
+
+/// Reads --host, --port, --selector and `extra`. Ends the program with status 2 and a message for what it
+/// doesn't know.
+Options parse_options(int argc, char** argv, const std::vector<ExtraOption>& extra = {});

@@ -1,0 +1,55 @@
+// TlsContext::State: what is behind a TlsContext, for the .cpp files that know OpenSSL. Not installed.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tls_context.hpp"
+
+namespace heddle {
+
+struct TlsContext::State {
+  State() = default;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State();
+
+  /// The session to resume with the server `name`, null if there is none; it is the caller's.
+  SSL_SESSION* take_session(const std::string& name);
+  /// Takes over `session`.
+  void keep_session(const std::string& name, SSL_SESSION* session);
+
+  std::atomic<unsigned> references{1};
+  SSL_CTX* context = nullptr;
+  bool client = true;
+  bool verify = true;
+  bool resumption = true;
+  std::string alpn;  // as it is on the wire: each with its length before it
+  std::string key_password;
+  std::vector<std::pair<std::string, TlsContext>> names;
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, SSL_SESSION*> sessions_;
+};
+
+/// The oldest of OpenSSL's errors on this thread, in words, and no error is left.
+struct TlsReason {
+  TlsReason();
+  std::string text;
+  unsigned long code;
+};
+
+/// The name of the server that `ssl` is connected to, as its engine knows it.
+struct TlsEngineAccess {
+  static const std::string& name(const SSL* ssl);
+};
+
+}  // namespace heddle
