@@ -68,7 +68,8 @@ EventLoop::EventLoop(const LoopOptions& options)
   try {
     selector_->register_(mailbox_->descriptor(), EVENT_READ);
     if (dumps_on_sigquit_)
-      add_signal_handler(SIGQUIT, [](const EventLoop* loop) { std::fputs(dump_tasks(*loop).c_str(), stderr); }, this);
+      add_signal_handler(
+          SIGQUIT, [](const EventLoop* loop) { std::fputs(dump_tasks(*loop).c_str(), stderr); }, this);
     if (options.slow_turn > Duration(0)) monitor_ = new TurnMonitor(options);
     set_turn_observer(nullptr);
   } catch (...) {
