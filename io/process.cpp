@@ -362,28 +362,43 @@ Task<ExitStatus> Process::stop(Timeout grace) {
 
 namespace {
 
-Task<void> feed(WritePipe& pipe, std::string input) {
-  if (!pipe.is_open()) co_return;
+// A pipe that is closed in the end, however that comes: the process mustn't wait for a conversation that is
+// over. It is the coroutine's parameter, because one that is cancelled before it starts has nothing else.
+template <class End>
+class Closing {
+ public:
+  explicit Closing(End& pipe) noexcept : pipe_(&pipe) {}
+  Closing(Closing&& other) noexcept : pipe_(std::exchange(other.pipe_, nullptr)) {}
+  Closing& operator=(Closing&&) = delete;
+  ~Closing() {
+    if (pipe_ != nullptr) pipe_->close();
+  }
+  End* operator->() const noexcept { return pipe_; }
+
+ private:
+  End* pipe_;
+};
+
+Task<void> feed(Closing<WritePipe> pipe, std::string input) {
+  if (!pipe->is_open()) co_return;
   try {
-    co_await pipe.write_all(input);
+    co_await pipe->write_all(input);
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::broken_pipe) throw;
   }
-  pipe.close();
 }
 
-Task<std::string> read_to_end(ReadPipe& pipe) {
+Task<std::string> read_to_end(Closing<ReadPipe> pipe) {
   std::string all;
-  if (!pipe.is_open()) co_return all;
+  if (!pipe->is_open()) co_return all;
   std::size_t size = 0;
   for (;;) {
     if (all.size() - size < 4096) all.resize(all.size() < 8192 ? 16384 : all.size() * 2);
-    const std::size_t n = co_await pipe.read_some(std::span(all.data() + size, all.size() - size));
+    const std::size_t n = co_await pipe->read_some(std::span(all.data() + size, all.size() - size));
     if (n == 0) break;
     size += n;
   }
   all.resize(size);
-  pipe.close();
   co_return all;
 }
 
@@ -392,7 +407,8 @@ Task<std::string> read_to_end(ReadPipe& pipe) {
 Task<ProcessOutput> Process::communicate(std::string input) {
   if (!input.empty() && !input_.is_open())
     throw std::logic_error("communicate(): there is input, but the process's input is no pipe");
-  auto results = co_await gather(feed(input_, std::move(input)), read_to_end(output_), read_to_end(error_));
+  auto results = co_await gather(feed(Closing(input_), std::move(input)), read_to_end(Closing(output_)),
+                                 read_to_end(Closing(error_)));
   const ExitStatus status = co_await wait();
   ProcessOutput output{status, std::move(std::get<1>(results)), std::move(std::get<2>(results))};
   co_return output;

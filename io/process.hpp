@@ -64,8 +64,8 @@ class HEDDLE_EXPORT Process {
   /// Writes `input` to it and closes its standard input, reads output and error to their ends, all at the
   /// same time, and waits for its end. Only streams that are pipes take part; input for one that isn't throws
   /// std::logic_error. A process that doesn't want all of its input is no error. Cancelled, what was read is
-  /// lost and the process runs on. This object must neither be moved nor destroyed meanwhile. (Where
-  /// grandchildren have inherited the streams, these end with the last of them.)
+  /// lost, the pipes are closed and the process runs on. This object must neither be moved nor destroyed
+  /// meanwhile. (Where grandchildren have inherited the streams, these end with the last of them.)
   Task<ProcessOutput> communicate(std::string input = {});
 
  private:

@@ -10,8 +10,7 @@
 #include <vector>
 
 #include "../../io/pipe.hpp"
-#include "../../runtime/event.hpp"
-#include "../support/cancel_everywhere.hpp"
+#include "../../runtime/testing.hpp"
 #include "../support/turns.hpp"
 #include "loopback.hpp"
 
@@ -316,7 +315,6 @@ ON_SELECTORS("a file that is closed while a call is under way stays open for tha
 ON_SELECTORS("cancelled at every suspension, work on files leaves no descriptor and no half truth") {
   Folder folder;
   const std::string path = folder / "cancelled";
-  FileSystem system;
   auto scenario = [&]() -> Task<void> {
     co_await write_file(path, std::string(5'000, 'a'));
     DiskFile file = co_await DiskFile::open(path, FileMode::READ | FileMode::WRITE);
@@ -328,11 +326,13 @@ ON_SELECTORS("cancelled at every suspension, work on files leaves no descriptor 
     const std::string all = co_await read_file(path);
     CHECK(all.size() == 5'000);
   };
-  for (const Canceller canceller : {Canceller::CALLBACK, Canceller::EMBEDDER}) {
-    const CancelCount count = cancel_at_every_suspension(
-        loop_options(selector, &system), canceller, scenario, [] { return 0; }, [](bool) {});
-    CHECK(count.points >= 5);
+  DisturbOptions options;
+  options.loop.selector = selector;
+  for (const bool from_outside : {false, true}) {
+    options.from_outside = from_outside;
+    CHECK(cancel_everywhere(scenario, &check_usual_end, options).places >= 5);
   }
+  if (selector == "epoll") CHECK(fail_allocations(scenario).failed >= 5);
 }
 
 TEST_CASE("whichever call on a file fails, the error says so and nothing is left open") {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "../support/cancel_everywhere.hpp"
+#include "../../runtime/testing.hpp"
 #include "../support/denied.hpp"
 #include "../support/turns.hpp"
 #include "loopback.hpp"
@@ -439,7 +439,6 @@ TEST_CASE("what is written to standard output and error arrives where they lead"
 
 ON_SELECTORS("cancelled at every suspension, a transfer loses no byte that was read and leaves nothing") {
   const std::string bytes = pattern(200'000);
-  PipeSystem system;
   std::string got;
   auto transfer = [&]() -> Task<void> {
     got.clear();
@@ -456,13 +455,18 @@ ON_SELECTORS("cancelled at every suspension, a transfer loses no byte that was r
     co_await writer;
     if (stopped) throw Cancelled();
   };
-  const CancelCount count = cancel_at_every_suspension(
-      loop_options(selector, &system), Canceller::CALLBACK, transfer, [&] { return system.calls; },
-      [&](bool) {
-        const bool same = got.empty() || got == bytes;
-        CHECK(same);
-      });
-  CHECK(count.points >= 2);
+  const auto check = [&](const DisturbedRun& run) {
+    check_usual_end(run);
+    const bool same = got.empty() || got == bytes;
+    CHECK(same);
+  };
+  DisturbOptions options;
+  options.loop.selector = selector;
+  options.main_only = true;
+  for (const bool from_outside : {false, true}) {
+    options.from_outside = from_outside;
+    CHECK(cancel_everywhere(transfer, check, options).failed >= 4);
+  }
 }
 
 TEST_CASE(

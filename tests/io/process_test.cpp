@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "../support/cancel_everywhere.hpp"
+#include "../../runtime/testing.hpp"
 #include "../support/denied.hpp"
 #include "../support/turns.hpp"
 #include "loopback.hpp"
@@ -437,19 +437,35 @@ TEST_CASE("where somebody else reaps our children, waiting for one says so") {
 
 ON_SELECTORS("cancelled at every suspension, run_process leaves neither a child nor a descriptor") {
   const std::string bytes = pattern(150'000);
+  const auto scenario = [&]() -> Task<void> {
+    const ProcessOutput result = co_await run_process(Command("cat"), bytes);
+    const bool same = result.output == bytes && result.status.success();
+    CHECK(same);
+  };
+  const auto check = [](const DisturbedRun& run) {
+    check_usual_end(run);
+    CHECK(no_children());
+  };
   for (const bool pidfds : {true, false}) {
     ChildSystem system;
     system.pidfds = pidfds;
-    auto scenario = [&]() -> Task<void> {
-      const ProcessOutput result = co_await run_process(Command("cat"), bytes);
-      const bool same = result.output == bytes;
-      CHECK(same);
-    };
-    const CancelCount count = cancel_at_every_suspension(
-        loop_options(selector, &system), Canceller::CALLBACK, scenario, [] { return 0; },
-        [](bool) { CHECK(no_children()); });
-    CHECK(count.cancelled >= 1);
+    DisturbOptions options;
+    options.loop.selector = selector;
+    options.loop.system = &system;
+    options.main_only = true;
+    CHECK(cancel_everywhere(scenario, check, options).failed >= 2);
+    options.main_only = false;
+    CHECK(cancel_everywhere(scenario, check, options).failed >= 2);
   }
+}
+
+TEST_CASE("without memory there is no process, or it goes again") {
+  const auto scenario = []() -> Task<void> { co_await run_process(Command("cat"), "a few bytes"); };
+  const auto check = [](const DisturbedRun& run) {
+    check_usual_end(run);
+    CHECK(no_children());
+  };
+  CHECK(fail_allocations(scenario, check).failed >= 10);
 }
 
 TEST_CASE("whichever pipe or pidfd is refused, no child and no descriptor is left") {
