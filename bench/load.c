@@ -12,6 +12,7 @@
 //   --warm S           that many (0)
 //   --pid P            of the server, whose time on a core is measured too
 //   --churn 1          one message a connection, then another connection
+//   --repeat 1         open the connections, say so, and measure once for each line of stdin
 //   --hold 1           open the connections, say so, and wait for the end of stdin
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -32,7 +33,7 @@ struct connection {
   long long sent_at[1];  // of depth
 };
 
-static long connections = 1, idle, size = 64, depth = 1, apart, messages, pid, churn, hold;
+static long connections = 1, idle, size = 64, depth = 1, apart, messages, pid, churn, repeat, hold;
 static double seconds, warm;
 
 static struct sockaddr_in tcp;
@@ -177,9 +178,12 @@ static int is_over(struct window* window, long long start, long long time, long 
   return 1;
 }
 
-static void run_messages(struct window* window) {
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
-  struct connection** const all = calloc((size_t)connections, sizeof *all);
+static struct connection** all;  // that send
+static int epoll;
+
+static void open_all(void) {
+  epoll = epoll_create1(EPOLL_CLOEXEC);
+  all = calloc((size_t)connections, sizeof *all);
   for (long i = 0; i < idle; i++) exchange_one(open_connection());
   for (long i = 0; i < connections; i++) {
     all[i] = calloc(1, sizeof **all + (size_t)depth * sizeof all[i]->sent_at[0]);
@@ -188,28 +192,33 @@ static void run_messages(struct window* window) {
     epoll_ctl(epoll, EPOLL_CTL_ADD, all[i]->fd, &event);
     exchange_one(all[i]->fd);  // shows that the server has accepted
   }
+}
+
+// Returns when all that was asked is answered.
+static void run_messages(struct window* window) {
   static struct epoll_event events[1024];
   long asked = 0, answered = 0;
+  int over = 0;
   const long long start = now();
   is_over(window, start, start, 0);
   for (long i = 0; i < connections; i++, asked += depth) ask(all[i], depth);
-  for (;;) {
+  while (!over || answered < asked) {
     const int ready = epoll_wait(epoll, events, 1024, -1);
     long long time = 0;
     for (int i = 0; i < ready; i++) {
       struct connection* const connection = events[i].data.ptr;
       const long done = take(connection, &time);
       answered += done;
-      long next = done;
+      long next = over ? 0 : done;
       if (messages != 0 && asked + next > messages) next = messages - asked;
       asked += next;
       if (next > 0) ask(connection, next);
     }
-    if (time != 0 && is_over(window, start, time, answered)) return;
+    if (!over && time != 0) over = is_over(window, start, time, answered);
   }
 }
 
-static void start_visit(int epoll, struct connection* connection) {
+static void start_visit(struct connection* connection) {
   connection->received = 0;
   connection->sent_at[0] = now();
   connection->fd = open_connection();
@@ -220,13 +229,13 @@ static void start_visit(int epoll, struct connection* connection) {
 
 // We end first, so that the ports that rest for a minute are ours: there are 200 addresses of them.
 static void run_churn(struct window* window) {
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
-  struct connection* const all = calloc((size_t)connections, sizeof *all);
+  epoll = epoll_create1(EPOLL_CLOEXEC);
+  struct connection* const visitors = calloc((size_t)connections, sizeof *visitors);
   static struct epoll_event events[1024];
   long visits = 0;
   const long long start = now();
   is_over(window, start, start, 0);
-  for (long i = 0; i < connections; i++) start_visit(epoll, &all[i]);
+  for (long i = 0; i < connections; i++) start_visit(&visitors[i]);
   for (;;) {
     const int ready = epoll_wait(epoll, events, 1024, -1);
     for (int i = 0; i < ready; i++) {
@@ -240,17 +249,31 @@ static void run_churn(struct window* window) {
       const long long time = now();
       record(time - connection->sent_at[0]);
       if (is_over(window, start, time, ++visits)) return;
-      start_visit(epoll, connection);
+      start_visit(connection);
     }
   }
 }
 
-static void run_hold(void) {
-  for (long i = 0; i < connections; i++) exchange_one(open_connection());
+static void say_ready(void) {
   printf("ready\n");
   fflush(stdout);
+}
+
+static void run_hold(void) {
+  for (long i = 0; i < connections; i++) exchange_one(open_connection());
+  say_ready();
   while (read(STDIN_FILENO, answer, sizeof answer) > 0) {
   }
+}
+
+static void report(const struct window* window) {
+  const double took = (double)(window->end - window->start) / 1e9;
+  printf(
+      "{\"messages\": %ld, \"seconds\": %.6f, \"per_second\": %.1f, \"cpu_us\": %.4f, \"p50_us\": %.2f, "
+      "\"p99_us\": %.2f, \"p999_us\": %.2f}\n",
+      window->count, took, (double)window->count / took, (double)window->cpu / 1e3 / (double)window->count,
+      percentile(.5), percentile(.99), percentile(.999));
+  fflush(stdout);
 }
 
 static int set_option(const char* name, const char* value) {
@@ -265,6 +288,7 @@ static int set_option(const char* name, const char* value) {
                  {"--messages", &messages},
                  {"--pid", &pid},
                  {"--churn", &churn},
+                 {"--repeat", &repeat},
                  {"--hold", &hold}};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     if (strcmp(name, numbers[i].name) == 0) return *numbers[i].value = atol(value), 1;
@@ -284,16 +308,23 @@ int main(int argc, char** argv) {
   set_address(argv[1]);
   peer_raise_limit();
   memset(message, 'x', sizeof message);
-  alarm(600);  // nothing runs for ever
+  alarm(1800);  // nothing runs for ever
 
   if (hold) return run_hold(), 0;
   struct window window = {0, 0, 0, 0};
-  (churn ? run_churn : run_messages)(&window);
-  const double took = (double)(window.end - window.start) / 1e9;
-  printf(
-      "{\"messages\": %ld, \"seconds\": %.6f, \"per_second\": %.1f, \"cpu_us\": %.4f, \"p50_us\": %.2f, "
-      "\"p99_us\": %.2f, \"p999_us\": %.2f}\n",
-      window.count, took, (double)window.count / took, (double)window.cpu / 1e3 / (double)window.count,
-      percentile(.5), percentile(.99), percentile(.999));
+  if (churn) return run_churn(&window), report(&window), 0;
+  open_all();
+  if (repeat) {
+    char line[8];
+    say_ready();
+    while (fgets(line, sizeof line, stdin) != NULL) {
+      window = (struct window){0, 0, 0, 0};
+      run_messages(&window);
+      report(&window);
+    }
+    return 0;
+  }
+  run_messages(&window);
+  report(&window);
   return 0;
 }

@@ -131,16 +131,55 @@ def serving(command, family="tcp", prefix=()):
             process.communicate()
 
 
-def load(build, address, **options):
-    """Runs the load (see bench/load.c) and returns what it says."""
+def load_command(build, address, options):
     command = [str(build / "bench/load"), address]
     for name, value in options.items():
         command += [f"--{name}", str(value)]
+    return command
+
+
+def load(build, address, **options):
+    """Runs the load (see bench/load.c) and returns what it says."""
+    command = load_command(build, address, options)
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False,
                           start_new_session=True, preexec_fn=on_the_loads_core)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: {done.stderr}")
     return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def loading(build, command, family="tcp", **options):
+    """A server and its load, connected and waiting; yields a function that measures once. So all the peers of a round
+    stand ready, and follow each other at once."""
+    with serving(command, family) as (process, address):
+        words = load_command(build, address, {**options, "repeat": 1, "pid": process.pid})
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+                              preexec_fn=on_the_loads_core) as client:
+            def measure():
+                client.stdin.write("\n")
+                client.stdin.flush()
+                return json.loads(client.stdout.readline() or "null") or fail()
+
+            def fail():
+                raise SystemExit(f"{' '.join(words)} has failed")
+
+            if client.stdout.readline() != "ready\n":
+                raise LeftOut("its connections can't be opened")
+            yield measure
+            client.stdin.close()
+
+
+def loaded_rounds(build, count, cases):
+    """rounds() over `cases`: name -> what loading() is called with."""
+    with contextlib.ExitStack() as stack:
+        ready = {}
+        for name, (command, family, options) in cases.items():
+            try:
+                ready[name] = stack.enter_context(loading(build, command, family, **options))
+            except LeftOut as reason:
+                left_out(name, reason)
+        return rounds(count, ready, lambda name: ready[name]())
 
 
 def rounds(count, names, measure):

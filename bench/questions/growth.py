@@ -16,14 +16,10 @@ TASKS = (1_000, 10_000, 100_000, 1_000_000)
 def messages(build, options):
     servers = common.servers(build, options)
     idle = min(100 if options.quick else IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - ACTIVE - 50)
-    cases = {(name, count): command for name, command in servers.items() for count in (0, idle)}
-
-    def measure(case):
-        with common.serving(cases[case]) as (process, address):
-            return common.load(build, address, connections=ACTIVE, idle=case[1], warm=0.02 if options.quick else 0.15,
-                               seconds=0.05 if options.quick else 0.5, pid=process.pid)
-
-    results = common.rounds(options.rounds or (1 if options.quick else 7), cases, measure)
+    times = {"seconds": 0.02, "warm": 0.01} if options.quick else {"seconds": 0.25, "warm": 0.05}
+    cases = {(name, count): (command, "tcp", {"connections": ACTIVE, "idle": count, **times})
+             for name, command in servers.items() for count in (0, idle)}
+    results = common.loaded_rounds(build, options.rounds or (1 if options.quick else 9), cases)
     figures = {}
     for name in servers:
         few, many = results.get((name, 0)), results.get((name, idle))

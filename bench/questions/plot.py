@@ -16,7 +16,7 @@ def document(width, height, parts):
 def bars(panels, colours, form="{:.2f}", columns=2):
     """panels: title -> name -> value. A bar that is more than four times the median ends in an arrow."""
     panels = {title: values for title, values in panels.items() if values}
-    tallest = max(len(values) for values in panels.values())
+    tallest = max((len(values) for values in panels.values()), default=0)
     label, width, high = 130, 430, 40 + 17 * tallest
     parts = []
     for index, (title, values) in enumerate(panels.items()):
@@ -32,7 +32,7 @@ def bars(panels, colours, form="{:.2f}", columns=2):
                          f'fill="{colours.get(name, "#888888")}"/>'
                          f'<text x="{left + label + length + 4:.1f}" y="{y + 10}">{form.format(value)}{more}</text>')
     lines = math.ceil(len(panels) / columns)
-    return document(20 + width * min(columns, len(panels)), 20 + high * lines, parts)
+    return document(20 + width * min(columns, max(len(panels), 1)), 20 + high * lines, parts)
 
 
 def lines(panels, colours, across, up, ticks, dashed=()):
