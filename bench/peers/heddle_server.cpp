@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <heddle/io/tcp.hpp>
+#include <heddle/io/unix.hpp>
 #include <heddle/runtime/queue.hpp>
 #include <heddle/runtime/run.hpp>
 #include <heddle/runtime/sleep.hpp>
@@ -12,18 +13,19 @@
 #include "peer.h"
 
 using heddle::Task;
-using heddle::TcpStream;
 
 namespace {
 
-Task<void> echo(TcpStream client) try {
+template <class Stream>
+Task<void> echo(Stream client) try {
   std::array<std::byte, 16384> buffer;
   while (const std::size_t size = co_await client.read_some(buffer))
     co_await client.write_all({buffer.data(), size});
 } catch (const std::exception&) {
 }
 
-Task<bool> exchange(TcpStream& client) {
+template <class Stream>
+Task<bool> exchange(Stream& client) {
   std::array<std::byte, 16384> buffer;
   const std::size_t size = co_await client.read_some(buffer);
   if (size > 0) co_await client.write_all({buffer.data(), size});
@@ -31,14 +33,16 @@ Task<bool> exchange(TcpStream& client) {
 }
 
 // Takes a buffer when there is something to read, and not before.
-Task<void> frugal(TcpStream client) try {
+template <class Stream>
+Task<void> frugal(Stream client) try {
   do co_await client.readable();
   while (co_await exchange(client));
 } catch (const std::exception&) {
 }
 
 // Sleeps between reading a message and answering it.
-Task<void> with_timer(TcpStream client) try {
+template <class Stream>
+Task<void> with_timer(Stream client) try {
   std::array<std::byte, 64> message;
   while (const std::size_t size = co_await client.read_some(message)) {
     co_await heddle::sleep(std::chrono::milliseconds(1));
@@ -52,7 +56,8 @@ Task<void> work(heddle::Queue<std::size_t>& jobs, heddle::Queue<std::size_t>& re
 }
 
 // Hands each message to another task through one queue and awaits its answer from another.
-Task<void> with_queue(TcpStream client) try {
+template <class Stream>
+Task<void> with_queue(Stream client) try {
   heddle::Queue<std::size_t> jobs(1), results(1);
   const auto worker = heddle::spawn(work(jobs, results));
   std::array<std::byte, 64> message;
@@ -69,20 +74,26 @@ Task<void> with_queue(TcpStream client) try {
 } catch (const std::exception&) {
 }
 
+template <class Listener, class Stream>
 Task<void> serve(peer peer) {
   const std::string_view mode = peer.mode;
-  const auto handler = mode == "readable" ? &frugal
-                       : mode == "timer"  ? &with_timer
-                       : mode == "queue"  ? &with_queue
-                                          : &echo;
-  heddle::TcpListener listener(heddle::Fd(peer.listener));  // of either kind: it only accepts
+  const auto handler = mode == "readable" ? &frugal<Stream>
+                       : mode == "timer"  ? &with_timer<Stream>
+                       : mode == "queue"  ? &with_queue<Stream>
+                                          : &echo<Stream>;
+  Listener listener{heddle::Fd(peer.listener)};
   for (;;) {
-    TcpStream client = co_await listener.accept();
-    if (!peer.is_unix) client.set_nodelay(true);
+    Stream client = co_await listener.accept();
+    if constexpr (std::is_same_v<Stream, heddle::TcpStream>) client.set_nodelay(true);
     heddle::spawn(handler(std::move(client)));
   }
 }
 
 }  // namespace
 
-int main(int argc, char** argv) { heddle::run(serve(peer_start(argc, argv)), {.selector = "epoll"}); }
+int main(int argc, char** argv) {
+  const peer peer = peer_start(argc, argv);
+  heddle::run(peer.is_unix ? serve<heddle::UnixListener, heddle::UnixStream>(peer)
+                           : serve<heddle::TcpListener, heddle::TcpStream>(peer),
+              {.selector = "epoll"});
+}
