@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstring>
@@ -20,6 +19,9 @@
 #include "stream.hpp"
 
 namespace heddle {
+
+// std::min without <algorithm>, which every user would compile.
+inline std::size_t smaller(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
 
 /// Reads a stream through a buffer, as asyncio.StreamReader. The stream must outlive it and be read by nobody
 /// else. One task at a time may read (std::logic_error for a second one); the reader must not go while one
@@ -210,9 +212,7 @@ class StreamReader<S>::Some : public Operation<Some, std::string_view> {
   bool ready() const noexcept {
     return !this->reader_.buffer_.empty() || this->reader_.buffer_.ended() || most_ == 0;
   }
-  std::string_view take() {
-    return this->reader_.buffer_.take(std::min(most_, this->reader_.buffer_.size()));
-  }
+  std::string_view take() { return this->reader_.buffer_.take(smaller(most_, this->reader_.buffer_.size())); }
   Task<std::string_view> slowly() {
     typename ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) co_await yield();
@@ -235,7 +235,7 @@ class StreamReader<S>::SomeInto : public Operation<SomeInto, std::size_t> {
   }
   std::size_t take() {
     const std::string_view bytes =
-        this->reader_.buffer_.take(std::min(into_.size(), this->reader_.buffer_.size()));
+        this->reader_.buffer_.take(smaller(into_.size(), this->reader_.buffer_.size()));
     if (!bytes.empty()) std::memcpy(into_.data(), bytes.data(), bytes.size());
     return bytes.size();
   }
@@ -257,7 +257,7 @@ class StreamReader<S>::SomeInto : public Operation<SomeInto, std::size_t> {
 template <ReadStream S>
 Task<void> StreamReader<S>::read_exactly(std::span<std::byte> into) {
   typename ReadBuffer::Filling filling(buffer_);
-  const std::size_t buffered = std::min(into.size(), buffer_.size());
+  const std::size_t buffered = smaller(into.size(), buffer_.size());
   if (buffered != 0) std::memcpy(into.data(), buffer_.take(buffered).data(), buffered);
   std::size_t got = buffered;
   try {

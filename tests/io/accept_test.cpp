@@ -209,7 +209,7 @@ TEST_CASE("an address that isn't ours is an error that names it, and leaves no d
   CHECK_THAT(thrown<std::system_error>([] { TcpListener::bind(Address("192.0.2.1", 0)); }),
              Catch::Matchers::StartsWith("listen on 192.0.2.1:0: "));
   CHECK_THROWS_AS(TcpListener::bind(Address()), std::system_error);
-  CHECK(open_descriptors() == before);
+  CHECK(open_descriptors() <= before);
 }
 
 TEST_CASE("two listeners share a port when both ask for it") {

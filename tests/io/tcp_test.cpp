@@ -363,7 +363,7 @@ ON_SELECTORS("a refused connection names the address, and leaves no descriptor")
     const std::error_code code = co_await error_of(TcpStream::connect(nobody), &message);
     CHECK(code == std::errc::connection_refused);
     CHECK_THAT(message, Catch::Matchers::StartsWith("connect to " + to_string(nobody) + ": "));
-    CHECK(open_descriptors() == before);
+    CHECK(open_descriptors() <= before);
     const std::error_code none = co_await error_of(TcpStream::connect(Address()));
     CHECK(none.value() != 0);
   });
@@ -387,7 +387,7 @@ ON_SELECTORS("a connect that is cancelled closes its socket") {
       }
     }
     CHECK(expired);
-    CHECK(open_descriptors() == before);
+    CHECK(open_descriptors() <= before);
   });
 }
 
@@ -579,7 +579,7 @@ ON_SELECTORS("a stream may outlive its loop, and is closed then") {
   CHECK(kept.is_open());
   kept.close();
   peer.close();
-  CHECK(open_descriptors() == before);
+  CHECK(open_descriptors() <= before);
 }
 
 ON_SELECTORS("a stream may be used on the next loop when its first one has closed") {

