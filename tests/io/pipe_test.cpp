@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "../../io/stream.hpp"
 #include "../../runtime/testing.hpp"
 #include "../support/denied.hpp"
 #include "../support/turns.hpp"
@@ -23,6 +24,8 @@ using namespace heddle::test;
 using TestFile = heddle::test::File;
 
 namespace {
+
+static_assert(ReadStream<ReadPipe> && WriteStream<WritePipe>);
 
 Task<std::string> read_once(ReadPipe& pipe, std::size_t most = 65536) {
   std::string buffer(most, '\0');

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "../../io/pipe.hpp"
+#include "../../io/any_stream.hpp"
+#include "../../io/memory_stream.hpp"
+#include "../../io/stream.hpp"
 #include "../../io/tls_stream.hpp"
 #include "../../runtime/task_group.hpp"
 #include "../../runtime/testing.hpp"
@@ -18,6 +20,8 @@ using namespace heddle;
 using namespace heddle::test;
 
 namespace {
+
+static_assert(Stream<TlsStream>);
 
 /// What certificates there are, made once.
 struct Certificates {
@@ -335,6 +339,31 @@ ON_SELECTORS("TLS goes over any stream, also one that gives a few bytes at a tim
     same = std::get<1>(twice) == sent;
     CHECK(same);
   });
+}
+
+TEST_CASE("TLS in virtual time, without a kernel, as a stream of any type") {
+  LoopOptions options;
+  options.virtual_time = true;
+  run(
+      []() -> Task<void> {
+        auto [near_end, far_end] = memory_pair(1'000);
+        auto ends =
+            co_await timeout(20s, gather(start_tls(std::move(near_end), client_context(), "localhost"),
+                                         start_tls(std::move(far_end), server_context())));
+        AnyStream client(std::move(std::get<0>(ends)));
+        auto& server = std::get<1>(ends);
+        const std::string sent = pattern(50'000);
+        const auto send = [&]() -> Task<void> {
+          co_await client.write_all(sent);
+          co_await client.shutdown_write();
+        };
+        auto results = co_await timeout(20s, gather(send(), read_rest(server)));
+        const bool same = std::get<1>(results) == sent;
+        CHECK(same);
+        // The peer says no goodbye: an hour is over at once.
+        co_await server.finish(3600s);
+      }(),
+      options);
 }
 
 ON_SELECTORS("a goodbye is read as the end, again and again, and the other direction goes on") {
