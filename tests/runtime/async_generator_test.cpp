@@ -12,9 +12,9 @@
 #include "../../runtime/event.hpp"
 #include "../../runtime/join_handle.hpp"
 #include "../../runtime/queue.hpp"
+#include "../../runtime/testing.hpp"
 #include "../../runtime/timeout.hpp"
 #include "../support/allocations.hpp"
-#include "../support/cancel_everywhere.hpp"
 #include "../support/death.hpp"
 #include "../support/on_selectors.hpp"
 #include "../support/turns.hpp"
@@ -261,13 +261,14 @@ TEST_CASE("wherever the consumer of a generator is cancelled, nothing that the b
       co_await yield();
     }
   };
-  const auto count = cancel_at_every_suspension(
-      LoopOptions(), Canceller::CALLBACK, scenario, [&] { return items; },
-      [&](bool cancelled) {
-        CHECK(log.size() <= 1);
-        if (!cancelled) CHECK(items == 3);
-      });
-  CHECK(count.points >= 6);
+  const auto check = [&](const DisturbedRun& run) {
+    check_usual_end(run);
+    CHECK(log.size() <= 1);
+    if (run.returned()) CHECK(items == 3);
+  };
+  CHECK(cancel_everywhere(scenario, check).failed >= 12);
+  const auto broken = std::make_exception_ptr(std::runtime_error("broken"));
+  CHECK(throw_everywhere(scenario, broken, check).failed >= 6);
 }
 
 TEST_CASE("a million items don't grow the stack, nor allocate") {

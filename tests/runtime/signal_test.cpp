@@ -13,12 +13,13 @@
 #include <thread>
 #include <vector>
 
+#include "../../runtime/gather.hpp"
 #include "../../runtime/run.hpp"
 #include "../../runtime/signals.hpp"
 #include "../../runtime/sleep.hpp"
+#include "../../runtime/testing.hpp"
 #include "../../runtime/timeout.hpp"
 #include "../../runtime/wait.hpp"
-#include "../support/cancel_everywhere.hpp"
 #include "../support/default_signal.hpp"
 #include "../support/on_selectors.hpp"
 
@@ -264,28 +265,26 @@ TEST_CASE("of several who wait for one stream the first gets the signal, and a c
 
 TEST_CASE(
     "whenever a wait for signals is cancelled, all signals are counted and the dispositions are put back") {
-  const CancelCount count = cancel_at_every_suspension(
-      loop_options(), Canceller::CALLBACK,
-      []() -> Task<void> {
-        SignalStream signals(SIGUSR1);
-        for (int i = 0; i < 3; ++i) {
-          ::raise(SIGUSR1);
-          co_await signals.next();
-        }
-        auto raises = []() -> Task<void> {
-          ::raise(SIGUSR2);
-          co_return;
-        };
-        auto raising = spawn(raises());
-        co_await heddle::signal(SIGUSR2);
-        co_await raising;
-      },
-      [] { return 0; },
-      [](bool) {
-        CHECK(is_default(SIGUSR1));
-        CHECK(is_default(SIGUSR2));
-      });
-  CHECK(count.points >= 2);
+  const auto scenario = []() -> Task<void> {
+    SignalStream signals(SIGUSR1);
+    for (int i = 0; i < 3; ++i) {
+      ::raise(SIGUSR1);
+      co_await signals.next();
+    }
+    auto raises = []() -> Task<void> {
+      ::raise(SIGUSR2);
+      co_return;
+    };
+    co_await gather(heddle::signal(SIGUSR2), raises());
+  };
+  const auto check = [](const DisturbedRun& run) {
+    check_usual_end(run);
+    CHECK(is_default(SIGUSR1));
+    CHECK(is_default(SIGUSR2));
+  };
+  DisturbOptions options;
+  options.main_only = true;  // somebody has to raise the signal
+  CHECK(cancel_everywhere(scenario, check, options).places >= 4);
 }
 
 TEST_CASE("a loop that closes puts back what its signals did, and its streams are told") {

@@ -17,10 +17,10 @@
 #include "../../runtime/gather.hpp"
 #include "../../runtime/run.hpp"
 #include "../../runtime/sleep.hpp"
+#include "../../runtime/testing.hpp"
 #include "../../runtime/timeout.hpp"
 #include "../../runtime/to_thread.hpp"
 #include "../../runtime/wait.hpp"
-#include "../support/cancel_everywhere.hpp"
 #include "../support/on_selectors.hpp"
 
 using namespace heddle;
@@ -284,18 +284,23 @@ TEST_CASE("several loops share a pool, and each gets its own results") {
 TEST_CASE("whenever the wait for a thread is cancelled nothing leaks and nothing is begun later") {
   ThreadPool pool(2);
   std::atomic<int> running = 0;
-  const CancelCount count = cancel_at_every_suspension(
-      loop_options(), Canceller::EMBEDDER,
-      [&]() -> Task<void> {
-        for (int i = 0; i < 3; ++i)
-          co_await pool.run([&](StopToken) {
-            ++running;
-            std::this_thread::sleep_for(1ms);
-            --running;
-          });
-      },
-      [] { return 0; }, [&](bool) { CHECK(running == 0); });
-  CHECK(count.points >= 1);
+  const auto scenario = [&]() -> Task<void> {
+    for (int i = 0; i < 3; ++i)
+      co_await pool.run([&](StopToken) {
+        ++running;
+        std::this_thread::sleep_for(1ms);
+        --running;
+      });
+  };
+  const auto check = [&](const DisturbedRun& run) {
+    check_usual_end(run);
+    CHECK(running == 0);
+  };
+  DisturbOptions options;
+  for (const bool from_outside : {false, true}) {
+    options.from_outside = from_outside;
+    CHECK(cancel_everywhere(scenario, check, options).places >= 7);
+  }
 }
 
 #ifndef __SANITIZE_THREAD__  // which allows no new threads in the child
