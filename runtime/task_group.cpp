@@ -138,7 +138,10 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(const std::exception_ptr&
       body_failed = true;
     }
   }
-  if (cancelled_parent_ && parent_.uncancel() == 0) stop = false;
+  if (cancelled_parent_) {
+    parent_.uncancel(requests_before_);
+    if (parent_.requests_in_force() <= requests_before_) stop = false;  // nobody else has asked for it
+  }
   while (first_child() != nullptr) {
     try {
       co_await Join(*this);

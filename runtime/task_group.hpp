@@ -83,6 +83,7 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
 
   TaskState& parent_;
   unsigned parent_shields_ = parent_.shields();
+  unsigned requests_before_ = parent_.requests_delivered();  // to stop the parent
   Join* joining_ = nullptr;
   TaskState* failed_ = nullptr;  // those children, linked as siblings, in the order in which they failed
   TaskState** failed_end_ = &failed_;

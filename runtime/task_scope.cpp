@@ -116,7 +116,8 @@ Task<const TaskState*> TaskScope::wait_for_first(const std::exception_ptr& failu
   co_await std::move(closing);
   if (failure) std::rethrow_exception(failure);
   if (stop) {
-    if (first_ == nullptr) throw Cancelled();
+    // To the result of one that somebody else has cancelled the request would be a second Cancelled.
+    if (first_ == nullptr || first_->outcome() == Outcome::CANCELLED) throw Cancelled();
     task.defer_cancel();
   }
   co_return first_;

@@ -230,9 +230,9 @@ bool TaskState::cancel_inside(unsigned shields) noexcept {
   return true;
 }
 
-unsigned TaskState::uncancel() noexcept {
+unsigned TaskState::uncancel(unsigned delivered) noexcept {
   if (cancel_requests_ > 0) --cancel_requests_;
-  if (cancel_requests_ <= held_requests_) set_cancel_due(false);  // those that are left are held
+  if (cancel_requests_ <= held_requests_ + delivered) set_cancel_due(false);  // of those left none is due
   if (cancel_requests_ == 0) cancel_held_ = 0, held_requests_ = 0;
   return cancel_requests_;
 }

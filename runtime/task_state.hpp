@@ -82,12 +82,18 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   /// The same for a part of the task (a timeout, a group) that came to be when `shields` shields stood around
   /// it: only shields that were raised since hold its request off.
   bool cancel_inside(unsigned shields) noexcept;
-  /// Takes one request back (a timeout does, when the request was its own) and returns how many are left.
-  unsigned uncancel() noexcept;
+  /// Takes one request back (a timeout does, when the request was its own) and returns how many are left. No
+  /// Cancelled is due any more if of those in force all have made one: `delivered` of them are known to.
+  unsigned uncancel(unsigned delivered = 0) noexcept;
   unsigned cancel_requests() const noexcept { return cancel_requests_; }
   /// Those of them that no shield holds off.
   unsigned requests_in_force() const noexcept {
     return static_cast<unsigned>(cancel_requests_ - held_requests_);
+  }
+  /// Of these, those that have made a Cancelled; one may be due still, and come together with a later one.
+  unsigned requests_delivered() const noexcept {
+    const unsigned in_force = requests_in_force();
+    return cancel_due() && in_force > 0 ? in_force - 1 : in_force;
   }
 
   bool done() const noexcept { return outcome_ != Outcome::PENDING; }

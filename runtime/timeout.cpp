@@ -20,12 +20,12 @@ TaskState& current_task(const char* operation) {
 ShieldScope::ShieldScope() : task_(current_task("shield()")) { task_.raise_shield(); }
 
 DeadlineScope::DeadlineScope(Timeout after)
-    : Timer(&expire), task_(current_task("timeout()")), requests_before_(task_.requests_in_force()) {
+    : Timer(&expire), task_(current_task("timeout()")), requests_before_(task_.requests_delivered()) {
   if (!after.forever()) current.loop->timers().add(*this, current.loop->deadline_after(after.duration()));
 }
 
 DeadlineScope::DeadlineScope(TimePoint at)
-    : Timer(&expire), task_(current_task("timeout_at()")), requests_before_(task_.requests_in_force()) {
+    : Timer(&expire), task_(current_task("timeout_at()")), requests_before_(task_.requests_delivered()) {
   current.loop->timers().add(*this, at);
 }
 
@@ -44,7 +44,7 @@ void DeadlineScope::expire(Timer& timer) noexcept {
 
 void DeadlineScope::take_back() noexcept {
   if (!std::exchange(expired_, false)) return;
-  task_.uncancel();
+  task_.uncancel(requests_before_);
 }
 
 bool DeadlineScope::is_cause() noexcept {

@@ -11,12 +11,14 @@
 #include "../../runtime/ready.hpp"
 #include "../../runtime/run.hpp"
 #include "../../runtime/sleep.hpp"
+#include "../../runtime/task_handle.hpp"
 #include "../../runtime/testing.hpp"
 #include "../../runtime/timeout.hpp"
 #include "../../runtime/wait.hpp"
 #include "../../runtime/when_any.hpp"
 #include "../selector/files.hpp"
 #include "../support/on_selectors.hpp"
+#include "../support/turns.hpp"
 
 using namespace heddle;
 using namespace heddle::test;
@@ -254,6 +256,29 @@ TEST_CASE("when_any of many tasks yields the winner and its place") {
     sleepers.push_back([]() -> Task<void> { co_await yield(); }());
     const Winner<void> awake = co_await when_any(std::move(sleepers));
     CHECK(awake.index == 1);
+  });
+}
+
+TEST_CASE("a race whose tasks are all cancelled at the same time as who awaits it is one Cancelled") {
+  run_here([]() -> Task<void> {
+    int cancelled = 0;
+    auto races = [](int& count) -> Task<void> {
+      for (int i = 0; i < 2; ++i) try {
+          if (i == 0)
+            co_await race(sleep(1h), sleep(1h));
+          else
+            co_await yield();
+        } catch (const Cancelled&) {
+          ++count;
+        }
+    };
+    auto racer = spawn(races(cancelled));
+    co_await turns(3);
+    const auto tasks = all_tasks();
+    CHECK(tasks.size() == 4);
+    for (std::size_t i = tasks.size(); i > 1; --i) tasks[i - 1].cancel();
+    co_await racer;
+    CHECK(cancelled == 1);
   });
 }
 

@@ -12,6 +12,7 @@
 #include "../../runtime/sleep.hpp"
 #include "../../runtime/timeout.hpp"
 #include "../support/on_selectors.hpp"
+#include "../support/turns.hpp"
 
 using namespace heddle;
 using heddle::test::run_here;
@@ -435,5 +436,30 @@ TEST_CASE("a thousand children end before their group does") {
     };
     co_await task_group(body);
     CHECK(alive == 0);
+  });
+}
+
+TEST_CASE("who has gone on after a Cancelled gets no other from a group whose child fails") {
+  run_here([]() -> Task<void> {
+    std::string end;
+    auto fails = []() -> Task<void> {
+      co_await yield();
+      throw std::runtime_error("failed");
+    };
+    auto group_body = [&](TaskGroup& group) -> Task<void> {
+      group.spawn(fails());
+      co_await sleep(1h);
+    };
+    auto body = [&]() -> Task<void> {
+      end = co_await test::end_of(sleep(1h));
+      end += ", " + co_await test::end_of(task_group(group_body));
+      co_await yield();
+      end += ", goes on";
+    };
+    auto handle = spawn(body());
+    co_await test::turns(2);
+    handle.cancel();
+    co_await handle;
+    CHECK(end == "cancelled, 1 error in a TaskGroup: failed, goes on");
   });
 }

@@ -6,12 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "../../runtime/event.hpp"
 #include "../../runtime/ready.hpp"
 #include "../../runtime/run.hpp"
 #include "../../runtime/sleep.hpp"
 #include "../../runtime/task_group.hpp"
 #include "../selector/files.hpp"
 #include "../support/on_selectors.hpp"
+#include "../support/turns.hpp"
 
 using namespace heddle;
 using namespace heddle::test;
@@ -409,5 +411,50 @@ TEST_CASE("wait_for is timeout by its name in asyncio") {
     CHECK(result == 3);
     const std::string end = co_await end_of(wait_for(for_ever(), 1ms));
     CHECK(end == "timed out");
+  });
+}
+
+TEST_CASE("a request that a shield held off until after a deadline is not taken for the deadline's") {
+  run_here([]() -> Task<void> {
+    std::string end;
+    auto sleeps = []() -> Task<void> {
+      co_await shield(sleep(2ms));
+      co_await sleep(1h);
+    };
+    auto body = [&]() -> Task<void> {
+      current.task->cancel();
+      end = co_await end_of(timeout(1ms, sleeps()));
+      co_await yield();  // once is enough
+      end += " once";
+    };
+    co_await spawn(body());
+    CHECK(end == "cancelled once");
+  });
+}
+
+TEST_CASE("a timeout that comes too late leaves no Cancelled to who has gone on after one before") {
+  run_here([]() -> Task<void> {
+    Event event;
+    std::string end;
+    auto nothing = []() -> Task<void> { co_return; };
+    auto body = [&]() -> Task<void> {
+      end = co_await end_of(sleep(1h));
+      co_await timeout(1ms, event.wait());
+      co_await yield();
+      end += ", and goes on";
+    };
+    auto handle = spawn(body());
+    co_await turns(2);
+    handle.cancel();
+    co_await turns(2);
+    // The deadline passes when the event has happened, and the loop looks at its timers before the task goes
+    // on.
+    for (int i = 0; i < 100; ++i) spawn(nothing());
+    event.set();
+    for (const TimePoint deadline = EventLoop::running().time() + 2ms;
+         EventLoop::running().time() < deadline;) {
+    }
+    co_await handle;
+    CHECK(end == "cancelled, and goes on");
   });
 }
