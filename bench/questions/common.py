@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import statistics
 import subprocess
@@ -120,9 +121,12 @@ def serving(command, family="tcp", prefix=()):
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                    start_new_session=True, preexec_fn=on_the_servers_core)
         try:
-            match = LINE.search(process.stdout.readline())
+            line = process.stdout.readline() if select.select([process.stdout], [], [], 60)[0] else ""
+            match = LINE.search(line)
             if not match:
-                raise LeftOut(f"it does not start: {process.communicate(timeout=8)[1].strip()[-300:]}")
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise LeftOut(f"it does not start: {process.communicate()[1].strip()[-300:]}")
             yield process, match[1]
             process.errors = interrupt(process)
         finally:
@@ -159,15 +163,17 @@ def loading(build, command, family="tcp", **options):
             def measure():
                 client.stdin.write("\n")
                 client.stdin.flush()
-                return json.loads(client.stdout.readline() or "null") or fail()
-
-            def fail():
-                raise SystemExit(f"{' '.join(words)} has failed")
+                line = client.stdout.readline() if select.select([client.stdout], [], [], 30)[0] else ""
+                if not line:
+                    raise SystemExit(f"no answer: {' '.join(command)}, {' '.join(words)}")
+                return json.loads(line)
 
             if client.stdout.readline() != "ready\n":
                 raise LeftOut("its connections can't be opened")
-            yield measure
-            client.stdin.close()
+            try:
+                yield measure
+            finally:
+                client.kill()
 
 
 def loaded_rounds(build, count, cases):
