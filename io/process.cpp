@@ -326,7 +326,7 @@ Task<ExitStatus> wait_for(ChildReference child) {
 
 }  // namespace
 
-Task<ExitStatus> Process::wait() const {
+HEDDLE_CORO_WRAPPER Task<ExitStatus> Process::wait() const {
   if (child_ == nullptr) throw_no_process();
   return wait_for(ChildReference(*child_));
 }

@@ -101,7 +101,7 @@ Task<std::size_t> TlsConnection<S>::read_some(Reference self, std::span<std::byt
       case TlsEngine::Step::DONE:
         co_return size;
       case TlsEngine::Step::ENDED:
-        co_return 0;
+        co_return std::size_t{0};
       case TlsEngine::Step::FAILED: {
         const int fd = self->fileno();
         co_await self->send_alert();

@@ -62,8 +62,10 @@ std::string wait(const EventLoop& loop, const TaskState& task) {
 class Tree {
  public:
   explicit Tree(const EventLoop& loop) : loop_(loop), tasks_(all_tasks(loop)), children_(tasks_) {
-    std::stable_sort(children_.begin(), children_.end(), [](const TaskHandle& a, const TaskHandle& b) {
-      return a.state().spawned_by() < b.state().spawned_by();
+    std::sort(children_.begin(), children_.end(), [](const TaskHandle& a, const TaskHandle& b) {
+      const std::uint64_t of_a = a.state().spawned_by();
+      const std::uint64_t of_b = b.state().spawned_by();
+      return of_a != of_b ? of_a < of_b : a.id() < b.id();
     });
   }
 

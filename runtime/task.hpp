@@ -106,7 +106,7 @@ class TaskPromise final : public TaskPromiseBase {
       error_.~exception_ptr();
   }
 
-  Task<T> get_return_object(SourcePlace here = __builtin_source_location()) noexcept;
+  HEDDLE_CORO_OWNER Task<T> get_return_object(SourcePlace here = __builtin_source_location()) noexcept;
 
   template <class U = T>
     requires std::convertible_to<U&&, T>
@@ -142,7 +142,7 @@ class TaskPromise final : public TaskPromiseBase {
 template <>
 class TaskPromise<void> final : public TaskPromiseBase {
  public:
-  Task<void> get_return_object(SourcePlace here = __builtin_source_location()) noexcept;
+  HEDDLE_CORO_OWNER Task<void> get_return_object(SourcePlace here = __builtin_source_location()) noexcept;
   void return_void() noexcept { outcome_ = Outcome::VALUE; }
   void unhandled_exception() noexcept {
     error_ = std::current_exception();
@@ -235,12 +235,12 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
 };
 
 template <class T>
-Task<T> TaskPromise<T>::get_return_object(SourcePlace here) noexcept {
+HEDDLE_CORO_OWNER Task<T> TaskPromise<T>::get_return_object(SourcePlace here) noexcept {
   where = std::bit_cast<std::source_location>(here);
   return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this));
 }
 
-inline Task<void> TaskPromise<void>::get_return_object(SourcePlace here) noexcept {
+HEDDLE_CORO_OWNER inline Task<void> TaskPromise<void>::get_return_object(SourcePlace here) noexcept {
   where = std::bit_cast<std::source_location>(here);
   return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this));
 }

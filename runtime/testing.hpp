@@ -109,7 +109,7 @@ DisturbCount disturb_everywhere(Scenario& scenario, Check& check, Disturbance di
   class Both final : public DisturbedScenario {
    public:
     Both(Scenario& make, Check& check) : make_(make), check_(check) {}
-    Task<void> make() override { return make_(); }
+    HEDDLE_CORO_WRAPPER Task<void> make() override { return make_(); }
     void check(const DisturbedRun& run) override { check_(run); }
 
    private:

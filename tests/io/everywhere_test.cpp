@@ -229,17 +229,17 @@ class Everywhere {
   }
 
   DisturbCount cancel() {
-    return cancel_everywhere([this] { return scenario(); }, [this](const DisturbedRun& run) { check(run); },
-                             options);
+    return cancel_everywhere([this]() -> Task<void> { co_await scenario(); },
+                             [this](const DisturbedRun& run) { check(run); }, options);
   }
   DisturbCount fail() {
-    return throw_everywhere([this] { return scenario(); },
+    return throw_everywhere([this]() -> Task<void> { co_await scenario(); },
                             std::make_exception_ptr(std::domain_error("injected")),
                             [this](const DisturbedRun& run) { check(run); }, options);
   }
   DisturbCount starve() {
-    return fail_allocations([this] { return scenario(); }, [this](const DisturbedRun& run) { check(run); },
-                            options);
+    return fail_allocations([this]() -> Task<void> { co_await scenario(); },
+                            [this](const DisturbedRun& run) { check(run); }, options);
   }
 
   DisturbOptions options;

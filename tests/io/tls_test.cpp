@@ -69,7 +69,7 @@ Task<TlsPair<>> tls_pair(TlsContext client, TlsContext server, std::string name 
   TlsPair<> pair{std::move(std::get<0>(ends)), std::move(std::get<1>(ends))};
   co_return pair;
 }
-Task<TlsPair<>> tls_pair() { return tls_pair(client_context(), server_context()); }
+Task<TlsPair<>> tls_pair() { co_return co_await tls_pair(client_context(), server_context()); }
 
 template <class S>
 Task<std::string> read_once(BasicTlsStream<S>& stream, std::size_t most = 65536) {

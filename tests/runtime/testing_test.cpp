@@ -226,7 +226,7 @@ TEST_CASE("each allocation fails once, of the loop, of coroutines and of what th
     co_await gather(two_yields(), two_yields());
     co_await timeout(1h, sleep(1s));
     co_await race(sleep(1s), sleep(2s));
-    co_await finally(two_yields(), [] { return two_yields(); });
+    co_await finally(two_yields(), []() -> Task<void> { co_await two_yields(); });
     std::vector<Task<void>> tasks;
     tasks.push_back(two_yields());
     co_await as_task(std::move(tasks.front()));
