@@ -202,6 +202,9 @@ std::span<const std::byte> TlsEngine::output() {
   return std::as_bytes(std::span(sending_)).subspan(sent_);
 }
 
+// What was dropped meanwhile isn't counted twice.
+void TlsEngine::sent(std::size_t size) noexcept { sent_ = std::min(sent_ + size, sending_.size()); }
+
 void TlsEngine::drop_output() noexcept {
   sent_ = sending_.size();
   output_.clear();

@@ -45,7 +45,7 @@ class HEDDLE_EXPORT TlsEngine {
   bool has_output() const noexcept { return sent_ != sending_.size() || !output_.empty(); }
   std::size_t output_size() const noexcept { return sending_.size() - sent_ + output_.size(); }
   std::span<const std::byte> output();
-  void sent(std::size_t size) noexcept { sent_ += size; }
+  void sent(std::size_t size) noexcept;
   void drop_output() noexcept;
 
   /// Throws what FAILED meant, again and again. `operation` is a noun.
