@@ -39,6 +39,8 @@ struct Current {
   void call_loop() noexcept {
     if (turns < 0) turns += call;
   }
+  /// `turns`, whether or not the loop is called.
+  int turn_number() const noexcept { return turns > 0 ? turns - call : turns; }
   void call_answered() noexcept {
     if (turns > 0) turns -= call;
   }

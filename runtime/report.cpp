@@ -23,10 +23,10 @@ constexpr std::size_t longest_trace = 32;
 // A part of a turn: it is over when the task finishes an operation, or its turn ends.
 struct Moment {
   const TaskState* task = nullptr;
-  int turns = 0;
+  int turn = 0;
   int budget = 0;
 
-  static Moment now() noexcept { return {current.task, current.turns, current.budget}; }
+  static Moment now() noexcept { return {current.task, current.turn_number(), current.budget}; }
   bool operator==(const Moment&) const = default;
 };
 

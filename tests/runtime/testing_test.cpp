@@ -333,13 +333,13 @@ TEST_CASE("a timer that is left is noticed") {
 TEST_CASE(
     "a scenario that waits for ever is told with all its tasks, and does not keep the others from running") {
   const auto scenario = []() -> Task<void> {
-    Event event;
-    auto sets = [](Event& to_set) -> Task<void> {
+    const auto event = std::make_shared<Event>();  // the one who sets it may outlive who waits
+    auto sets = [](std::shared_ptr<Event> to_set) -> Task<void> {
       co_await yield();
-      to_set.set();
+      to_set->set();
     };
     auto setter = spawn(sets(event));
-    co_await event.wait();
+    co_await event->wait();
   };
   const std::string fault = fault_found([&] { cancel_everywhere(scenario); });
   CHECK(has(fault, "task 2, not started"));
