@@ -313,7 +313,7 @@ void EventLoop::fire_timers() noexcept {
   const TimePoint now = current.now;
   while (Timer* const timer = timers_.pop_due(now)) {
     ++counters_.timers_fired;
-    counters_.lag = now - timer->deadline;
+    counters_.lag = now - std::max(timer->deadline, TimePoint());  // TimePoint::min() is a deadline too
     counters_.max_lag = std::max(counters_.max_lag, counters_.lag);
     timer->fire(*timer);
   }
