@@ -12,7 +12,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
-#include <cstring>
 #include <mutex>
 #include <thread>
 
@@ -105,7 +104,7 @@ class TurnMonitor::Watcher {
   void note_name(std::string_view name) noexcept {
     std::array<char, sizeof(Name)> text{};
     const std::size_t size = std::min(name.size(), text.size() - 1);
-    std::memcpy(text.data(), name.data(), size);
+    name.copy(text.data(), size);
     const auto words = std::bit_cast<Name>(text);
     for (std::size_t i = 0; i < words.size(); ++i) name_[i].store(words[i], std::memory_order_relaxed);
   }
