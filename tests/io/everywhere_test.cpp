@@ -259,7 +259,7 @@ ON_SELECTORS(
 }
 
 TEST_CASE("the same when the request to stop comes from outside of the loop, and in other orders") {
-  for (const std::uint64_t seed : {0, 1, 2}) {
+  for (const std::uint64_t seed : {0U, 1U, 2U}) {
     Everywhere everywhere("default");
     everywhere.options.from_outside = true;
     everywhere.options.loop.shuffle_seed = seed;
