@@ -332,7 +332,7 @@ ON_SELECTORS("cancelled at every suspension, work on files leaves no descriptor 
     options.from_outside = from_outside;
     CHECK(cancel_everywhere(scenario, &check_usual_end, options).places >= 5);
   }
-  if (selector == "epoll") CHECK(fail_allocations(scenario).failed >= 5);
+  if (selector == "epoll" && allocations_are_observed()) CHECK(fail_allocations(scenario).failed >= 5);
 }
 
 TEST_CASE("whichever call on a file fails, the error says so and nothing is left open") {
