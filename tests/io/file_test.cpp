@@ -1,6 +1,7 @@
 // File: reading and writing on other threads, and what becomes of a call when its task is cancelled.
 // SPDX-License-Identifier: MIT
 #include "../../io/file.hpp"
+#include "../../runtime/allocation_faults.hpp"
 
 #include <sys/stat.h>
 

@@ -1,6 +1,7 @@
 // Process: programs that are started, talked to, stopped and reaped.
 // SPDX-License-Identifier: MIT
 #include "../../io/process.hpp"
+#include "../../runtime/allocation_faults.hpp"
 
 #include <dirent.h>
 #include <pthread.h>

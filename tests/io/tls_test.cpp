@@ -10,6 +10,7 @@
 #include "../../io/memory_stream.hpp"
 #include "../../io/stream.hpp"
 #include "../../io/tls_stream.hpp"
+#include "../../runtime/allocation_faults.hpp"
 #include "../../runtime/task_group.hpp"
 #include "../../runtime/testing.hpp"
 #include "../support/turns.hpp"
