@@ -1,7 +1,6 @@
 // File: reading and writing on other threads, and what becomes of a call when its task is cancelled.
 // SPDX-License-Identifier: MIT
 #include "../../io/file.hpp"
-#include "../../runtime/allocation_faults.hpp"
 
 #include <sys/stat.h>
 
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "../../io/pipe.hpp"
+#include "../../runtime/allocation_faults.hpp"
 #include "../../runtime/testing.hpp"
 #include "../support/turns.hpp"
 #include "loopback.hpp"

@@ -1,7 +1,6 @@
 // Process: programs that are started, talked to, stopped and reaped.
 // SPDX-License-Identifier: MIT
 #include "../../io/process.hpp"
-#include "../../runtime/allocation_faults.hpp"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -15,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "../../runtime/allocation_faults.hpp"
 #include "../../runtime/testing.hpp"
 #include "../support/denied.hpp"
 #include "../support/turns.hpp"
