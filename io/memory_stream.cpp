@@ -17,7 +17,6 @@ class MemoryPipe {
   MemoryPipe(const MemoryPipe&) = delete;
   MemoryPipe& operator=(const MemoryPipe&) = delete;
 
-  void add_reference() noexcept { ++references_; }
   void release() noexcept {
     if (--references_ == 0) delete this;
   }
@@ -34,8 +33,6 @@ class MemoryPipe {
 
   WaitList readers;
   WaitList writers;
-  std::uint64_t written = 0;
-  std::uint64_t read_out = 0;
 
  private:
   ~MemoryPipe() { delete[] bytes_; }
@@ -73,7 +70,6 @@ void MemoryPipe::fill(MemoryReadOperation& reader) noexcept {
     const std::size_t size = std::min({size_, capacity_ - begin_, reader.size_ - reader.moved_});
     std::memcpy(reader.data_ + reader.moved_, bytes_ + begin_, size);
     reader.moved_ += size;
-    read_out += size;
     size_ -= size;
     begin_ = size_ == 0 ? 0 : (begin_ + size) % capacity_;
   }
@@ -107,7 +103,6 @@ std::size_t MemoryPipe::put(std::span<const std::byte> piece) noexcept {
     size = std::min(piece.size(), reader.size_);
     std::memcpy(reader.data_, piece.data(), size);
     reader.moved_ = size;
-    read_out += size;
     readers.grant_first();
   } else {
     const std::size_t end = (begin_ + size_) % capacity_;
@@ -115,7 +110,6 @@ std::size_t MemoryPipe::put(std::span<const std::byte> piece) noexcept {
     std::memcpy(bytes_ + end, piece.data(), size);
     size_ += size;
   }
-  written += size;
   return size;
 }
 
@@ -259,27 +253,6 @@ void MemoryStream::shutdown(Shutdown how) {
     throw std::system_error(EBADF, std::generic_category(), "shutdown on a closed memory stream");
   if (how != Shutdown::WRITE) in_->end_reading(0);
   if (how != Shutdown::READ) out_->end();
-}
-
-MemoryProbe::MemoryProbe(MemoryStream& stream) noexcept
-    : in_(*stream.in_), out_(*stream.out_), seen_(in_.read_out + out_.written) {
-  in_.add_reference();
-  out_.add_reference();
-}
-
-MemoryProbe::~MemoryProbe() {
-  in_.release();
-  out_.release();
-}
-
-bool MemoryProbe::was_active() noexcept {
-  const std::uint64_t now = in_.read_out + out_.written;
-  return std::exchange(seen_, now) != now;
-}
-
-void MemoryProbe::abort() noexcept {
-  in_.reset();
-  out_.reset();
 }
 
 }  // namespace heddle

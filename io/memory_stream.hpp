@@ -4,7 +4,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -194,7 +193,6 @@ class HEDDLE_EXPORT MemoryStream {
   }
 
  private:
-  friend class MemoryProbe;
   friend HEDDLE_EXPORT std::pair<MemoryStream, MemoryStream> memory_pair(std::size_t capacity);
   MemoryStream(MemoryPipe& in, MemoryPipe& out) noexcept : in_(&in), out_(&out) {}
 
@@ -205,24 +203,5 @@ class HEDDLE_EXPORT MemoryStream {
 /// Two streams that are connected to each other. `capacity`: how many bytes each direction holds between
 /// them. Throws ValueError when that is 0.
 HEDDLE_EXPORT std::pair<MemoryStream, MemoryStream> memory_pair(std::size_t capacity = 65536);
-
-/// Keeps an eye on a connection whose stream may be moved or closed meanwhile.
-class HEDDLE_EXPORT MemoryProbe {
- public:
-  explicit MemoryProbe(MemoryStream& stream) noexcept;
-  MemoryProbe(const MemoryProbe&) = delete;
-  MemoryProbe& operator=(const MemoryProbe&) = delete;
-  ~MemoryProbe();
-
-  /// Whether an operation on the stream has moved bytes since this was asked last.
-  bool was_active() noexcept;
-  /// Ends the connection at once, if the stream is still open: both ends get ECONNRESET.
-  void abort() noexcept;
-
- private:
-  MemoryPipe& in_;
-  MemoryPipe& out_;
-  std::uint64_t seen_;
-};
 
 }  // namespace heddle

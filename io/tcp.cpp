@@ -5,9 +5,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <system_error>
 
 #include "error_text.hpp"
+#include "resolver.hpp"
 
 namespace heddle {
 
@@ -45,6 +47,64 @@ TcpListener TcpListener::bind(const Address& address, const ListenOptions& optio
   } catch (const std::system_error& error) {
     throw_for(error, "listen on", address);
   }
+}
+
+namespace {
+
+bool has(const std::vector<Address>& addresses, int family) {
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [family](const Address& address) { return address.family() == family; });
+}
+
+bool is_of_no_family_here(const std::system_error& error) {
+  return error.code() == std::errc::address_not_available ||
+         error.code() == std::errc::address_family_not_supported;
+}
+
+// What can't be had at this machine is left out, unless that is all.
+std::vector<TcpListener> bind_all(const std::vector<Address>& addresses, const ListenOptions& options) {
+  std::vector<TcpListener> listeners;
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    Address address = addresses[i];
+    if (!listeners.empty()) address = address.with_port(listeners.front().local_address().port());
+    try {
+      listeners.push_back(TcpListener::bind(address, options));
+    } catch (const std::system_error& error) {
+      if (!is_of_no_family_here(error) || (listeners.empty() && i + 1 == addresses.size())) throw;
+    }
+  }
+  return listeners;
+}
+
+}  // namespace
+
+Task<std::vector<TcpListener>> TcpListener::bind_host(std::string host, std::uint16_t port,
+                                                      ListenOptions options) {
+  std::vector<Address> addresses;
+  if (host.empty())
+    addresses = {Address("0.0.0.0", port), Address("::", port)};
+  else
+    addresses = co_await resolve(std::move(host), port);
+  // Where an IPv6 socket took IPv4 connections too, the port would be taken for the IPv4 one.
+  if (has(addresses, AF_INET)) options.v6_only = true;
+  // A port that the kernel picks for the first address may be another's at the second.
+  for (int attempts = port == 0 ? 16 : 1;; --attempts) {
+    try {
+      co_return bind_all(addresses, options);
+    } catch (const std::system_error& error) {
+      if (error.code() != std::errc::address_in_use || attempts == 1) throw;
+    }
+  }
+}
+
+std::vector<TcpListener> TcpListener::bind_shared(const Address& address, std::size_t count,
+                                                  ListenOptions options) {
+  options.reuse_port = true;
+  std::vector<TcpListener> listeners;
+  listeners.reserve(count);
+  for (std::size_t i = 0; i < count; ++i)
+    listeners.push_back(bind(i == 0 ? address : listeners.front().local_address(), options));
+  return listeners;
 }
 
 }  // namespace heddle

@@ -54,6 +54,15 @@ class HEDDLE_EXPORT TcpListener : public TcpSocket {
   /// Listens on `address`; port 0: the kernel picks one (see local_address). SO_REUSEADDR is set.
   /// Throws std::system_error that names the address.
   static TcpListener bind(const Address& address, const ListenOptions& options = {});
+  /// Listens on every address of `host`, a name or a number, all at one port; "" is every address of this
+  /// machine. Addresses of a family that this machine doesn't have are passed over while there are others.
+  /// Throws ResolveError, and as bind().
+  static Task<std::vector<TcpListener>> bind_host(std::string host, std::uint16_t port,
+                                                  ListenOptions options = {});
+  /// So many sockets that share `address` (SO_REUSEPORT), one for each thread that accepts: the kernel
+  /// spreads connections over them. Those that wait at one that is closed are reset. Needs no loop.
+  static std::vector<TcpListener> bind_shared(const Address& address, std::size_t count,
+                                              ListenOptions options = {});
 
   /// Waits for a connection. Goes on, without spinning, when descriptors run out: peers are refused then
   /// until there are some again. Cancel-safe: no connection is lost.
