@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -13,6 +14,7 @@
 
 #include "../runtime/awaitable.hpp"
 #include "../runtime/call.hpp"
+#include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
 #include "../selector/timeout.hpp"
 #include "server_core.hpp"
@@ -66,15 +68,27 @@ class ServerSourceOf final : public ServerSource {
  private:
   Task<void> accept_all() override {
     for (;;) {
-      Guard<Semaphore> place;
-      if (Semaphore* const places = core().places()) {
-        // Who has no connection waiting doesn't keep a place from others who do.
-        if constexpr (requires { listener_.readable(); }) co_await listener_.readable();
-        place = co_await places->scoped();
+      bool failed = false;
+      try {
+        co_await accept_one();
+        accepted();
+      } catch (const std::exception&) {
+        pass_or_rethrow();
+        failed = true;
       }
-      Stream stream = co_await listener_.accept();
-      start(std::move(stream), std::move(place));
+      if (failed) co_await sleep(pause);
     }
+  }
+
+  Task<void> accept_one() {
+    Guard<Semaphore> place;
+    if (Semaphore* const places = core().places()) {
+      // Who has no connection waiting doesn't keep a place from others who do.
+      if constexpr (requires { listener_.readable(); }) co_await listener_.readable();
+      place = co_await places->scoped();
+    }
+    Stream stream = co_await listener_.accept();
+    start(std::move(stream), std::move(place));
   }
 
   // Whatever fails here costs this connection, and nobody else.

@@ -135,6 +135,39 @@ void ServerSource::not_started(ServerConnection* connection) noexcept {
   delete connection;
 }
 
+namespace {
+
+// In a catch block: it is a want that may pass.
+bool is_want() noexcept {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return true;
+  } catch (const std::system_error& error) {
+    const std::error_condition condition = error.code().default_error_condition();
+    if (condition.category() != std::generic_category()) return false;
+    switch (condition.value()) {
+      case ENOMEM:
+      case ENOBUFS:
+      case EMFILE:
+      case ENFILE:
+      case ENOSPC:  // of descriptors that epoll may watch
+        return true;
+      default:
+        return false;
+    }
+  } catch (...) {
+    return false;
+  }
+}
+
+}  // namespace
+
+void ServerSource::pass_or_rethrow() {
+  if (!is_want()) throw;
+  if (!std::exchange(wanting_, true)) tell(Report{"accepting pauses", std::current_exception(), where_});
+}
+
 ServerConnection::~ServerConnection() {
   if (armed()) core_->loop_->timers().remove(*this);
 }

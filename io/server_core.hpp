@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -86,6 +87,12 @@ class HEDDLE_EXPORT ServerSource {
   ServerCore& core() const noexcept { return core_; }
   /// From now on the connection is the core's. Throws std::bad_alloc, and then it is not.
   void run(ServerConnection& connection, Task<void> handler);
+  /// How long to wait when accepting failed for want of memory or descriptors.
+  static constexpr std::chrono::milliseconds pause{50};
+  /// In a catch block: throws the exception again, unless it is such a want, which may pass. That is reported
+  /// once, until somebody has been accepted().
+  void pass_or_rethrow();
+  void accepted() noexcept { wanting_ = false; }
   /// In a catch block: reports why, and destroys the connection, if there is one.
   void not_started(ServerConnection* connection) noexcept;
 
@@ -97,6 +104,7 @@ class HEDDLE_EXPORT ServerSource {
   ServerCore& core_;
   std::source_location where_;
   ServerSource* next_ = nullptr;
+  bool wanting_ = false;
 };
 
 /// Counted on the loop's thread: by the Server, and by the coroutines that work on it.

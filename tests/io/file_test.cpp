@@ -101,12 +101,6 @@ Task<std::string> text_at(DiskFile& file, std::size_t size, std::uint64_t offset
   co_return buffer;
 }
 
-/// A thread lets go of its loop's wake-up descriptor a moment after it has delivered.
-bool descriptors_come_down_to(int count) {
-  for (int i = 0; i < 2000 && open_descriptors(256) > count; ++i) ::usleep(1000);
-  return open_descriptors(256) == count;
-}
-
 constexpr FileMode fresh = FileMode::READ | FileMode::WRITE | FileMode::CREATE | FileMode::TRUNCATE;
 
 }  // namespace
