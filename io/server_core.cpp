@@ -263,7 +263,7 @@ void ServerCore::stop(Timeout grace) noexcept {
     // Before the listeners are closed: so a connection that has been accepted already is served.
     acceptors_->cancel_children();
   } else if (stage_ == Stage::FINISHING) {
-    if (!grace.forever() && (!timer_.armed() || loop_->deadline_after(grace.duration()) < timer_.deadline))
+    if (!grace.forever() && (!timer_.armed() || loop_->deadline_after(grace.duration()) < stage_ends_))
       enter(Stage::FINISHING, grace);
     return;
   } else {
@@ -279,7 +279,8 @@ void ServerCore::enter(Stage stage, Timeout limit) noexcept {
   if (waiting_ != nullptr && all_ended()) waiting_->end();
   if (limit.forever()) return;
   if (!limit.only_looks()) try {
-      loop_->timers().add(timer_, loop_->deadline_after(limit.duration()));
+      stage_ends_ = loop_->deadline_after(limit.duration());
+      loop_->timers().add(timer_, stage_ends_);
       return;
     } catch (const std::bad_alloc&) {  // without memory there is no grace
     }

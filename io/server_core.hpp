@@ -189,6 +189,7 @@ class HEDDLE_EXPORT ServerCore {
   std::exception_ptr failure_;
 
   StageTimer timer_{*this};
+  TimePoint stage_ends_;  // while the timer is armed
   Event closed_;
   ServerCounters counters_;
   unsigned references_ = 1;
