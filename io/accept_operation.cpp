@@ -14,6 +14,9 @@ namespace heddle {
 namespace {
 
 constexpr auto accept_pause = std::chrono::milliseconds(50);
+// Peers that come and go, or are refused, as fast as they are looked at must not keep the loop from all else:
+// it may be others' ends that bring descriptors back.
+constexpr int most_a_turn = 16;
 
 Fd reserve() noexcept {
   System& system = current_system();
@@ -34,7 +37,8 @@ bool AcceptOperation::attempt(int fd, FdWatch* watch) noexcept {
   if (still_pausing()) return false;
   if (exhausted_ && !spare_->is_open()) *spare_ = reserve();
   exhausted_ = false;
-  for (;;) {
+  for (int left = most_a_turn;; --left) {
+    if (left == 0) return retry_after(Duration(0));
     result_ = kernel().accept(fd, nullptr, nullptr);
     switch (-result_) {
       case EINTR:

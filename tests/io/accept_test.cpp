@@ -339,6 +339,29 @@ ON_SELECTORS("while accepting pauses it can be cancelled, closed, and waited for
       &system);
 }
 
+ON_SELECTORS("peers that can't be accepted don't keep the loop from all else, however fast they come") {
+  FaultySystem system;
+  int accepts = 0;
+  int turns_of_others = 0;
+  // There is always one more that is gone already, until the other task ends that.
+  system.fault = [&](Call call, int) {
+    if (call != Call::ACCEPT || turns_of_others >= 20) return 0;
+    return ++accepts < 10'000 ? -ECONNABORTED : -EINVAL;
+  };
+  run_on(
+      selector,
+      [&]() -> Task<void> {
+        auto listener = TcpListener::bind(any_port());
+        const File client = dial(listener.local_address());
+        auto accepting = spawn(accept_one(listener));
+        for (; turns_of_others < 20; ++turns_of_others) co_await yield();
+        const TcpStream stream = co_await timeout(5s, accepting);
+        CHECK(stream.is_open());
+        CHECK(accepts < 20 * 20 + 100);
+      },
+      &system);
+}
+
 TEST_CASE("a listener may be closed while its loop doesn't run, though accepting pauses") {
   FaultySystem system;
   EventLoop loop(loop_options("default", &system));

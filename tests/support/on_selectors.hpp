@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,17 +12,24 @@
 #include "catch.hpp"
 
 /// A test case with `selector`, the name of one, in its body.
+/// Where HEDDLE_SELECTOR names one, on that alone: so the whole suite is run on each.
 #define ON_SELECTORS(sentence) HEDDLE_ON_SELECTORS(INTERNAL_CATCH_UNIQUE_NAME(on_selectors_), sentence)
 #define HEDDLE_ON_SELECTORS(body, sentence)                               \
   static void body(std::string_view selector);                            \
   TEST_CASE(sentence) {                                                   \
     for (const std::string_view name : ::heddle::available_selectors()) { \
+      if (!::heddle::test::is_to_be_tested(name)) continue;               \
       DYNAMIC_SECTION(std::string(name)) { body(name); }                  \
     }                                                                     \
   }                                                                       \
   static void body([[maybe_unused]] std::string_view selector)
 
 namespace heddle::test {
+
+inline bool is_to_be_tested(std::string_view selector) {
+  const char* const only = std::getenv("HEDDLE_SELECTOR");
+  return only == nullptr || *only == '\0' || selector == only;
+}
 
 inline LoopOptions loop_options(std::string_view selector = "default", System* system = nullptr) {
   LoopOptions options;
