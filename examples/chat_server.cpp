@@ -120,8 +120,10 @@ heddle::Task<void> chat(heddle::TcpStream& client, Room& room) {
   } catch (const heddle::TimeoutError&) {
     last_words = "* your time is up\n";
   }
+  if (last_words.empty()) co_return;
   try {
     co_await heddle::timeout(100ms, client.write_all(last_words));
+    co_await client.finish(1s);
   } catch (const heddle::TimeoutError&) {  // who reads nothing doesn't read this
   }
 }

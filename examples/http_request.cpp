@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 // The parser is C and has no place for exceptions: each of these returns 0, or anything else to end it.
@@ -130,6 +131,13 @@ int hex_digit(char digit) {
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
+std::optional<std::uint64_t> number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || rest != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 }  // namespace
 
 std::string_view HttpRequest::raw_path() const {
@@ -163,4 +171,23 @@ std::optional<std::string> HttpRequest::path() const {
   // After decoding: "%2e%2e%2f" leads out as well.
   if ((path + '/').find("/../") != std::string::npos) return std::nullopt;
   return path;
+}
+
+HttpSlice slice_of(std::string_view range, std::uint64_t size) {
+  const HttpSlice whole{0, size, HTTP_STATUS_OK}, none{0, 0, HTTP_STATUS_RANGE_NOT_SATISFIABLE};
+  if (!range.starts_with("bytes=")) return whole;
+  range.remove_prefix(6);
+  const std::size_t dash = range.find('-');
+  if (dash == std::string_view::npos) return whole;
+  const auto first = number(range.substr(0, dash)), last = number(range.substr(dash + 1));
+  if (dash == 0) {
+    if (!last) return whole;
+    const std::uint64_t count = std::min(*last, size);
+    return count == 0 ? none : HttpSlice{size - count, count, HTTP_STATUS_PARTIAL_CONTENT};
+  }
+  const bool open_end = dash + 1 == range.size();
+  if (!first || (!last && !open_end) || (last && *last < *first)) return whole;
+  if (*first >= size) return none;
+  const std::uint64_t end = last && *last < size ? *last + 1 : size;
+  return {*first, end - *first, HTTP_STATUS_PARTIAL_CONTENT};
 }

@@ -5,6 +5,7 @@
 #include <http_parser.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,3 +65,14 @@ class HttpRequest {
   bool complete_ = false;
   bool keeps_alive_ = false;
 };
+
+/// Which part of a file is asked for, and the status of the answer: 200, 206, or 416 for none of it.
+struct HttpSlice {
+  std::uint64_t first;
+  std::uint64_t count;
+  unsigned status;
+};
+
+/// "bytes=10-19", "bytes=10-", "bytes=-10". What is written otherwise, or asks for several parts, may be
+/// ignored, says RFC 9110.
+HttpSlice slice_of(std::string_view range, std::uint64_t size);

@@ -67,15 +67,7 @@ heddle::Task<void> converse(heddle::TcpStream& client, Store& store, heddle::Dur
     reply.error("ERR Protocol error: too big command");
   }
   if (reply.size() != 0) co_await client.write_all(reply.text());
-  // Closed at once, what the client still sends would reset the connection, and the answer could be lost.
-  client.shutdown_write();
-  try {
-    std::array<char, 4096> rest;
-    const heddle::TimePoint deadline = heddle::EventLoop::running().time() + 1s;
-    std::size_t size = 1;
-    while (size != 0) size = co_await heddle::timeout_at(deadline, client.read_some(rest));
-  } catch (const heddle::TimeoutError&) {
-  }
+  co_await client.finish(1s);
 }
 
 heddle::Task<void> serve(Options options, heddle::Duration idle, heddle::Duration patience) {
