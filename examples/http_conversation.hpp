@@ -39,6 +39,7 @@ class Conversation {
         if (!unread_.empty()) request_.parse(unread_);
         visit_.idle = !request_.begun() && unread_.empty();
         if (request_.refused() != 0) {
+          keeps_alive_ = false;
           answer_shortly(request_.refused());
           break;
         }

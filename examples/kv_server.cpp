@@ -49,9 +49,9 @@ heddle::Task<void> converse(heddle::TcpStream& client, Store& store, heddle::Dur
       reply.clear();
       if (!goes_on) break;
       if (more) continue;
+      if (used != 0) deadline = heddle::TimePoint();
       bool came = false;
       if (reader.buffered().empty()) {
-        deadline = heddle::TimePoint();
         came = co_await reader.fill();  // for whoever says nothing, the Server has a limit
       } else {
         if (deadline == heddle::TimePoint()) deadline = heddle::EventLoop::running().time() + patience;

@@ -197,6 +197,19 @@ def slow(server):
         bb.check(silent.recv(10) == b"", "a silent one was answered")
 
 
+def never_whole(server):
+    """Commands whose ends come with the next ones' beginnings, for longer than one may take, are all answered."""
+    ping = encode("PING")
+    with server.connect() as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sendall(ping[:5])
+        start = time.monotonic()
+        while time.monotonic() - start < 1.8:
+            client.sendall(ping[5:] + ping[:5])
+            bb.check(bb.receive_exactly(client, 7) == b"+PONG\r\n", "not answered")
+            time.sleep(0.01)
+
+
 def terminated(server):
     """SIGTERM ends it, also with clients."""
     with server.connect() as client:
@@ -241,7 +254,8 @@ def main():
         bb.run([bb.on_fresh(make(), all_tests_long)], options.seconds)
     checks = [bb.on_fresh(make(), check) for check in (commands, interactive, values, inline, pipelines, refused, resets, terminated,
                                                        all_tests)]
-    checks += [bb.on_fresh(make("--idle", "2"), deaf), bb.on_fresh(make("--idle", "2", "--patience", "1"), slow)]
+    checks += [bb.on_fresh(make("--idle", "2"), deaf), bb.on_fresh(make("--idle", "2", "--patience", "1"), slow),
+               bb.on_fresh(make("--patience", "1"), never_whole)]
     bb.run([*checks, ("bad use is an error that names what is wrong", bad_use)], options.seconds)
 
 
