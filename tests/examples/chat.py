@@ -75,6 +75,7 @@ def room(server):
 
 def names(server):
     """A name is asked for until it is a good one that nobody has."""
+    before = server.settled_fds()
     with Guest(server, "ann") as ann, Guest(server, "") as other:
         other.expect("* a name has 1 to 20 letters, without spaces", "* who are you?")
         for name, why in (("ann", "ann is here already"), ("two words", "a name has 1 to 20 letters, without spaces"),
@@ -83,6 +84,7 @@ def names(server):
             other.expect(f"* {why}", "* who are you?")
         other.say("anna")
         ann.expect("* anna has joined")
+    bb.check(bb.eventually(lambda: server.fds() == before), "those who left are still here")
     with Guest(server, "ann"):  # free again
         pass
 
