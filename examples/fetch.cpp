@@ -109,7 +109,7 @@ struct Settings {
 #endif
 };
 
-heddle::Task<void> fetch(const Target& target, const Settings& settings, Outcome& outcome) {
+heddle::Task<void> fetch(const Target& target, [[maybe_unused]] const Settings& settings, Outcome& outcome) {
   auto server = co_await heddle::TcpStream::connect(target.server.host, target.server.port);
   if (target.scheme.empty()) co_return;
   if (target.scheme == "http") {

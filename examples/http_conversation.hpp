@@ -154,7 +154,7 @@ class Conversation {
     if constexpr (requires { stream_.send_file(0, 0, 0); }) {
       sent = co_await stream_.send_file(file.file.fileno(), slice.first, slice.count);
     } else {
-      std::vector<char> piece(65536);
+      std::vector<char> piece(262'144);
       while (sent < slice.count) {
         const auto wanted = std::span(piece).first(std::min<std::uint64_t>(piece.size(), slice.count - sent));
         const std::size_t size = co_await file.file.read_at(wanted, slice.first + sent);

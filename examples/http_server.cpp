@@ -55,7 +55,8 @@ heddle::TlsContext make_context(const std::string& certificate, const std::strin
 }
 #endif
 
-heddle::Task<void> serve(Options options, Site& site, std::string certificate, std::string key) {
+heddle::Task<void> serve(Options options, Site& site, [[maybe_unused]] std::string certificate,
+                         [[maybe_unused]] std::string key) {
   heddle::ServerOptions limits;
   limits.max_connections = 10'000;
   limits.idle = site.patience + 1s;  // who has begun to ask is told first

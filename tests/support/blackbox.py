@@ -318,7 +318,7 @@ def output(command, send=b"", seconds=20):
 
 
 def on_fresh(make, function):
-    """A check called with the server that `make()` starts, which must then end cleanly if it still runs."""
+    """A check called with the server that `make()` starts, which ends cleanly then, if the check hasn't ended it."""
     def body():
         with make() as server:
             try:
@@ -328,6 +328,7 @@ def on_fresh(make, function):
                 raise
             if server.process.poll() is None:
                 server.interrupt()
+            check(server.process.returncode == 0, f"the server ended with {server.process.returncode}; {server.errors()}")
     return title(function), body
 
 
