@@ -23,21 +23,16 @@ class Answers(http.server.BaseHTTPRequestHandler):
     at_once, most_at_once, lock = 0, 0, threading.Lock()
 
     def do_GET(self):
-        with Answers.lock:
-            Answers.at_once += 1
-            Answers.most_at_once = max(Answers.most_at_once, Answers.at_once)
-        try:
-            self.answer(self.path.split("/")[1:])
-        finally:
-            with Answers.lock:
-                Answers.at_once -= 1
-
-    def answer(self, words):
-        status, body = 200, b""
+        words, status, body = self.path.split("/")[1:], 200, b""
         if words[0] == "status":
             status = int(words[1])
         elif words[0] == "slow":
+            with Answers.lock:
+                Answers.at_once += 1
+                Answers.most_at_once = max(Answers.most_at_once, Answers.at_once)
             time.sleep(float(words[1]))
+            with Answers.lock:
+                Answers.at_once -= 1
             body = b"slow"
         elif words[0] == "chatty":
             body = b"x" * 12_345
@@ -101,11 +96,6 @@ def rude_server(*answers):
             client.close()
 
 
-def free_port():
-    with socket.create_server((bb.HOST, 0)) as probe:
-        return probe.getsockname()[1]
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--server", required=True)
@@ -148,10 +138,10 @@ def main():
 
     def failures():
         """What fails is told, each by its reason; the others are fetched, and the exit status is 1."""
-        closed = f"{bb.HOST}:{free_port()}"
-        with web_server() as address, rude_server(
+        with web_server() as address, bb.closed_port() as port, rude_server(
                 b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", b"SSH-2.0-OpenSSH\r\n", b"", b"HTTP/1.1 200 OK\r\nX: y",
                 b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n") as rude, rude_server(None) as silent:
+            closed = f"{bb.HOST}:{port}"
             good = f"http://{address}/10"
             for target, awaited in ((f"http://{closed}/", f"connect to {closed}: Connection refused"), (closed, f"connect to {closed}: Connection refused"),
                                     ("http://no.such.host.invalid/", 'resolve "no.such.host.invalid": Name or service not known'),

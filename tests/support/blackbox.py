@@ -222,6 +222,14 @@ class Server:
         check(code == 0, f"{name} ended it with {code}, not 0; {self.errors()}")
 
 
+@contextlib.contextmanager
+def closed_port():
+    """A port at which nobody listens, nor anybody else can begin to meanwhile: it is bound, and no more."""
+    with socket.socket() as holder:
+        holder.bind((HOST, 0))
+        yield holder.getsockname()[1]
+
+
 def receive_exactly(client, count):
     data = bytearray()
     while len(data) < count:
