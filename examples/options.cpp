@@ -10,6 +10,7 @@
 #include <cstring>
 #include <exception>
 #include <heddle/selector/make_selector.hpp>
+#include <stdexcept>
 
 namespace {
 
@@ -69,4 +70,14 @@ Options parse_options(int argc, char** argv, const std::vector<ExtraOption>& ext
   }
   if (optind < argc) usage(argv[0], extra, stderr, 2);
   return options;
+}
+
+std::chrono::milliseconds seconds(const char* option, const std::string& text) {
+  double count = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, count);
+  if (error != std::errc() || rest != end || !(count >= 0 && count <= 1e9))
+    throw std::invalid_argument("--" + std::string(option) + " \"" + text +
+                                "\" is not a number of seconds from 0 to 1000000000");
+  return std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(count * 1000));
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,3 +24,6 @@ struct ExtraOption {
 /// Reads --host, --port, --selector and `extra`. Ends the program with status 2 and a message for what it
 /// doesn't know.
 Options parse_options(int argc, char** argv, const std::vector<ExtraOption>& extra = {});
+
+/// A time of the command line, in seconds: "10", "0.5". Throws std::invalid_argument, which names the option.
+std::chrono::milliseconds seconds(const char* option, const std::string& text);

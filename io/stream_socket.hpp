@@ -9,12 +9,18 @@
 #include <string_view>
 #include <utility>
 
+#include "../runtime/task.hpp"
+#include "../selector/timeout.hpp"
 #include "buffers.hpp"
 #include "file_transfer.hpp"
+#include "socket.hpp"
 #include "socket_operation.hpp"
 #include "vector_operation.hpp"
 
 namespace heddle {
+
+/// What StreamSocket::finish() does.
+HEDDLE_EXPORT Task<void> finish_connection(Socket& socket, Timeout limit);
 
 /// A connected socket of the kind `Base`. Any number of tasks of one loop may read and write at the same
 /// time: operations of a direction complete in the order in which they were started. Buffers must live until
@@ -71,6 +77,11 @@ class StreamSocket : public Base {
   SendFileOperation send_file(const Fd& file, std::uint64_t offset, std::uint64_t count) {
     return send_file(file.fileno(), offset, count);
   }
+  /// Ends this side, waits until the peer has ended its own, dropping what it still sends, and closes the
+  /// socket; also when that takes longer than `limit`, fails or is cancelled. Closed before all is read, a
+  /// connection of TCP is reset, and the peer can lose what was written last. The stream stays where it is
+  /// until then. Throws nothing but Cancelled.
+  HEDDLE_CORO_WRAPPER Task<void> finish(Timeout limit) { return finish_connection(*this, limit); }
 };
 
 }  // namespace heddle

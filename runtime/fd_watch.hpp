@@ -294,6 +294,7 @@ bool DescriptorOperation::settled(Op& self, bool done) noexcept {
   self.fd_ = watch.fd;
   if (!done) {
     if (self.place_.state != State::PAUSED) self.place_.state = State::WAITING;
+    self.task_->waits_on();
     return false;
   }
   FdWatch::Side& side = watch.side(self.direction());

@@ -112,7 +112,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   /// The innermost suspended coroutine, nullptr while the task runs or hasn't started.
   const AsyncFrame* leaf() const noexcept { return waiting_ != nullptr ? leaf_ : nullptr; }
 
-  /// When the task was suspended, by the loop's clock as it was read last.
+  /// When the task was suspended, by the loop's clock as it was read last; or, where an operation takes many
+  /// steps before it is done (a long write, to a peer that reads slowly), when the last of them was taken.
   TimePoint suspended_since() const noexcept { return since_; }
   /// The operation that it is suspended at, nullptr while it runs or hasn't started.
   const Operation* waits_at() const noexcept { return waiting_; }
@@ -160,6 +161,8 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
     since_ = current.now;
   }
   Operation& waiting_for() const noexcept { return *waiting_; }
+  /// The operation has taken a step, and waits for the next.
+  void waits_on() noexcept { since_ = current.now; }
   void begin_turn() noexcept {
     queued_ = false;
     current.task = this;

@@ -90,8 +90,10 @@ class NoSigpipe {
     ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
 
-  std::ptrdiff_t watch(std::ptrdiff_t result) noexcept {
-    raised_ = result == -EPIPE;
+  // What a call returned that was to write so many bytes. One that has written some of them when it finds
+  // that nobody reads any more raises the signal as well, and returns what it has written.
+  std::ptrdiff_t watch(std::ptrdiff_t result, std::size_t count) noexcept {
+    raised_ = result == -EPIPE || (result >= 0 && static_cast<std::size_t>(result) < count);
     return result;
   }
 
@@ -99,7 +101,7 @@ class NoSigpipe {
   sigset_t sigpipe_;
   sigset_t before_;
   bool was_pending_ = false;
-  bool raised_ = false;
+  bool raised_ = false;  // perhaps
 };
 
 #ifndef __linux__
@@ -241,15 +243,15 @@ int KernelSystem::sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags)
 std::ptrdiff_t KernelSystem::sendfile(int to, int from, std::int64_t* offset, std::size_t count) noexcept {
   off64_t position = *offset;
   NoSigpipe guard;
-  const std::ptrdiff_t result = guard.watch(or_errno(::sendfile64(to, from, &position, count)));
+  const std::ptrdiff_t result = guard.watch(or_errno(::sendfile64(to, from, &position, count)), count);
   *offset = position;
   return result;
 }
 
 std::ptrdiff_t KernelSystem::splice(int from, int to, std::size_t count) noexcept {
   NoSigpipe guard;
-  return guard.watch(
-      or_errno(::splice(from, nullptr, to, nullptr, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)));
+  return guard.watch(or_errno(::splice(from, nullptr, to, nullptr, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)),
+                     count);
 }
 #else
 int KernelSystem::recvmmsg(int, mmsghdr*, unsigned, int) noexcept { return -ENOSYS; }
@@ -272,7 +274,7 @@ std::ptrdiff_t KernelSystem::write(int fd, const void* data, std::size_t size) n
   }
 #endif
   NoSigpipe guard;
-  return guard.watch(or_errno(::write(fd, data, size)));
+  return guard.watch(or_errno(::write(fd, data, size)), size);
 }
 
 int KernelSystem::getsockname(int fd, sockaddr* address, unsigned* length) noexcept {

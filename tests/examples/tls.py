@@ -5,7 +5,6 @@ import argparse
 import contextlib
 import os
 import select
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,33 +14,14 @@ import time
 import blackbox as bb
 
 
-def tool(name):
-    path = shutil.which(name)
-    if not path:
-        raise bb.Skipped(f"{name} is not installed")
-    return path
-
-
-def make_certificate(folder):
-    subprocess.run(
-        [tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"],
-        check=True, capture_output=True, timeout=30)
-
-
 class TlsServer(bb.Server):
     """tls_echo with a certificate."""
 
     folder = None
 
     def __init__(self, path, selector="default", **options):
-        # What blackbox runs is a program and three options: a script stands in for ours.
-        script = f"{self.folder}/server"
-        if not os.path.exists(script):
-            with open(script, "w", encoding="ascii") as file:
-                file.write(f'#!/bin/sh\nexec {path} --cert {self.folder}/cert.pem --key {self.folder}/key.pem "$@"\n')
-            os.chmod(script, 0o700)
-        super().__init__(script, selector, **options)
+        super().__init__(path, selector, arguments=["--cert", f"{self.folder}/cert.pem", "--key", f"{self.folder}/key.pem"],
+                         **options)
 
     def secure(self, **options):
         context = ssl.create_default_context(cafile=f"{self.folder}/cert.pem")
@@ -52,7 +32,7 @@ class TlsServer(bb.Server):
 
 def s_client(server, *options, send=b"", seconds=20):
     """Runs `openssl s_client` with `send` as its input; what it says."""
-    process = bb.spawn([tool("openssl"), "s_client", "-connect", f"127.0.0.1:{server.port}", "-CAfile",
+    process = bb.spawn([bb.tool("openssl"), "s_client", "-connect", f"127.0.0.1:{server.port}", "-CAfile",
                         f"{server.folder}/cert.pem", "-verify_return_error", *options],
                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
@@ -75,7 +55,7 @@ def verified(server):
 def echoes(server):
     """openssl s_client gets back what it sends."""
     message = b"".join(b"line %d\n" % n for n in range(20_000))
-    process = bb.spawn([tool("openssl"), "s_client", "-quiet", "-no_ign_eof", "-connect", f"127.0.0.1:{server.port}",
+    process = bb.spawn([bb.tool("openssl"), "s_client", "-quiet", "-no_ign_eof", "-connect", f"127.0.0.1:{server.port}",
                         "-CAfile", f"{server.folder}/cert.pem", "-verify_return_error"],
                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
@@ -93,7 +73,7 @@ def echoes(server):
 
 def new_keys(server):
     """New keys in the middle of a conversation (KeyUpdate) go unnoticed."""
-    process = bb.spawn([tool("openssl"), "s_client", "-tls1_3", "-connect", f"127.0.0.1:{server.port}",
+    process = bb.spawn([bb.tool("openssl"), "s_client", "-tls1_3", "-connect", f"127.0.0.1:{server.port}",
                         "-CAfile", f"{server.folder}/cert.pem"],
                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
@@ -155,7 +135,7 @@ def much(server):
 def curl(server):
     """curl --cacert trusts it, and gets its own request back as an answer of HTTP/0.9."""
     url = f"https://localhost:{server.port}/hello"
-    command = [tool("curl"), "--silent", "--show-error", "--http0.9", "--max-time", "3", "--noproxy", "*",
+    command = [bb.tool("curl"), "--silent", "--show-error", "--http0.9", "--max-time", "3", "--noproxy", "*",
                "--resolve", f"localhost:{server.port}:127.0.0.1"]
     # The echo never ends by itself, so curl stops at its time limit, with what it got.
     trusting = subprocess.run([*command, "--cacert", f"{server.folder}/cert.pem", url], capture_output=True, timeout=20)
@@ -227,7 +207,7 @@ def main():
     parser.add_argument("--selector", default="default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        make_certificate(folder)
+        bb.make_certificate(folder)
         TlsServer.folder = folder
 
         def on_fresh_server(function):

@@ -3,8 +3,12 @@
 #include "../../io/file_transfer.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "../../io/unix.hpp"
 #include "../support/cancel_everywhere.hpp"
@@ -186,6 +190,36 @@ ON_SELECTORS("sending a file fails by name, and without SIGPIPE") {
         CHECK(sent.error() == std::errc::bad_file_descriptor);
       },
       &system);
+}
+
+TEST_CASE("peers that go while a file is being sent to them raise no SIGPIPE") {
+  const TemporaryDirectory directory;
+  directory.write("f", std::string(8'000'000, 'f'));
+  run_here([&]() -> Task<void> {
+    const Fd file = open_file(directory, "f");
+    auto listener = TcpListener::bind(any_port());
+    const Address address = listener.local_address();
+    // On a thread, so that some of them go in the middle of a call.
+    std::thread peers([address] {
+      for (int turn = 0; turn < 100; ++turn) {
+        const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (::connect(fd, address.data(), address.length()) != 0) break;
+        std::vector<char> some(static_cast<std::size_t>(100'000 + turn * 10'000));
+        if (::recv(fd, some.data(), some.size(), MSG_WAITALL) < 0) break;
+        // To who has seen its end before, the reset is EPIPE.
+        ::shutdown(fd, SHUT_WR);
+        ::close(fd);
+      }
+    });
+    int failed = 0;
+    for (int turn = 0; turn < 100; ++turn) {
+      TcpStream stream = co_await listener.accept();
+      const auto sent = co_await stream.send_file(file, 0, 8'000'000).as_result();
+      if (!sent) ++failed;
+    }
+    peers.join();
+    CHECK(failed == 100);
+  });
 }
 
 TEST_CASE("a file survives sends that are short by any number of bytes, on poll and on select") {

@@ -1,10 +1,14 @@
-// Unix sockets and UDP with programs that are not ours: socat and nc, as clients and as servers.
+// Unix sockets, UDP and pipes with programs that are not ours: socat and nc, as clients and as servers.
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <string>
 
+#include "../../io/pipe.hpp"
+#include "../../io/process.hpp"
 #include "../../io/udp.hpp"
 #include "../../io/unix.hpp"
 #include "../../runtime/to_thread.hpp"
@@ -136,5 +140,39 @@ TEST_CASE("socat sends Unix datagrams, and receives UDP") {
     }
     got = receives.result();
     CHECK(got == "over UDP\n");
+  });
+}
+
+TEST_CASE("socat and a program of ours talk through pipes, named ones and those of a process") {
+  if (!have("socat")) return;
+  const TemporaryDirectory directory;
+  const std::string in = directory.path("in"), out = directory.path("out");
+  REQUIRE(::mkfifo(in.c_str(), 0600) == 0);
+  REQUIRE(::mkfifo(out.c_str(), 0600) == 0);
+  run_here([&]() -> Task<void> {
+    // Opening one waits for the other end.
+    auto open = [](const std::string& path, int flags) { return ::open(path.c_str(), flags | O_CLOEXEC); };
+    auto sends = spawn(shell("seq 1 20000 | socat -u STDIN OPEN:" + in + ",wronly"));
+    auto opening_in = to_thread(open, in, O_RDONLY);
+    const int in_fd = co_await timeout(20s, opening_in);
+    auto reader = connect_read_pipe(Fd(in_fd));
+    const std::string got = co_await timeout(20s, read_all(reader));
+    CHECK_THAT(got, Catch::Matchers::StartsWith("1\n2\n") && Catch::Matchers::EndsWith("\n20000\n"));
+    std::string said = co_await timeout(20s, sends);
+    CHECK(said.empty());
+
+    auto receives = spawn(shell("socat -u OPEN:" + out + ",rdonly STDOUT | tail -1"));
+    auto opening_out = to_thread(open, out, O_WRONLY);
+    const int out_fd = co_await timeout(20s, opening_out);
+    auto writer = connect_write_pipe(Fd(out_fd));
+    co_await timeout(20s, writer.write_all(got));
+    writer.close();
+    said = co_await timeout(20s, receives);
+    CHECK(said == "20000\n");
+
+    const Command echo("socat", "-t10", "STDIO", "EXEC:cat,pipes");
+    const auto result = co_await timeout(20s, run_process(echo, got));
+    CHECK(result.output == got);
+    CHECK(result.status.success());
   });
 }

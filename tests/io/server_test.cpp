@@ -487,6 +487,35 @@ TEST_CASE("a handler isn't idle while a task that it waits for is not") {
   });
 }
 
+TEST_CASE("a handler isn't idle while its peer takes what it writes, however long that is") {
+  run_here([]() -> Task<void> {
+    ServerOptions options;
+    options.idle = 100ms;
+    Server server(options);
+    const Address address = server.listen(any_port(), [](TcpStream& client) -> Task<void> {
+      const std::string much(64 << 20, 'x');
+      co_await client.write_all(much);
+    });
+    auto serving = spawn(server.serve());
+    TcpStream slow = co_await TcpStream::connect(address);
+    // The kernel's buffers hold much of it, so it is read slowly for longer than the deadline, and stays
+    // behind.
+    std::vector<char> buffer(1 << 20);
+    std::size_t got = 0;
+    while (const std::size_t size = co_await slow.read_some(std::span(buffer))) {
+      got += size;
+      co_await sleep(5ms);
+    }
+    CHECK(got == 64 << 20);
+    CHECK(server.counters().timed_out == 0);
+
+    TcpStream deaf = co_await TcpStream::connect(address);
+    while (server.counters().timed_out == 0) co_await sleep(5ms);
+    co_await server.close();
+    co_await serving;
+  });
+}
+
 TEST_CASE("a handler that goes on after its deadline loses its connection") {
   run_in_virtual_time([]() -> Task<void> {
     ServerOptions options;

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -609,5 +610,51 @@ ON_SELECTORS("a connection that is shut down by its peer is no error to shut dow
     streams.server.abort();
     co_await sleep(1ms);
     CHECK_NOTHROW(streams.client.shutdown(Shutdown::BOTH));
+  });
+}
+
+ON_SELECTORS("finish() lets the peer read what was written last, though it still sends") {
+  run_on(selector, []() -> Task<void> {
+    auto streams = co_await connect_pair();
+    auto refuses = [](TcpStream& stream) -> Task<void> {
+      std::array<char, 10> some;
+      co_await stream.read_some(some);
+      co_await stream.write_all("too much");
+      co_await stream.finish(10s);
+    };
+    auto sends = [](TcpStream& stream) -> Task<std::string> {
+      const std::string much(3'000'000, 'x');
+      co_await stream.write_all(much);
+      stream.shutdown_write();
+      std::string answer = co_await read_all(stream);
+      co_return answer;
+    };
+    auto results = co_await timeout(20s, gather(refuses(streams.server), sends(streams.client)));
+    CHECK(std::get<1>(results) == "too much");
+    CHECK(!streams.server.is_open());
+  });
+}
+
+TEST_CASE("finish() closes the stream in time, however the peer behaves, and when it is cancelled") {
+  run_here([]() -> Task<void> {
+    auto silent = co_await connect_pair();
+    const TimePoint start = EventLoop::running().time();
+    co_await silent.server.finish(20ms);
+    CHECK(EventLoop::running().time() - start >= 20ms);
+    CHECK(!silent.server.is_open());
+
+    auto gone = co_await connect_pair();
+    gone.client.abort();
+    co_await gone.server.finish(10s);
+    CHECK(!gone.server.is_open());
+    co_await gone.server.finish(10s);  // once more is nothing
+
+    auto cancelled = co_await connect_pair();
+    auto finishing = spawn(cancelled.server.finish(10s));
+    co_await sleep(1ms);
+    finishing.cancel();
+    while (!finishing.done()) co_await sleep(1ms);
+    CHECK(finishing.cancelled());
+    CHECK(!cancelled.server.is_open());
   });
 }

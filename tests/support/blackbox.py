@@ -16,6 +16,7 @@ import random
 import re
 import resource
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -42,6 +43,22 @@ class Skipped(Exception):
 def check(condition, message):
     if not condition:
         raise Failed(message)
+
+
+def tool(name):
+    """The path of a program that a check needs."""
+    path = shutil.which(name)
+    if not path:
+        raise Skipped(f"{name} is not installed")
+    return path
+
+
+def make_certificate(folder):
+    """cert.pem and key.pem for localhost, which nobody else trusts."""
+    subprocess.run(
+        [tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"],
+        check=True, capture_output=True, timeout=30)
 
 
 def want_descriptors(count):
@@ -95,13 +112,13 @@ def end(process):
 
 
 class Server:
-    """An echo server under test: started on a port the kernel picks, and certainly gone at the end."""
+    """A server under test, most often one that echoes: started on a port the kernel picks, and certainly gone at the end."""
 
     LINE = re.compile(r"listening on (?:\[(?P<v6>[0-9a-f:]+)\]|(?P<v4>[0-9.]+)):(?P<port>\d+) \(selector (?P<name>\w+)\)\n")
 
-    def __init__(self, path, selector="default", host=HOST, port=0, nofile=None):
+    def __init__(self, path, selector="default", host=HOST, port=0, nofile=None, arguments=()):
         self.path, self.selector = path, selector
-        command = [path, "--host", host, "--port", str(port), "--selector", selector]
+        command = [path, "--host", host, "--port", str(port), "--selector", selector, *arguments]
         self.log = os.memfd_create("stderr")
         self.process = spawn(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
         if nofile:
@@ -194,14 +211,23 @@ class Server:
         with self.connect(timeout) as client:
             ask(client, b"are you there? " + os.urandom(16).hex().encode())
 
-    def interrupt(self, seconds=10.0):
-        """SIGINT: it must end by itself, with 0 and without complaints."""
-        self.process.send_signal(signal.SIGINT)
+    def interrupt(self, seconds=10.0, signum=signal.SIGINT):
+        """SIGINT, or another: it must end by itself, with 0 and without complaints."""
+        self.process.send_signal(signum)
+        name = signal.Signals(signum).name
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Failed(f"still running {seconds} s after SIGINT; {self.errors()}") from None
-        check(code == 0, f"SIGINT ended it with {code}, not 0; {self.errors()}")
+            raise Failed(f"still running {seconds} s after {name}; {self.errors()}") from None
+        check(code == 0, f"{name} ended it with {code}, not 0; {self.errors()}")
+
+
+@contextlib.contextmanager
+def closed_port():
+    """A port at which nobody listens, nor anybody else can begin to meanwhile: it is bound, and no more."""
+    with socket.socket() as holder:
+        holder.bind((HOST, 0))
+        yield holder.getsockname()[1]
 
 
 def receive_exactly(client, count):
@@ -285,6 +311,33 @@ def round_trip(client, size, seed):
     sender()
     check(count == size, f"sent {size} bytes, got {count} back")
     check(sent.digest() == received.digest(), f"the {size} bytes that came back are not those that were sent")
+
+
+def output(command, send=b"", seconds=20):
+    """What a client of others prints: (stdout and stderr, its exit status)."""
+    process = spawn([tool(command[0]), *command[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        out = process.communicate(send, timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{' '.join(command)} did not end in {seconds} s") from None
+    finally:
+        end(process)
+    return out, process.returncode
+
+
+def on_fresh(make, function):
+    """A check called with the server that `make()` starts, which ends cleanly then, if the check hasn't ended it."""
+    def body():
+        with make() as server:
+            try:
+                function(server)
+            except (OSError, Failed):
+                server.alive()  # if it isn't, that is the better message
+                raise
+            if server.process.poll() is None:
+                server.interrupt()
+            check(server.process.returncode == 0, f"the server ended with {server.process.returncode}; {server.errors()}")
+    return title(function), body
 
 
 def run(checks, seconds, keep_going=False):
