@@ -30,6 +30,8 @@ namespace heddle {
 namespace {
 
 constexpr int turns_between_polls = 64;
+// Steps that take some nanoseconds would pay more for asking the kernel than for themselves.
+constexpr Duration time_between_looks = std::chrono::microseconds(5);
 
 }  // namespace
 
@@ -57,6 +59,7 @@ EventLoop::EventLoop(const LoopOptions& options)
       owns_selector_(options.custom_selector == nullptr),
       process_(::getpid()),
       virtual_time_(options.virtual_time),
+      real_time_(!options.virtual_time && &system_ == &kernel_system()),
       detect_deadlock_(options.detect_deadlock || options.virtual_time),
       dumps_on_sigquit_(options.dump_on_sigquit),
       shuffles_(options.shuffle_seed != 0),
@@ -134,14 +137,14 @@ void EventLoop::run_until_complete(const TaskState& task) {
   check_runnable();
   const Running running(*this);
   stopped_ = woken_ = false;
-  while (!task.done() && !stopped_ && !woken_) step(Timeout());
+  while (!task.done() && !stopped_ && !woken_) next_step();
 }
 
 void EventLoop::run_forever() {
   check_runnable();
   const Running running(*this);
   stopped_ = false;
-  while (!stopped_) step(Timeout());
+  while (!stopped_) next_step();
 }
 
 void EventLoop::run_once(Timeout limit) {
@@ -160,6 +163,21 @@ int EventLoop::fileno() {
   embedded_ = true;
   mailbox_->fall_asleep();
   return fd;
+}
+
+// A step of a loop that nobody else drives.
+void EventLoop::next_step() {
+  if (!watched_ && owns_selector_ && real_time_ && !ready_.empty()) {
+    const TimePoint now = time();
+    if (now - looked_ < time_between_looks) {
+      ++counters_.turns;
+      current.now = now;
+      if (!mailbox_->empty()) collect_mail();
+      if (!timers_.empty()) fire_timers();
+      return run_ready();
+    }
+  }
+  step(Timeout());
 }
 
 void EventLoop::step(Timeout limit) {
@@ -258,7 +276,7 @@ void EventLoop::poll(Timeout limit) {
   if (watches_time && found.size() == 0) [[unlikely]]
     found = wait_in_virtual_time(timeout);
   if (sleeps || embedded_) mailbox_->awake();
-  current.now = time();
+  current.now = looked_ = time();
 
   counters_.events += found.size();
   if (reads_kernel_events_) [[likely]]
