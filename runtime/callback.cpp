@@ -22,6 +22,7 @@ void Callback::schedule(EventLoop& loop) noexcept {
 
 void Callback::schedule_at(EventLoop& loop, TimePoint when) {
   loop_ = &loop;
+  when_ = when;
   loop.timers().add(*this, when);
 }
 

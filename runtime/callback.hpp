@@ -37,6 +37,7 @@ class HEDDLE_EXPORT Callback : public Runnable, public Timer, public FrameAlloca
   }
   /// Queues a call at `deadline`. Throws std::bad_alloc.
   void schedule_at(EventLoop& loop, TimePoint when);
+  TimePoint when() const noexcept { return when_; }
 
  protected:
   Callback() noexcept;
@@ -52,6 +53,7 @@ class HEDDLE_EXPORT Callback : public Runnable, public Timer, public FrameAlloca
   bool repeats_ = false;
   bool queued_ = false;
   EventLoop* loop_ = nullptr;
+  TimePoint when_{};
 };
 
 /// Refers to a queued call; copies refer to the same. To be used on the loop's own thread.
@@ -75,7 +77,7 @@ class HEDDLE_EXPORT CallHandle {
   void cancel() noexcept;
   bool cancelled() const noexcept { return callback_ != nullptr && callback_->cancelled(); }
   /// When a call_later or call_at is due.
-  TimePoint when() const noexcept { return callback_ != nullptr ? callback_->deadline : TimePoint(); }
+  TimePoint when() const noexcept { return callback_ != nullptr ? callback_->when() : TimePoint(); }
 
  private:
   Callback* callback_ = nullptr;

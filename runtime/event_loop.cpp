@@ -329,11 +329,14 @@ bool EventLoop::waits_for_descriptors() const noexcept {
 
 void EventLoop::fire_timers() noexcept {
   const TimePoint now = current.now;
+  TimePoint deadline = timers_.earliest();
   while (Timer* const timer = timers_.pop_due(now)) {
     ++counters_.timers_fired;
-    counters_.lag = now - std::max(timer->deadline, TimePoint());  // TimePoint::min() is a deadline too
+    counters_.lag = now - std::max(deadline, TimePoint());  // TimePoint::min() is a deadline too
     counters_.max_lag = std::max(counters_.max_lag, counters_.lag);
     timer->fire(*timer);
+    if (timers_.empty()) break;
+    deadline = timers_.earliest();
   }
 }
 
