@@ -42,6 +42,7 @@ class EventLoop::Running {
     current = Current();
     current.loop = &loop;
     current.system = &loop.system_;
+    current.ready = &loop.ready_;
     current.now = loop.time();
   }
   Running(const Running&) = delete;

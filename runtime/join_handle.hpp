@@ -122,7 +122,7 @@ HEDDLE_EXPORT TaskOwner& running_owner();
 
 /// Starts `task` as a child of `owner` on the loop's next turn.
 template <class T>
-JoinHandle<T> spawn_for(TaskOwner& owner, Task<T> task, std::source_location where) {
+JoinHandle<T> spawn_for(TaskOwner& owner, Task<T>&& task, std::source_location where) {
   auto* const state = new SpawnedTask<T>(task.release());
   JoinHandle<T> handle(*state);
   state->start(owner, where);

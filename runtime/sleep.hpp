@@ -62,10 +62,11 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
     suspend(*this, coroutine);
-    wake();
+    task_->requeue();
   }
   void await_resume() const {
-    if (stopped_) throw_cancelled();
+    if (stopped_) [[unlikely]]
+      throw_cancelled();
   }
 
   Stop cancel() noexcept override;
