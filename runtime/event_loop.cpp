@@ -116,8 +116,8 @@ CallHandle EventLoop::queue_at(TimePoint deadline, Callback& callback) {
   return CallHandle(callback);
 }
 
-void EventLoop::post(Callback& callback) noexcept {
-  if (!mailbox_->post(callback)) callback.release();
+void EventLoop::post(PostedCall& call) noexcept {
+  if (!mailbox_->post(call)) delete &call;
 }
 
 TimePoint EventLoop::deadline_after(Duration delay) const noexcept {

@@ -110,7 +110,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   /// if it sleeps: one wake-up for all calls until it has looked. Not for signal handlers (it allocates).
   template <class F, class... A>
   void call_soon_threadsafe(F&& function, A&&... arguments) {
-    post(make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+    post(make_call<PostedCallOf>(std::forward<F>(function), std::forward<A>(arguments)...));
   }
 
   /// Calls `function(arguments...)` each time `fd` is ready for reading, until remove_reader(); replaces the
@@ -239,12 +239,13 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
 
  private:
   friend class Callback;
+  friend class PostedCall;
   class Running;
 
   void child_done(TaskState& child) noexcept override;
   CallHandle queue(Callback& callback) noexcept;
   CallHandle queue_at(TimePoint deadline, Callback& callback);
-  void post(Callback& callback) noexcept;
+  void post(PostedCall& call) noexcept;
   bool set_callback(int fd, Direction direction, Callback* callback);
   bool set_signal_callback(int signum, Callback* callback);
   void move_to(BaseSelector& next);
