@@ -18,6 +18,7 @@
 #include "../selector/make_selector.hpp"
 #include "cancelled.hpp"
 #include "dump.hpp"
+#include "join_handle.hpp"
 #include "loop_registry.hpp"
 #include "loop_signals.hpp"
 #include "mailbox.hpp"
@@ -43,6 +44,7 @@ class EventLoop::Running {
     current.loop = &loop;
     current.system = &loop.system_;
     current.ready = &loop.ready_;
+    current.owner = &loop;
     current.now = loop.time();
   }
   Running(const Running&) = delete;
@@ -93,7 +95,7 @@ EventLoop::~EventLoop() {
 }
 
 EventLoop& EventLoop::running() {
-  if (current.loop == nullptr) throw std::logic_error("no event loop is running on this thread");
+  if (current.loop == nullptr) throw_no_loop();
   return *current.loop;
 }
 

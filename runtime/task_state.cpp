@@ -97,9 +97,6 @@ WaitInfo Operation::describe() const noexcept { return {}; }
 
 void Operation::note_budget_spent() noexcept { current.loop->count_budget_yield(); }
 
-TaskState::TaskState(std::coroutine_handle<> root) noexcept
-    : Runnable(&run_first), resume_(root), root_(root) {}
-
 TaskState::~TaskState() {
   if (root_) [[unlikely]]
     discard(root_);

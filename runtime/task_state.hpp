@@ -114,7 +114,8 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   /// The innermost suspended coroutine, nullptr while the task runs or hasn't started.
   const AsyncFrame* leaf() const noexcept {
     if (waiting_ == nullptr || leaf_offset_ == 0) return nullptr;
-    return reinterpret_cast<const AsyncFrame*>(static_cast<const char*>(resume_.address()) + leaf_offset_);
+    return reinterpret_cast<const AsyncFrame*>(static_cast<const char*>(resume_.address()) +
+                                               leaf_offset_ * leaf_unit);
   }
   /// What spawned it.
   std::source_location where;
@@ -159,7 +160,6 @@ class HEDDLE_EXPORT TaskState : public Runnable {
     if (queued_) return;
     // Of many tasks most have left the caches.
     __builtin_prefetch(resume_.address());
-    __builtin_prefetch(static_cast<const char*>(resume_.address()) + 64);
     queued_ = true;
     queue.push(*this);
   }
@@ -176,11 +176,11 @@ class HEDDLE_EXPORT TaskState : public Runnable {
     waiting_ = &operation;
     resume_ = coroutine;
     since_ = current.now;
-    // The innermost coroutine's frame is where the coroutine is, but for some bytes.
-    leaf_offset_ = frame != nullptr
-                       ? static_cast<std::uint16_t>(reinterpret_cast<const char*>(frame) -
-                                                    static_cast<const char*>(coroutine.address()))
-                       : std::uint16_t{0};
+    // The innermost coroutine's frame is where the coroutine is, but for some bytes: mostly for 16.
+    const std::ptrdiff_t apart =
+        reinterpret_cast<const char*>(frame) - static_cast<const char*>(coroutine.address());
+    leaf_offset_ = frame != nullptr && apart <= 255 * leaf_unit ? static_cast<std::uint8_t>(apart / leaf_unit)
+                                                                : std::uint8_t{0};
   }
   Operation& waiting_for() const noexcept { return *waiting_; }
   void begin_turn() noexcept {
@@ -208,7 +208,8 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   unsigned shields() const noexcept { return shields_; }
 
  protected:
-  explicit TaskState(std::coroutine_handle<> root) noexcept;
+  explicit TaskState(std::coroutine_handle<> root) noexcept
+      : Runnable(&run_first), resume_(root), root_(root) {}
   virtual ~TaskState();
 
   /// Throws what the task ended with, if that is no value.
@@ -222,6 +223,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   friend class TaskOwner;
 
   static constexpr std::uintptr_t has_extras = 1;
+  static constexpr std::ptrdiff_t leaf_unit = 8;
 
   void let_go() noexcept;
   void report_unretrieved() noexcept;
@@ -247,7 +249,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   std::uint16_t cancel_requests_ = 0;
   std::uint16_t held_requests_ = 0;  // how many of them wait for a shield to go
   Operation* waiting_ = nullptr;
-  std::uint16_t leaf_offset_ = 0;
+  std::uint8_t leaf_offset_ = 0;
   std::int8_t budget_ = task_budget;  // of a turn; none while the next co_await has to throw
   Outcome outcome_ = Outcome::PENDING;
   bool queued_ = false;
