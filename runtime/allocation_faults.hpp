@@ -54,6 +54,7 @@ class HEDDLE_EXPORT FrameCacheBypass {
 
  private:
   std::uint32_t room_[FrameCache::classes];
+  bool open_;
 };
 
 }  // namespace heddle

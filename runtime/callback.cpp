@@ -8,6 +8,14 @@
 
 namespace heddle {
 
+namespace {
+
+void report_failure(EventLoop& loop) noexcept {
+  loop.report(Report{"an exception left a callback", std::current_exception(), {}, {}, 0, {}});
+}
+
+}  // namespace
+
 Callback::Callback() noexcept : Runnable(&run_callback), Timer(&fire_callback) {}
 
 Callback::~Callback() = default;
@@ -22,6 +30,7 @@ void Callback::schedule(EventLoop& loop) noexcept {
 
 void Callback::schedule_at(EventLoop& loop, TimePoint when) {
   loop_ = &loop;
+  when_ = when;
   loop.timers().add(*this, when);
 }
 
@@ -36,12 +45,10 @@ void Callback::run_callback(Runnable& runnable) noexcept {
   auto& self = static_cast<Callback&>(runnable);
   self.queued_ = false;
   EventLoop::leave_tasks();
-  // What other threads have posted learns only here which loop runs it.
-  EventLoop& loop = self.loop_ != nullptr ? *self.loop_ : *current.loop;
-  if (!self.cancelled_ && !loop.closed()) try {
+  if (!self.cancelled_ && !self.loop_->closed()) try {
       self.call();
     } catch (...) {
-      loop.report(Report{"an exception left a callback", std::current_exception(), {}, {}, 0, {}});
+      report_failure(*self.loop_);
     }
   self.release();
 }
@@ -49,6 +56,21 @@ void Callback::run_callback(Runnable& runnable) noexcept {
 void Callback::fire_callback(Timer& timer) noexcept {
   auto& self = static_cast<Callback&>(timer);
   self.schedule(*self.loop_);
+}
+
+PostedCall::~PostedCall() = default;
+
+// It learns only here which loop runs it.
+void PostedCall::run_posted(Runnable& runnable) noexcept {
+  auto& self = static_cast<PostedCall&>(runnable);
+  EventLoop::leave_tasks();
+  EventLoop& loop = *current.loop;
+  if (!loop.closed()) try {
+      self.call();
+    } catch (...) {
+      report_failure(loop);
+    }
+  delete &self;
 }
 
 void CallHandle::cancel() noexcept {

@@ -37,6 +37,7 @@ class HEDDLE_EXPORT Callback : public Runnable, public Timer, public FrameAlloca
   }
   /// Queues a call at `deadline`. Throws std::bad_alloc.
   void schedule_at(EventLoop& loop, TimePoint when);
+  TimePoint when() const noexcept { return when_; }
 
  protected:
   Callback() noexcept;
@@ -52,6 +53,7 @@ class HEDDLE_EXPORT Callback : public Runnable, public Timer, public FrameAlloca
   bool repeats_ = false;
   bool queued_ = false;
   EventLoop* loop_ = nullptr;
+  TimePoint when_{};
 };
 
 /// Refers to a queued call; copies refer to the same. To be used on the loop's own thread.
@@ -75,7 +77,7 @@ class HEDDLE_EXPORT CallHandle {
   void cancel() noexcept;
   bool cancelled() const noexcept { return callback_ != nullptr && callback_->cancelled(); }
   /// When a call_later or call_at is due.
-  TimePoint when() const noexcept { return callback_ != nullptr ? callback_->deadline : TimePoint(); }
+  TimePoint when() const noexcept { return callback_ != nullptr ? callback_->when() : TimePoint(); }
 
  private:
   Callback* callback_ = nullptr;
@@ -92,15 +94,45 @@ class CallbackOf final : public Callback {
   Function function_;
 };
 
-/// A callback that owns `function` and `arguments` and calls the one with the others, as lvalues.
-template <class F, class... A>
-Callback& make_callback(F&& function, A&&... arguments) {
+/// A call that another thread has posted. It is made once and can't be called off, so it is small: it comes
+/// from another core's cache.
+class HEDDLE_EXPORT PostedCall : public Runnable, public FrameAllocated {
+ public:
+  virtual ~PostedCall();
+
+ protected:
+  PostedCall() noexcept : Runnable(&run_posted) {}
+  virtual void call() = 0;
+
+ private:
+  static void run_posted(Runnable& runnable) noexcept;
+};
+
+template <class Function>
+class PostedCallOf final : public PostedCall {
+ public:
+  explicit PostedCallOf(Function&& function) : function_(std::move(function)) {}
+
+ private:
+  void call() override { function_(); }
+
+  Function function_;
+};
+
+/// A `Kind` of call that owns `function` and `arguments` and calls the one with the others, as lvalues.
+template <template <class> class Kind, class F, class... A>
+auto& make_call(F&& function, A&&... arguments) {
   static_assert(std::is_invocable_v<std::decay_t<F>&, std::decay_t<A>&...>,
                 "the function can't be called with these arguments (they are passed as lvalues)");
   auto call = [function = std::forward<F>(function), ... arguments = std::forward<A>(arguments)]() mutable {
     heddle::call(function, arguments...);
   };
-  return *new CallbackOf<decltype(call)>(std::move(call));
+  return *new Kind<decltype(call)>(std::move(call));
+}
+
+template <class F, class... A>
+Callback& make_callback(F&& function, A&&... arguments) {
+  return make_call<CallbackOf>(std::forward<F>(function), std::forward<A>(arguments)...);
 }
 
 }  // namespace heddle

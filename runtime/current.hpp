@@ -10,6 +10,8 @@
 namespace heddle {
 
 class EventLoop;
+class RunQueue;
+class TaskOwner;
 class TaskState;
 
 /// The operation that finishes after that many others of its task did, without suspending, has to wait a
@@ -22,8 +24,10 @@ inline constexpr int no_budget = -1;
 struct Current {
   EventLoop* loop = nullptr;
   TaskState* task = nullptr;
-  System* system = nullptr;  ///< the loop's
-  TimePoint now{};           ///< the loop's clock as it was when it looked at the selector last
+  System* system = nullptr;    ///< the loop's
+  RunQueue* ready = nullptr;   ///< the same
+  TaskOwner* owner = nullptr;  ///< the loop, as the owner of tasks
+  TimePoint now{};             ///< the loop's clock as it was when it looked at the selector last
   // One look at the sign of each of these two tells that all is as usual. (Of what is counted by one the sign
   // costs nothing to look at; whether it is positive would have to be asked.)
 

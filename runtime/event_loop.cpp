@@ -18,6 +18,7 @@
 #include "../selector/make_selector.hpp"
 #include "cancelled.hpp"
 #include "dump.hpp"
+#include "join_handle.hpp"
 #include "loop_registry.hpp"
 #include "loop_signals.hpp"
 #include "mailbox.hpp"
@@ -30,6 +31,8 @@ namespace heddle {
 namespace {
 
 constexpr int turns_between_polls = 64;
+// Steps that take some nanoseconds would pay more for asking the kernel than for themselves.
+constexpr Duration time_between_looks = std::chrono::microseconds(5);
 
 }  // namespace
 
@@ -40,6 +43,8 @@ class EventLoop::Running {
     current = Current();
     current.loop = &loop;
     current.system = &loop.system_;
+    current.ready = &loop.ready_;
+    current.owner = &loop;
     current.now = loop.time();
   }
   Running(const Running&) = delete;
@@ -57,6 +62,7 @@ EventLoop::EventLoop(const LoopOptions& options)
       owns_selector_(options.custom_selector == nullptr),
       process_(::getpid()),
       virtual_time_(options.virtual_time),
+      real_time_(!options.virtual_time && &system_ == &kernel_system()),
       detect_deadlock_(options.detect_deadlock || options.virtual_time),
       dumps_on_sigquit_(options.dump_on_sigquit),
       shuffles_(options.shuffle_seed != 0),
@@ -89,7 +95,7 @@ EventLoop::~EventLoop() {
 }
 
 EventLoop& EventLoop::running() {
-  if (current.loop == nullptr) throw std::logic_error("no event loop is running on this thread");
+  if (current.loop == nullptr) throw_no_loop();
   return *current.loop;
 }
 
@@ -112,8 +118,8 @@ CallHandle EventLoop::queue_at(TimePoint deadline, Callback& callback) {
   return CallHandle(callback);
 }
 
-void EventLoop::post(Callback& callback) noexcept {
-  if (!mailbox_->post(callback)) callback.release();
+void EventLoop::post(PostedCall& call) noexcept {
+  if (!mailbox_->post(call)) delete &call;
 }
 
 TimePoint EventLoop::deadline_after(Duration delay) const noexcept {
@@ -134,14 +140,14 @@ void EventLoop::run_until_complete(const TaskState& task) {
   check_runnable();
   const Running running(*this);
   stopped_ = woken_ = false;
-  while (!task.done() && !stopped_ && !woken_) step(Timeout());
+  while (!task.done() && !stopped_ && !woken_) next_step();
 }
 
 void EventLoop::run_forever() {
   check_runnable();
   const Running running(*this);
   stopped_ = false;
-  while (!stopped_) step(Timeout());
+  while (!stopped_) next_step();
 }
 
 void EventLoop::run_once(Timeout limit) {
@@ -160,6 +166,21 @@ int EventLoop::fileno() {
   embedded_ = true;
   mailbox_->fall_asleep();
   return fd;
+}
+
+// A step of a loop that nobody else drives.
+void EventLoop::next_step() {
+  if (!watched_ && owns_selector_ && real_time_ && !ready_.empty()) {
+    const TimePoint now = time();
+    if (now - looked_ < time_between_looks) {
+      ++counters_.turns;
+      current.now = now;
+      if (!mailbox_->empty()) collect_mail();
+      if (!timers_.empty()) fire_timers();
+      return run_ready();
+    }
+  }
+  step(Timeout());
 }
 
 void EventLoop::step(Timeout limit) {
@@ -258,7 +279,7 @@ void EventLoop::poll(Timeout limit) {
   if (watches_time && found.size() == 0) [[unlikely]]
     found = wait_in_virtual_time(timeout);
   if (sleeps || embedded_) mailbox_->awake();
-  current.now = time();
+  current.now = looked_ = time();
 
   counters_.events += found.size();
   if (reads_kernel_events_) [[likely]]
@@ -311,11 +332,14 @@ bool EventLoop::waits_for_descriptors() const noexcept {
 
 void EventLoop::fire_timers() noexcept {
   const TimePoint now = current.now;
+  TimePoint deadline = timers_.earliest();
   while (Timer* const timer = timers_.pop_due(now)) {
     ++counters_.timers_fired;
-    counters_.lag = now - std::max(timer->deadline, TimePoint());  // TimePoint::min() is a deadline too
+    counters_.lag = now - std::max(deadline, TimePoint());  // TimePoint::min() is a deadline too
     counters_.max_lag = std::max(counters_.max_lag, counters_.lag);
     timer->fire(*timer);
+    if (timers_.empty()) break;
+    deadline = timers_.earliest();
   }
 }
 

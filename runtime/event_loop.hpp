@@ -59,7 +59,7 @@ struct LoopOptions {
 
 /// What a loop has counted since it was made.
 struct LoopCounters {
-  std::uint64_t turns = 0;          ///< of the loop: a look at the selector, then at most 64 steps
+  std::uint64_t turns = 0;          ///< of the loop: at most 64 steps, mostly after a look at the selector
   std::uint64_t resumes = 0;        ///< steps: turns of tasks, and callbacks
   std::uint64_t polls = 0;          ///< calls of the selector
   std::uint64_t waits = 0;          ///< of those, that might sleep
@@ -76,9 +76,11 @@ struct LoopCounters {
 /// The scheduler under everything: a queue of what is ready, timers, a selector and a clock.
 ///
 /// What is ready runs first in, first out; nothing ever runs inline from the call that made it ready. While
-/// there is work, the selector and the timers are looked at every 64 steps. All members are for the loop's
-/// own thread, but call_soon_threadsafe(). heddle::run() makes a loop and is all that most programs need; a
-/// loop of one's own is driven by run_until_complete(), run_forever() or run_once().
+/// there is work, timers and posted calls are looked at every 64 steps, and so is the selector, unless these
+/// took no time to speak of: the kernel is asked at most every 5 us then. (A selector or a clock of the
+/// caller's is asked every 64 steps.) All members are for the loop's own thread, but call_soon_threadsafe().
+/// heddle::run() makes a loop and is all that most programs need; a loop of one's own is driven by
+/// run_until_complete(), run_forever() or run_once().
 class HEDDLE_EXPORT EventLoop final : public TaskOwner {
  public:
   /// Throws ValueError for an unknown selector, std::system_error if the kernel refuses.
@@ -108,7 +110,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   /// if it sleeps: one wake-up for all calls until it has looked. Not for signal handlers (it allocates).
   template <class F, class... A>
   void call_soon_threadsafe(F&& function, A&&... arguments) {
-    post(make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+    post(make_call<PostedCallOf>(std::forward<F>(function), std::forward<A>(arguments)...));
   }
 
   /// Calls `function(arguments...)` each time `fd` is ready for reading, until remove_reader(); replaces the
@@ -237,12 +239,13 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
 
  private:
   friend class Callback;
+  friend class PostedCall;
   class Running;
 
   void child_done(TaskState& child) noexcept override;
   CallHandle queue(Callback& callback) noexcept;
   CallHandle queue_at(TimePoint deadline, Callback& callback);
-  void post(Callback& callback) noexcept;
+  void post(PostedCall& call) noexcept;
   bool set_callback(int fd, Direction direction, Callback* callback);
   bool set_signal_callback(int signum, Callback* callback);
   void move_to(BaseSelector& next);
@@ -264,6 +267,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void dispatch_level(FdWatch& watch, EventMask events) noexcept;
   void notify_level(FdWatch& watch, Direction direction) noexcept;
   void check_runnable() const;
+  void next_step();
   void step(Timeout limit);
   void run_ready() noexcept;
   void run_ready_watched() noexcept;
@@ -292,10 +296,12 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   LoopSignals* signals_ = nullptr;
   FdWatch* watches_ = nullptr;
   bool virtual_time_;
+  bool real_time_;  // the kernel's clock, which no look at a selector moves
   bool detect_deadlock_;
   bool dumps_on_sigquit_;
   bool embedded_ = false;  // somebody waits for fileno()
   TimePoint virtual_now_{std::chrono::hours(24)};
+  TimePoint looked_{};  // when the selector was asked last
   std::uint64_t outside_work_ = 0;
   // What makes turns run by run_ready_watched().
   bool watched_ = false;

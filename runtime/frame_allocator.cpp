@@ -3,17 +3,40 @@
 // SPDX-License-Identifier: MIT
 #include "frame_allocator.hpp"
 
+#include <algorithm>
 #include <new>
 #include <utility>
+
+#include "frame_store.hpp"
 
 namespace heddle {
 
 namespace {
 
+using Block = FrameCache::Block;
+
 constexpr std::size_t kept_bytes_per_class = 512 * 1024;
 
 std::size_t class_bytes(std::size_t size) noexcept {
   return (size + FrameCache::granule - 1) / FrameCache::granule * FrameCache::granule;
+}
+
+// What is moved between a cache and the store at once: a page, about.
+unsigned batch_of(std::size_t bytes) noexcept {
+  return static_cast<unsigned>(std::clamp<std::size_t>(4096 / bytes, 8, 64));
+}
+
+// To whom they belong.
+void release(Block* blocks) noexcept {
+  Block* stored = nullptr;
+  while (Block* const block = blocks) {
+    blocks = block->next;
+    if (FrameStore::owns(block))
+      block->next = std::exchange(stored, block);
+    else
+      ::operator delete(block);
+  }
+  if (stored != nullptr) FrameStore::give_back(stored);
 }
 
 // Opens the cache on the first slow call of a thread and empties it when the thread ends.
@@ -22,15 +45,14 @@ struct CacheLife {
     for (std::size_t i = 0; i < FrameCache::classes; ++i)
       frame_cache.room[i] =
           static_cast<std::uint32_t>(kept_bytes_per_class / ((i + 1) * FrameCache::granule));
+    frame_cache.open = true;
   }
 
   ~CacheLife() {
+    frame_cache.open = false;
     for (std::size_t i = 0; i < FrameCache::classes; ++i) {
       frame_cache.room[i] = 0;
-      while (FrameCache::Block* block = std::exchange(frame_cache.free[i], nullptr)) {
-        frame_cache.free[i] = block->next;
-        ::operator delete(block);
-      }
+      release(std::exchange(frame_cache.free[i], nullptr));
     }
   }
 };
@@ -39,11 +61,41 @@ void open_cache() noexcept { static thread_local const CacheLife life; }
 
 }  // namespace
 
+void* allocate_frame_alone(std::size_t size) { return ::operator new(class_bytes(size)); }
+
 void* allocate_frame_slow(std::size_t size) {
-  if (HEDDLE_RECYCLE_FRAMES) open_cache();
-  return ::operator new(class_bytes(size));
+  if (!HEDDLE_RECYCLE_FRAMES) return allocate_frame_alone(size);
+  open_cache();
+  const std::size_t bytes = class_bytes(size);
+  if (bytes <= FrameStore::largest && frame_cache.open) {
+    unsigned count = batch_of(bytes);
+    if (Block* const first = FrameStore::take(bytes, count)) {
+      const std::size_t size_class = (size - 1) / FrameCache::granule;
+      frame_cache.free[size_class] = first->next;  // there was none
+      frame_cache.room[size_class] -= count - 1;
+      return first;
+    }
+  }
+  return allocate_frame_alone(size);
 }
 
-void free_frame_slow(void* block, std::size_t) noexcept { ::operator delete(block); }
+void free_frame_slow(void* block, std::size_t size) noexcept {
+  auto* const given = static_cast<Block*>(block);
+  given->next = nullptr;
+  const std::size_t size_class = (size - 1) / FrameCache::granule;
+  if (size_class < FrameCache::classes && frame_cache.open && frame_cache.room[size_class] == 0) {
+    // The next ones find room again.
+    Block** end = &given->next;
+    for (unsigned count = batch_of(class_bytes(size)); count > 1 && frame_cache.free[size_class] != nullptr;
+         --count) {
+      *end = frame_cache.free[size_class];
+      end = &(*end)->next;
+      frame_cache.free[size_class] = *end;
+      ++frame_cache.room[size_class];
+    }
+    *end = nullptr;
+  }
+  release(given);
+}
 
 }  // namespace heddle

@@ -23,13 +23,13 @@
 
 namespace heddle {
 
-/// The free blocks of one thread, by size class. Every block was got from operator new in the full size of
-/// its class, so it may be freed on another thread than it was allocated on, and by code that was compiled
-/// without recycling.
+/// The free blocks of one thread, by size class. Small blocks come from a store that all threads share,
+/// others from operator new, all in the full size of their class. A block may be freed on another thread than
+/// it was allocated on, and by code that was compiled without recycling.
 struct FrameCache {
-  static constexpr std::size_t granule = 32;
+  static constexpr std::size_t granule = 16;
   static constexpr std::size_t classes =
-      64;  ///< blocks of up to 2 KiB are recycled; larger ones go to operator new
+      128;  ///< blocks of up to 2 KiB are recycled; larger ones go to operator new
 
   struct Block {
     Block* next;
@@ -37,11 +37,13 @@ struct FrameCache {
 
   Block* free[classes];
   std::uint32_t room[classes];  ///< how many more blocks a class may keep
+  bool open;                    ///< blocks may come and go by the batch
 };
 
 [[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local FrameCache frame_cache{};
 
 HEDDLE_EXPORT void* allocate_frame_slow(std::size_t size);
+HEDDLE_EXPORT void* allocate_frame_alone(std::size_t size);
 HEDDLE_EXPORT void free_frame_slow(void* block, std::size_t size) noexcept;
 
 /// A block of at least `size` bytes, aligned as operator new aligns. Throws std::bad_alloc.
@@ -56,8 +58,10 @@ inline void* allocate_frame(std::size_t size) {
       return block;
     }
   }
-#endif
   return allocate_frame_slow(size);
+#else
+  return allocate_frame_alone(size);
+#endif
 }
 
 /// Gives back a block of allocate_frame; `size` is what was asked for then.

@@ -48,6 +48,6 @@ void throw_not_done() {
 
 void throw_empty_handle() { throw std::logic_error("a JoinHandle that refers to no task was awaited"); }
 
-TaskOwner& running_owner() { return EventLoop::running(); }
+void throw_no_loop() { throw std::logic_error("no event loop is running on this thread"); }
 
 }  // namespace heddle

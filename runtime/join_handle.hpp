@@ -51,6 +51,7 @@ class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
 
 [[noreturn]] HEDDLE_EXPORT void throw_not_done();
 [[noreturn]] HEDDLE_EXPORT void throw_empty_handle();
+[[noreturn]] HEDDLE_EXPORT void throw_no_loop();
 
 /// Refers to a spawned task; `co_await handle` waits for it and yields its result (once) or throws what it
 /// threw; Cancelled if it was cancelled. A handle that is dropped leaves the task to its owner. On the loop's
@@ -118,11 +119,15 @@ class JoinHandle {
 };
 
 /// The loop of this thread, as the owner of new tasks. Throws std::logic_error if none runs.
-HEDDLE_EXPORT TaskOwner& running_owner();
+inline TaskOwner& running_owner() {
+  if (current.owner == nullptr) [[unlikely]]
+    throw_no_loop();
+  return *current.owner;
+}
 
 /// Starts `task` as a child of `owner` on the loop's next turn.
 template <class T>
-JoinHandle<T> spawn_for(TaskOwner& owner, Task<T> task, std::source_location where) {
+JoinHandle<T> spawn_for(TaskOwner& owner, Task<T>&& task, std::source_location where) {
   auto* const state = new SpawnedTask<T>(task.release());
   JoinHandle<T> handle(*state);
   state->start(owner, where);

@@ -13,8 +13,8 @@ struct Runnable {
   Runnable(const Runnable&) = delete;
   Runnable& operator=(const Runnable&) = delete;
 
-  Runnable* next = nullptr;
   void (*run)(Runnable&);  ///< never throws; not noexcept, so that it may end with a jump
+  Runnable* next = nullptr;
 
  protected:
   // Virtual, so that a Runnable and what derives from it, which is mostly virtual itself, have one address.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "sleep.hpp"
 
+#include <algorithm>
+
 #include "event_loop.hpp"
 
 namespace heddle {
@@ -9,16 +11,17 @@ namespace heddle {
 void SleepOperation::arm() {
   EventLoop& loop = *current.loop;
   fired_ = stopped_ = false;  // it may have been awaited before
-  if (!absolute_) {
-    if (duration_.forever()) return;
-    if (duration_.only_looks()) {
-      fired_ = true;
-      wake();
-      return;
-    }
-    deadline = loop.deadline_after(duration_.duration());
+  if (absolute_) {
+    loop.timers().add(*this, TimePoint(duration_));
+    return;
   }
-  loop.timers().add(*this, deadline);
+  if (forever()) return;
+  if (duration_ <= Duration(0)) {
+    fired_ = true;
+    wake();
+    return;
+  }
+  loop.timers().add(*this, loop.deadline_after(duration_));
 }
 
 void SleepOperation::expire(Timer& timer) noexcept {
@@ -37,7 +40,11 @@ Operation::Stop SleepOperation::cancel() noexcept {
 WaitInfo SleepOperation::describe() const noexcept {
   WaitInfo info;
   info.what = "sleep";
-  if (armed()) info.until = deadline;
+  // Of a duration, as of when the loop looked at its clock last before: that is microseconds early at most.
+  if (absolute_)
+    info.until = TimePoint(duration_);
+  else if (armed())
+    info.until = task_->suspended_since() + std::min(duration_, TimePoint::max() - task_->suspended_since());
   return info;
 }
 

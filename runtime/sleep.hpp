@@ -10,12 +10,12 @@ namespace heddle {
 
 class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
  public:
-  explicit SleepOperation(Timeout duration) noexcept : Timer(&expire), duration_(duration) {}
-  explicit SleepOperation(TimePoint until) noexcept : Timer(&expire), absolute_(true) { deadline = until; }
+  explicit SleepOperation(Timeout duration) noexcept
+      : Timer(&expire), absolute_(false), duration_(duration.duration()) {}
+  explicit SleepOperation(const TimePoint& until) noexcept
+      : Timer(&expire), absolute_(true), duration_(until.time_since_epoch()) {}
   SleepOperation(const SleepOperation& other) noexcept
-      : Operation(other), Timer(&expire), duration_(other.duration_), absolute_(other.absolute_) {
-    deadline = other.deadline;
-  }
+      : Operation(other), Timer(&expire), absolute_(other.absolute_), duration_(other.duration_) {}
   SleepOperation& operator=(const SleepOperation&) = delete;
 
   bool await_ready() {
@@ -38,17 +38,20 @@ class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
   void arm();
   static void expire(Timer& timer) noexcept;
 
-  Timeout duration_;
-  bool absolute_ = false;
+  bool forever() const noexcept { return duration_ == Timeout().duration(); }
+
+  // Where Timer leaves room: a million sleep at once.
+  bool absolute_;
   bool fired_ = false;
   bool stopped_ = false;
+  Duration duration_;  // absolute: since the clock's epoch
 };
 
 /// Suspends the task for `duration`, never less; nullopt: until it is cancelled. Zero and less gives the
 /// others their turn, as asyncio's sleep(0).
 inline SleepOperation sleep(Timeout duration) noexcept { return SleepOperation(duration); }
-/// The same until a point of the loop's time().
-inline SleepOperation sleep_until(TimePoint deadline) noexcept { return SleepOperation(deadline); }
+/// The same until a point of the loop's time(). (By reference: GCC 12 keeps a copy in the coroutine's frame.)
+inline SleepOperation sleep_until(const TimePoint& deadline) noexcept { return SleepOperation(deadline); }
 
 class HEDDLE_EXPORT YieldOperation final : public Operation {
  public:
@@ -59,10 +62,11 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
     suspend(*this, coroutine);
-    wake();
+    task_->requeue();
   }
   void await_resume() const {
-    if (stopped_) throw_cancelled();
+    if (stopped_) [[unlikely]]
+      throw_cancelled();
   }
 
   Stop cancel() noexcept override;

@@ -11,12 +11,14 @@
 namespace heddle {
 
 struct TaskLocals;
+class TaskObserver;
 class TaskOwner;
 
 struct TaskExtras : FrameAllocated {
   std::string name;
   TaskLocals* locals = nullptr;
-  TaskOwner* groups = nullptr;  ///< innermost first
+  TaskOwner* groups = nullptr;            ///< innermost first
+  TaskObserver* last_observer = nullptr;  ///< as in a task without extras
   AsyncTrace trace;
 };
 

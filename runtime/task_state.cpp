@@ -97,13 +97,15 @@ WaitInfo Operation::describe() const noexcept { return {}; }
 
 void Operation::note_budget_spent() noexcept { current.loop->count_budget_yield(); }
 
-TaskState::TaskState(std::coroutine_handle<> root) noexcept
-    : Runnable(&run_first), AsyncFrame(), root_(root), resume_(root) {}
-
 TaskState::~TaskState() {
-  if (root_) discard(root_);
-  if (extras_ != nullptr) release_locals(extras_->locals);
-  delete extras_;
+  if (root_) [[unlikely]]
+    discard(root_);
+  if (TaskExtras* const extras = this->extras()) {
+    release_locals(extras->locals);
+    delete extras;
+  }
+  if (outcome_ == Outcome::ERROR) [[unlikely]]
+    error_.~exception_ptr();
 }
 
 void TaskState::start(TaskOwner& owner, std::source_location spawned_at) noexcept {
@@ -112,37 +114,41 @@ void TaskState::start(TaskOwner& owner, std::source_location spawned_at) noexcep
   id_ = owner.loop().next_task_id();
   if (TaskState* const spawner = current.task) {
     spawned_by_ = spawner->id_;
-    if (spawner->extras_ != nullptr && spawner->extras_->locals != nullptr) [[unlikely]]
+    if (spawner->extras() != nullptr && spawner->extras()->locals != nullptr) [[unlikely]]
       inherit_locals(*spawner);
   }
   link_ = &owner.children_;
   next_sibling_ = owner.children_;
   if (next_sibling_ != nullptr) next_sibling_->link_ = &next_sibling_;
   owner.children_ = this;
-  schedule();
+  queued_ = true;
+  owner.loop().ready_queue().push(*this);
   if (owner.loop().closing()) [[unlikely]]
     cancel();
 }
 
 std::string_view TaskState::name() const noexcept {
-  return extras_ != nullptr ? std::string_view(extras_->name) : std::string_view();
+  return extras() != nullptr ? std::string_view(extras()->name) : std::string_view();
 }
 
 void TaskState::set_name(std::string_view name) { make_extras().name = name; }
 
 std::span<const std::source_location> TaskState::trace() const noexcept {
-  return extras_ != nullptr ? std::span<const std::source_location>(extras_->trace)
-                            : std::span<const std::source_location>();
+  return extras() != nullptr ? std::span<const std::source_location>(extras()->trace)
+                             : std::span<const std::source_location>();
 }
 
 TaskExtras& TaskState::make_extras() {
-  if (extras_ == nullptr) extras_ = new TaskExtras;
-  return *extras_;
+  if (TaskExtras* const extras = this->extras()) return *extras;
+  auto* const extras = new TaskExtras;
+  extras->last_observer = last_observer();
+  more_ = reinterpret_cast<std::uintptr_t>(extras) | has_extras;
+  return *extras;
 }
 
 // A child without memory for its parent's locals begins without any.
 void TaskState::inherit_locals(const TaskState& spawner) noexcept try {
-  make_extras().locals = share_locals(spawner.extras_->locals);
+  make_extras().locals = share_locals(spawner.extras()->locals);
 } catch (const std::bad_alloc&) {
 }
 
@@ -155,33 +161,52 @@ void TaskState::add_group(TaskOwner& group) {
 }
 
 void TaskState::remove_group(TaskOwner& group) noexcept {
-  TaskOwner** link = &extras_->groups;
+  TaskOwner** link = &extras()->groups;
   while (*link != &group) link = &(*link)->next_group_;
   *link = group.next_group_;
 }
 
 const TaskOwner* TaskState::first_group() const noexcept {
-  return extras_ != nullptr ? extras_->groups : nullptr;
+  return extras() != nullptr ? extras()->groups : nullptr;
 }
 
-void TaskState::schedule() noexcept { schedule_on(owner_->loop().ready_queue()); }
+// Where the queue is is known before the task has come from memory, so many of them may be on their way at
+// once.
+void TaskState::schedule() noexcept {
+  if (&owner_->loop() != current.loop) [[unlikely]]
+    return schedule_elsewhere();
+  schedule_on(*current.ready);
+}
+
+[[gnu::noinline]] void TaskState::schedule_elsewhere() noexcept { schedule_on(owner_->loop().ready_queue()); }
+
+inline TaskObserver* TaskState::last_observer() const noexcept {
+  if ((more_ & has_extras) != 0) return extras()->last_observer;
+  return reinterpret_cast<TaskObserver*>(more_);
+}
+
+inline void TaskState::set_last_observer(TaskObserver* last) noexcept {
+  if ((more_ & has_extras) != 0)
+    extras()->last_observer = last;
+  else
+    more_ = reinterpret_cast<std::uintptr_t>(last);
+}
 
 void TaskState::add_observer(TaskObserver& observer) noexcept {
-  if (last_observer_ == nullptr) {
+  if (TaskObserver* const last = last_observer())
+    observer.next_observer_ = std::exchange(last->next_observer_, &observer);
+  else
     observer.next_observer_ = &observer;
-  } else {
-    observer.next_observer_ = last_observer_->next_observer_;
-    last_observer_->next_observer_ = &observer;
-  }
-  last_observer_ = &observer;
+  set_last_observer(&observer);
 }
 
 void TaskState::remove_observer(TaskObserver& observer) noexcept {
-  TaskObserver* before = last_observer_;
-  if (before == nullptr) return;
+  TaskObserver* const last = last_observer();
+  if (last == nullptr) return;
+  TaskObserver* before = last;
   while (before->next_observer_ != &observer) {
     before = before->next_observer_;
-    if (before == last_observer_) return;
+    if (before == last) return;
   }
   unlink_observer_after(*before);
 }
@@ -189,9 +214,9 @@ void TaskState::remove_observer(TaskObserver& observer) noexcept {
 TaskObserver& TaskState::unlink_observer_after(TaskObserver& before) noexcept {
   TaskObserver& observer = *before.next_observer_;
   if (&before == &observer)
-    last_observer_ = nullptr;
-  else if (last_observer_ == &observer)
-    last_observer_ = &before;
+    set_last_observer(nullptr);
+  else if (last_observer() == &observer)
+    set_last_observer(&before);
   before.next_observer_ = std::exchange(observer.next_observer_, nullptr);
   return observer;
 }
@@ -256,7 +281,7 @@ void TaskState::lower_shield() noexcept {
 
 // A task that runs now finds out by its budget.
 void TaskState::set_cancel_due(bool due) noexcept {
-  budget_ = due ? no_budget : task_budget;
+  budget_ = static_cast<std::int8_t>(due ? no_budget : task_budget);
   if (current.task == this) current.budget = budget_;
 }
 
@@ -288,30 +313,34 @@ void TaskState::end_turn() noexcept {
 void TaskState::finish() noexcept {
   Outcome outcome = Outcome::CANCELLED;
   if (root_) {
-    outcome = settle();
-    if (outcome == Outcome::ERROR) keep_trace();
+    std::exception_ptr error;
+    outcome = settle(error);
+    if (outcome == Outcome::ERROR) [[unlikely]]
+      keep_trace(error);
     root_.destroy();
     root_ = nullptr;
+    if (outcome == Outcome::ERROR) [[unlikely]]
+      ::new (static_cast<void*>(&error_)) std::exception_ptr(std::move(error));
   }
   outcome_ = outcome;
   *link_ = next_sibling_;
   if (next_sibling_ != nullptr) next_sibling_->link_ = link_;
-  while (last_observer_ != nullptr) unlink_observer_after(*last_observer_).task_done(*this);
+  if (more_ != 0)
+    while (TaskObserver* const last = last_observer()) unlink_observer_after(*last).task_done(*this);
   std::exchange(owner_, nullptr)->child_done(*this);
   current.task = nullptr;
   release();
 }
 
-void TaskState::release() noexcept {
-  if (--references_ != 0) return;
+void TaskState::let_go() noexcept {
   if (outcome_ == Outcome::ERROR && !retrieved_) [[unlikely]]
     report_unretrieved();
   delete this;
 }
 
 // A trace is a help only: without memory there is none.
-void TaskState::keep_trace() noexcept try {
-  if (AsyncTrace trace = trace_in_flight(error()); !trace.empty()) make_extras().trace = std::move(trace);
+void TaskState::keep_trace(const std::exception_ptr& error) noexcept try {
+  if (AsyncTrace trace = trace_in_flight(error); !trace.empty()) make_extras().trace = std::move(trace);
 } catch (const std::bad_alloc&) {
 }
 
@@ -319,10 +348,10 @@ void TaskState::report_unretrieved() noexcept {
   tell(Report{"nobody retrieved an exception", error(), where, name(), id_, trace()});
 }
 
-void TaskState::throw_outcome(const std::exception_ptr& error) const {
+void TaskState::throw_outcome() const {
   if (outcome_ == Outcome::CANCELLED) throw Cancelled();
-  resume_trace(error, trace());
-  std::rethrow_exception(error);
+  resume_trace(error_, trace());
+  std::rethrow_exception(error_);
 }
 
 }  // namespace heddle

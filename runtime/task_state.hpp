@@ -69,7 +69,7 @@ class HEDDLE_EXPORT TaskObserver {
 };
 
 /// A spawned task. Counted references: one is held by the running coroutine, one by a JoinHandle.
-class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
+class HEDDLE_EXPORT TaskState : public Runnable {
  public:
   /// Makes the task a child of `owner` and queues it; it doesn't run before the loop's next turn.
   void start(TaskOwner& owner, std::source_location where) noexcept;
@@ -99,7 +99,9 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   bool done() const noexcept { return outcome_ != Outcome::PENDING; }
   Outcome outcome() const noexcept { return outcome_; }
   /// The exception the task failed with; null for a value and for a task that was cancelled.
-  virtual std::exception_ptr error() const noexcept = 0;
+  std::exception_ptr error() const noexcept {
+    return outcome_ == Outcome::ERROR ? error_ : std::exception_ptr();
+  }
 
   std::uint64_t id() const noexcept { return id_; }
   std::uint64_t spawned_by() const noexcept { return spawned_by_; }
@@ -110,7 +112,13 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   TaskOwner* owner() const noexcept { return owner_; }
   TaskState* next_sibling() const noexcept { return next_sibling_; }
   /// The innermost suspended coroutine, nullptr while the task runs or hasn't started.
-  const AsyncFrame* leaf() const noexcept { return waiting_ != nullptr ? leaf_ : nullptr; }
+  const AsyncFrame* leaf() const noexcept {
+    if (waiting_ == nullptr || leaf_offset_ == 0) return nullptr;
+    return reinterpret_cast<const AsyncFrame*>(static_cast<const char*>(resume_.address()) +
+                                               leaf_offset_ * leaf_unit);
+  }
+  /// What spawned it.
+  std::source_location where;
 
   /// When the task was suspended, by the loop's clock as it was read last; or, where an operation takes many
   /// steps before it is done (a long write, to a peer that reads slowly), when the last of them was taken.
@@ -125,7 +133,9 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   void remove_group(TaskOwner& group) noexcept;
   const TaskOwner* first_group() const noexcept;
   static const TaskOwner* next_group(const TaskOwner& group) noexcept { return group.next_group_; }
-  TaskExtras* extras() const noexcept { return extras_; }
+  TaskExtras* extras() const noexcept {
+    return (more_ & has_extras) != 0 ? reinterpret_cast<TaskExtras*>(more_ - has_extras) : nullptr;
+  }
   /// Throws std::bad_alloc.
   TaskExtras& make_extras();
 
@@ -133,7 +143,9 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   void mark_retrieved() noexcept { retrieved_ = true; }
 
   void add_reference() noexcept { ++references_; }
-  void release() noexcept;
+  void release() noexcept {
+    if (--references_ == 0) let_go();
+  }
 
   /// The task must not be done. They are told in the order in which they were added.
   void add_observer(TaskObserver& observer) noexcept;
@@ -142,13 +154,20 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
 
   // What leaf operations call.
 
-  /// Queues the task, once, on the running loop, which is its own.
+  /// Queues the task, once, on its loop.
   void schedule() noexcept;
-  template <class Queue>
-  void schedule_on(Queue& queue) noexcept {
+  /// The same for a suspended task and the queue of its loop.
+  void schedule_on(RunQueue& queue) noexcept {
     if (queued_) return;
+    // Of many tasks most have left the caches.
+    __builtin_prefetch(resume_.address());
     queued_ = true;
     queue.push(*this);
+  }
+  /// The same for the running task, which is suspended and doesn't wait for anything.
+  void requeue() noexcept {
+    queued_ = true;
+    current.ready->push(*this);
   }
   /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call
   /// begin_turn(), and go_on() once `coroutine` may be resumed.
@@ -157,8 +176,12 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
     run = step;
     waiting_ = &operation;
     resume_ = coroutine;
-    leaf_ = frame;
     since_ = current.now;
+    // The innermost coroutine's frame is where the coroutine is, but for some bytes: mostly for 16.
+    const std::ptrdiff_t apart =
+        reinterpret_cast<const char*>(frame) - static_cast<const char*>(coroutine.address());
+    leaf_offset_ = frame != nullptr && apart <= 255 * leaf_unit ? static_cast<std::uint8_t>(apart / leaf_unit)
+                                                                : std::uint8_t{0};
   }
   Operation& waiting_for() const noexcept { return *waiting_; }
   /// The operation has taken a step, and waits for the next.
@@ -188,23 +211,29 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   unsigned shields() const noexcept { return shields_; }
 
  protected:
-  explicit TaskState(std::coroutine_handle<> root) noexcept;
+  explicit TaskState(std::coroutine_handle<> root) noexcept
+      : Runnable(&run_first), resume_(root), root_(root) {}
   virtual ~TaskState();
 
-  /// Throws what the task ended with, if that is no value; `error` is what it failed with.
-  [[noreturn]] void throw_outcome(const std::exception_ptr& error) const;
-  /// Moves the outcome out of the coroutine's promise.
-  virtual Outcome settle() noexcept = 0;
-
-  /// The outermost coroutine; null once the task is done.
-  std::coroutine_handle<> root_;
+  /// Throws what the task ended with, if that is no value.
+  [[noreturn]] void throw_outcome() const;
+  /// Moves the outcome out of the coroutine's promise; an exception to `error`.
+  virtual Outcome settle(std::exception_ptr& error) noexcept = 0;
+  std::coroutine_handle<> root() const noexcept { return root_; }
 
  private:
   friend class TaskGroup;
   friend class TaskOwner;
 
+  static constexpr std::uintptr_t has_extras = 1;
+  static constexpr std::ptrdiff_t leaf_unit = 8;
+
+  void let_go() noexcept;
   void report_unretrieved() noexcept;
-  void keep_trace() noexcept;
+  void keep_trace(const std::exception_ptr& error) noexcept;
+  TaskObserver* last_observer() const noexcept;
+  void set_last_observer(TaskObserver* last) noexcept;
+  void schedule_elsewhere() noexcept;
   void inherit_locals(const TaskState& spawner) noexcept;
   static void run_first(Runnable& runnable);
   static void run_ended(Runnable& runnable);
@@ -212,29 +241,34 @@ class HEDDLE_EXPORT TaskState : public Runnable, public AsyncFrame {
   TaskObserver& unlink_observer_after(TaskObserver& before) noexcept;
   void set_cancel_due(bool due) noexcept;
 
-  // What suspend() sets lies apart: GCC 12 packs neighbours into a vector register to store them at once,
-  // which takes twice as long as to store them one by one.
-  std::coroutine_handle<> resume_;
-  TaskOwner* owner_ = nullptr;
-  AsyncFrame* leaf_ = nullptr;
-  TaskState* next_sibling_ = nullptr;
-  Operation* waiting_ = nullptr;
-  TaskState** link_ = nullptr;             // what points to this task in its owner's list
-  TaskObserver* last_observer_ = nullptr;  // of a ring: the next one is the first
-  TaskExtras* extras_ = nullptr;
-  TimePoint since_;
-  std::uint64_t id_ = 0;
-  std::uint64_t spawned_by_ = 0;
+  // Two lines of the cache: what a turn needs, and what the beginning and the end do. What suspend() sets
+  // lies apart: GCC 12 packs neighbours into a vector register to store them at once, which takes twice as
+  // long as to store them one by one.
+  union {
+    std::coroutine_handle<> resume_;
+    std::exception_ptr error_;  // of a task that has failed
+  };
   std::uint32_t references_ = 1;
-  int budget_ = task_budget;  // of a turn; none while the next co_await has to throw
   std::uint16_t cancel_requests_ = 0;
-  std::uint8_t shields_ = 0;
+  std::uint16_t held_requests_ = 0;  // how many of them wait for a shield to go
+  Operation* waiting_ = nullptr;
+  std::uint8_t leaf_offset_ = 0;
+  std::int8_t budget_ = task_budget;  // of a turn; none while the next co_await has to throw
   Outcome outcome_ = Outcome::PENDING;
   bool queued_ = false;
-  std::uint8_t cancel_held_ = 0;     // bit n: a request waits until no more than n shields stand
-  std::uint16_t held_requests_ = 0;  // how many wait so
-  bool stopping_ = false;            // the operation waited for was stopped and will throw Cancelled
-  bool retrieved_ = false;
+  std::uint8_t shields_ = 0;
+  std::uint8_t cancel_held_ = 0;  // bit n: a request waits until no more than n shields stand
+  bool stopping_ : 1 = false;     // the operation waited for was stopped and will throw Cancelled
+  bool retrieved_ : 1 = false;
+  TimePoint since_;
+
+  TaskOwner* owner_ = nullptr;
+  std::coroutine_handle<> root_;  // the outermost coroutine; null once the task is done
+  TaskState* next_sibling_ = nullptr;
+  TaskState** link_ = nullptr;  // what points to this task in its owner's list
+  std::uintptr_t more_ = 0;     // the last observer (of a ring: the next one is the first), or TaskExtras
+  std::uint64_t id_ = 0;
+  std::uint64_t spawned_by_ = 0;
 };
 
 /// A TaskState with room for the result, so that the coroutine's frame, and with it its parameters, can go at
@@ -244,29 +278,21 @@ class SpawnedTask final : public TaskState, public FrameAllocated {
  public:
   explicit SpawnedTask(typename Task<T>::Handle root) noexcept : TaskState(root) {}
 
-  std::exception_ptr error() const noexcept override {
-    return outcome() == Outcome::ERROR ? error_ : nullptr;
-  }
-
   /// The result, once; throws what the task ended with.
   T take() {
     mark_retrieved();
-    if (outcome() != Outcome::VALUE) throw_outcome(error_);
+    if (outcome() != Outcome::VALUE) throw_outcome();
     return static_cast<T&&>(value_);
   }
 
  private:
   ~SpawnedTask() override {
-    if (outcome() == Outcome::VALUE)
-      value_.~T();
-    else if (outcome() == Outcome::ERROR)
-      error_.~exception_ptr();
+    if (outcome() == Outcome::VALUE) value_.~T();
   }
 
-  Outcome settle() noexcept override {
-    auto& promise = Task<T>::Handle::from_address(root_.address()).promise();
+  Outcome settle(std::exception_ptr& error) noexcept override {
+    auto& promise = Task<T>::Handle::from_address(root().address()).promise();
     if (promise.outcome() == Outcome::CANCELLED) return Outcome::CANCELLED;
-    std::exception_ptr error;
     try {
       if (promise.outcome() == Outcome::VALUE) {
         ::new (static_cast<void*>(&value_)) T(promise.take());
@@ -276,13 +302,11 @@ class SpawnedTask final : public TaskState, public FrameAllocated {
     } catch (...) {
       error = std::current_exception();
     }
-    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::move(error));
     return Outcome::ERROR;
   }
 
   union {
     T value_;
-    std::exception_ptr error_;
   };
 };
 
@@ -291,23 +315,20 @@ class SpawnedTask<void> final : public TaskState, public FrameAllocated {
  public:
   explicit SpawnedTask(Task<void>::Handle root) noexcept : TaskState(root) {}
 
-  std::exception_ptr error() const noexcept override { return error_; }
-
   void take() {
     mark_retrieved();
-    if (outcome() != Outcome::VALUE) throw_outcome(error_);
+    if (outcome() != Outcome::VALUE) throw_outcome();
   }
 
  private:
   ~SpawnedTask() override = default;
 
-  Outcome settle() noexcept override {
-    auto& promise = Task<void>::Handle::from_address(root_.address()).promise();
-    if (promise.outcome() == Outcome::ERROR) error_ = promise.error();
+  Outcome settle(std::exception_ptr& error) noexcept override {
+    auto& promise = Task<void>::Handle::from_address(root().address()).promise();
+    if (promise.outcome() == Outcome::ERROR) error = promise.error();
     return promise.outcome();
   }
-
-  std::exception_ptr error_;
 };
+static_assert(sizeof(void*) != 8 || sizeof(SpawnedTask<void>) == 128, "two lines of the cache");
 
 }  // namespace heddle

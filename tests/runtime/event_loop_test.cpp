@@ -563,6 +563,29 @@ ON_SELECTORS("while there is work the selector is looked at at least every 64 st
   CHECK(steps_at_event <= 100 + 64 + 8);
 }
 
+TEST_CASE(
+    "while steps take no time the kernel is asked no more than every 5 us, and posted calls still come "
+    "soon") {
+  EventLoop loop;
+  constexpr int steps = 20'000;
+  int made = 0;
+  int made_at_post = -1;
+  const auto step = [&] {
+    if (++made == steps) loop.stop();
+    if (made == 1000) loop.call_soon_threadsafe([&] { made_at_post = made; });
+  };
+  for (int i = 0; i < steps; ++i) loop.call_soon(step);
+  loop.call_later(0s, [&loop] { loop.call_soon([] {}); });
+  const TimePoint start = loop.time();
+  loop.run_forever();
+  const auto looks = static_cast<std::uint64_t>((loop.time() - start) / 5us);
+  CHECK(loop.counters().polls <= looks + 2);
+  CHECK(loop.counters().timers_fired == 1);
+  CHECK(loop.counters().turns >= steps / 64);
+  loop.run_once(Duration(0));
+  CHECK(made_at_post == steps);  // behind all that was queued before it
+}
+
 // The end.
 
 ON_SELECTORS("close cancels live tasks, drops timers and callbacks, and gives every descriptor back") {

@@ -2,9 +2,12 @@
 // SPDX-License-Identifier: MIT
 #include "../../runtime/frame_allocator.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -63,6 +66,41 @@ TEST_CASE("blocks may be freed on another thread than theirs, which may end befo
   for (int i = 0; i < 1000; ++i) again.insert(allocate_frame(200));
   CHECK(again.size() == 1000);
   for (void* const block : again) free_frame(block, 200);
+}
+
+TEST_CASE("small blocks have nothing between them, and what is free goes back to the system") {
+  if (!allocations_are_counted) return;
+  constexpr std::size_t count = 200'000;
+  std::vector<void*> blocks;
+  blocks.reserve(count);
+  const auto resident = [] {
+    std::ifstream status("/proc/self/status");
+    for (std::string word; status >> word;)
+      if (word == "RssAnon:") break;
+    std::size_t kilobytes = 0;
+    status >> kilobytes;
+    return kilobytes * 1024;
+  };
+  const auto fill = [&] {
+    for (std::size_t i = 0; i < count; ++i) {
+      blocks.push_back(allocate_frame(208));
+      std::memset(blocks.back(), 1, 208);
+    }
+  };
+  const std::size_t before = resident();
+  for (int round = 0; round < 3; ++round) {
+    std::thread(fill).join();
+    if (before != 0) CHECK(resident() - before < count * 216 + 8'000'000);
+    std::ranges::sort(blocks);
+    CHECK(std::ranges::adjacent_find(blocks) == blocks.end());
+    // Half of them on another thread, in another order.
+    std::thread([&] {
+      for (std::size_t i = 0; i < count; i += 2) free_frame(blocks[i], 208);
+    }).join();
+    for (std::size_t i = count; i > 0; i -= 2) free_frame(blocks[i - 1], 208);
+    blocks.clear();
+    if (before != 0) CHECK(resident() < before + 20'000'000);
+  }
 }
 
 TEST_CASE("what a thread keeps for later is bounded") {

@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #include "../../runtime/timer_heap.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "../support/catch.hpp"
@@ -102,4 +104,53 @@ TEST_CASE("a hundred thousand timers set, removed and fired at random come out a
   CHECK(same);
   CHECK(heap.empty());
   CHECK(fired > 50'000);
+}
+
+TEST_CASE("many far timers, most of which are removed, come out in order") {
+  std::mt19937 random(7);
+  constexpr std::size_t count = 50'000;
+  TimerHeap heap;
+  std::deque<Alarm> alarms(count);
+  std::vector<std::pair<TimePoint, Alarm*>> model;
+  for (Alarm& alarm : alarms) {
+    // Many share a deadline, more than a heap's worth one of them; and some come ever earlier.
+    const std::size_t i = model.size();
+    const long deadline = i % 4 == 0   ? 5'000
+                          : i % 4 == 1 ? static_cast<long>(random() % 1'000)
+                          : i % 4 == 2 ? static_cast<long>(random() % 1'000'000)
+                                       : static_cast<long>(2 * (count - i));
+    heap.add(alarm, at(deadline));
+    model.emplace_back(at(deadline), &alarm);
+  }
+  std::vector<std::pair<TimePoint, Alarm*>> victims = model;
+  std::shuffle(victims.begin(), victims.end(), random);
+  victims.resize(count * 4 / 5);
+  for (const auto& [deadline, alarm] : victims) heap.remove(*alarm);
+  std::erase_if(model, [](const auto& each) { return !each.second->armed(); });
+  std::stable_sort(model.begin(), model.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  CHECK(heap.size() == model.size());
+  bool same = true;
+  for (const auto& [deadline, alarm] : model) {
+    same = same && heap.earliest() == deadline && heap.pop_due(deadline) == alarm;
+    if (!same) break;
+  }
+  CHECK(same);
+  CHECK(heap.empty());
+}
+
+TEST_CASE("a timer that is removed while it is due doesn't come out") {
+  TimerHeap heap;
+  std::deque<Alarm> alarms(100);
+  for (Alarm& alarm : alarms) heap.add(alarm, at(1));
+  CHECK(heap.pop_due(at(1)) == &alarms[0]);
+  for (std::size_t i = 1; i < 99; ++i) heap.remove(alarms[i]);
+  CHECK(heap.size() == 1);
+  CHECK(heap.earliest() == at(1));
+  Alarm later;
+  heap.add(later, at(2));
+  CHECK(heap.pop_due(at(2)) == &alarms[99]);
+  CHECK(heap.pop_due(at(1)) == nullptr);
+  heap.remove(later);
+  CHECK(heap.empty());
 }
