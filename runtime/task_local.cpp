@@ -3,6 +3,7 @@
 #include "task_local.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "operation.hpp"
@@ -13,6 +14,14 @@
 namespace heddle {
 
 LocalValue::~LocalValue() = default;
+
+void LocalValue::add_reference() noexcept {
+  std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
+}
+
+void LocalValue::release() noexcept {
+  if (std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
 
 struct TaskLocals {
   struct Entry {
@@ -34,22 +43,35 @@ struct TaskLocals {
                         [key](const Entry& entry) { return entry.key == key; });
   }
 
-  unsigned references = 1;
-  std::vector<Entry> entries;
+  std::atomic<unsigned> references = 1;  // calls on other threads have some, too
+  std::vector<Entry> entries;            // unchanged while there is more than one
 };
 
 TaskLocals* share_locals(TaskLocals* locals) noexcept {
-  if (locals != nullptr) ++locals->references;
+  if (locals != nullptr) locals->references.fetch_add(1, std::memory_order_relaxed);
   return locals;
 }
 
 void release_locals(TaskLocals* locals) noexcept {
-  if (locals != nullptr && --locals->references == 0) delete locals;
+  if (locals != nullptr && locals->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete locals;
+}
+
+namespace {
+
+constinit thread_local TaskLocals* locals_on_thread = nullptr;
+
+}  // namespace
+
+LocalsOnThread::LocalsOnThread(TaskLocals* locals) noexcept { locals_on_thread = locals; }
+LocalsOnThread::~LocalsOnThread() { locals_on_thread = nullptr; }
+
+TaskLocals* current_locals() noexcept {
+  if (current.task == nullptr) return locals_on_thread;
+  return current.task->extras() != nullptr ? current.task->extras()->locals : nullptr;
 }
 
 LocalValue* find_local(const void* key) noexcept {
-  if (current.task == nullptr || current.task->extras() == nullptr) return nullptr;
-  TaskLocals* const locals = current.task->extras()->locals;
+  TaskLocals* const locals = current_locals();
   if (locals == nullptr) return nullptr;
   const auto found = locals->find(key);
   return found != locals->entries.end() ? found->value : nullptr;
@@ -61,7 +83,7 @@ LocalValue* exchange_local(const void* key, LocalValue* value) try {
   if (locals == nullptr) {
     if (value == nullptr) return nullptr;
     locals = new TaskLocals({});
-  } else if (locals->references > 1) {
+  } else if (locals->references.load(std::memory_order_acquire) > 1) {
     auto* const own = new TaskLocals(locals->entries);
     release_locals(std::exchange(locals, own));
   }

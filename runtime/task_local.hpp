@@ -13,20 +13,19 @@ namespace heddle {
 /// A value of a TaskLocal, counted: tasks share it until one sets its own.
 class HEDDLE_EXPORT LocalValue {
  public:
-  void add_reference() noexcept { ++references_; }
-  void release() noexcept {
-    if (--references_ == 0) delete this;
-  }
+  // Any thread.
+  void add_reference() noexcept;
+  void release() noexcept;
 
  protected:
   LocalValue() noexcept = default;
   virtual ~LocalValue();
 
  private:
-  unsigned references_ = 1;
+  unsigned references_ = 1;  // atomic accesses only
 };
 
-/// The value that the current task has for `key`; nullptr for none, and outside of a task.
+/// The value that the current task has for `key`; nullptr for none, and outside of a task and its calls.
 HEDDLE_EXPORT LocalValue* find_local(const void* key) noexcept;
 /// Gives the current task a value (nullptr: none), whose reference it takes over, and returns the one before,
 /// with its reference. Throws std::logic_error outside of a task, std::bad_alloc; then `value` is released.
@@ -36,8 +35,9 @@ HEDDLE_EXPORT LocalValue* restore_local(const void* key, LocalValue* value) noex
 
 /// What contextvars.ContextVar is to Python: each task sees its own value; a task that is spawned begins with
 /// the values that the spawning one has at that time, and changing them doesn't change the parent's. What is
-/// awaited runs in the same task, so it shares them. Callbacks and other threads have none. Tasks that use no
-/// locals pay nothing for them.
+/// awaited runs in the same task, so it shares them. A call that it awaits on another thread (to_thread())
+/// sees the values that it had when it began to, and can't set them; the last who has a value destroys it, on
+/// whatever thread. Callbacks have none. Tasks that use no locals pay nothing for them.
 ///
 ///     inline TaskLocal<std::string> request_id;
 ///     ...

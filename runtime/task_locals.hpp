@@ -9,5 +9,16 @@ struct TaskLocals;
 /// nullptr stays nullptr.
 TaskLocals* share_locals(TaskLocals* locals) noexcept;
 void release_locals(TaskLocals* locals) noexcept;
+/// Those of the current task, or what the thread was told to see.
+TaskLocals* current_locals() noexcept;
+
+/// While it lives, this thread, on which no task runs, sees these locals.
+class LocalsOnThread {
+ public:
+  explicit LocalsOnThread(TaskLocals* locals) noexcept;
+  LocalsOnThread(const LocalsOnThread&) = delete;
+  LocalsOnThread& operator=(const LocalsOnThread&) = delete;
+  ~LocalsOnThread();
+};
 
 }  // namespace heddle

@@ -16,6 +16,7 @@
 
 #include "event_loop.hpp"
 #include "mailbox.hpp"
+#include "task_locals.hpp"
 
 namespace heddle {
 
@@ -166,7 +167,7 @@ std::size_t ThreadPool::queued() const noexcept {
 
 // A job.
 
-ThreadJob::~ThreadJob() = default;
+ThreadJob::~ThreadJob() { release_locals(locals_); }
 
 void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
   if (pool_ != nullptr)
@@ -175,6 +176,7 @@ void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
   waiter_ = &waiter;
   mailbox_ = &current.loop->mailbox();
   mailbox_->add_reference();
+  locals_ = share_locals(current_locals());
   std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
   try {
     pool.submit(*this);
@@ -188,6 +190,7 @@ void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
 
 void ThreadJob::perform() noexcept {
   try {
+    const LocalsOnThread seen(locals_);
     work(StopToken(stop_));
   } catch (...) {
     error_ = std::current_exception();

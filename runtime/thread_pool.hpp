@@ -21,6 +21,7 @@ namespace heddle {
 class Mailbox;
 class ThreadJobWaiter;
 class ThreadPool;
+struct TaskLocals;
 
 /// Tells work on another thread that nobody wants it any more. To be used until the function that got it
 /// returns.
@@ -75,6 +76,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable {
 
   ThreadJobWaiter* waiter_ = nullptr;
   Mailbox* mailbox_ = nullptr;
+  TaskLocals* locals_ = nullptr;  // of the task that waits
   ThreadPool* pool_ = nullptr;
   ThreadJob* next_job_ = nullptr;  // this and the state up to RUNNING: under the pool's lock
   ThreadJob** job_link_ = nullptr;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "../../runtime/task_local.hpp"
 
+#include <semaphore>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "../../runtime/run.hpp"
 #include "../../runtime/sleep.hpp"
 #include "../../runtime/task_group.hpp"
+#include "../../runtime/to_thread.hpp"
 #include "../support/on_selectors.hpp"
 
 using namespace heddle;
@@ -127,4 +130,58 @@ TEST_CASE("outside of a task there are no locals, and setting one is an error th
   });
   loop.run_once();
   CHECK(called);
+}
+
+TEST_CASE("a call on another thread sees the locals that its task had, whatever becomes of those") {
+  run_here([]() -> Task<void> {
+    request.set("before");
+    std::binary_semaphore begun(0), changed(0);
+    const auto look = [&]() -> std::string {
+      begun.release();
+      changed.acquire();
+      return request.get_or("none");
+    };
+    auto call =
+        spawn([](auto function) -> Task<std::string> { co_return co_await to_thread(function); }, look);
+    co_await to_thread([&] { begun.acquire(); });
+    request.set("after");
+    changed.release();
+    std::string got = co_await call;
+    CHECK(got == "before");
+    got = co_await to_thread([] { return request.get_or("none"); });
+    CHECK(got == "after");
+    got = co_await to_thread([] { return thrown<std::logic_error>([] { request.set("from a thread"); }); });
+    CHECK_THAT(got, Catch::Matchers::StartsWith("TaskLocal::set() outside of a task"));
+    request.reset();
+    got = co_await to_thread([] { return request.get_or("none"); });
+    CHECK(got == "none");
+  });
+  std::string got;
+  run_here([&]() -> Task<void> { got = co_await to_thread([] { return request.get_or("none"); }); });
+  CHECK(got == "none");
+}
+
+TEST_CASE("a call that is abandoned keeps the locals that it sees") {
+  std::binary_semaphore begun(0), left(0), done(0);
+  std::string got;
+  run_here([&]() -> Task<void> {
+    const auto look = [&] {
+      begun.release();
+      left.acquire();
+      got = request.get_or("none");
+      done.release();
+    };
+    auto call = spawn(
+        [](auto function) -> Task<void> {
+          request.set("mine");
+          co_await to_thread(function);
+        },
+        look);
+    co_await to_thread([&] { begun.acquire(); });
+    call.cancel();
+    while (!call.done()) co_await yield();
+  });
+  left.release();
+  done.acquire();
+  CHECK(got == "mine");
 }
