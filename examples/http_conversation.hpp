@@ -78,6 +78,7 @@ class Conversation {
 
   heddle::Task<void> send() {
     if (!out_.empty()) co_await stream_.write_all(out_);
+    if (out_.capacity() > sizeof buffer_) out_ = std::string();  // who is idle needs no memory for it
     out_.clear();
   }
 

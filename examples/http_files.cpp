@@ -74,6 +74,7 @@ heddle::Task<HttpFound> HttpFiles::find(std::string path) {
   if (found.file == nullptr) {
     kept_.erase(path);
   } else {
+    std::erase_if(kept_, [now](const auto& each) { return each.second.until <= now; });
     if (kept_.size() >= most_kept) kept_.clear();
     kept_[path] = {found.file, now + 1s};
   }

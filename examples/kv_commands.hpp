@@ -25,9 +25,14 @@ class Reply {
 
   const std::string& text() const noexcept { return text_; }
   std::size_t size() const noexcept { return text_.size(); }
-  void clear() noexcept { text_.clear(); }
+  void clear() noexcept {
+    if (text_.capacity() > most_kept) text_ = std::string();
+    text_.clear();
+  }
 
  private:
+  static constexpr std::size_t most_kept = 16384;  // of memory, by who may be idle from now on
+
   void number_line(char type, long long value);
 
   std::string text_;
