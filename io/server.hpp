@@ -195,6 +195,10 @@ class HEDDLE_EXPORT Server {
   }
   HEDDLE_CORO_WRAPPER Task<void> close() { return close(core().options().grace); }
 
+  /// `co_await server.stopping()` waits until stop() is called, by whomever: for a handler that is between
+  /// two requests, and needn't use up the grace. Cancel-safe.
+  EventOperation stopping() noexcept { return core().stopping(); }
+
   /// Connections are accepted.
   bool is_serving() const noexcept { return core().is_serving(); }
   ServerCounters counters() const noexcept { return core().counters(); }

@@ -255,6 +255,7 @@ Task<void> ServerCore::close(Reference self, Timeout grace) {
 }
 
 void ServerCore::stop(Timeout grace) noexcept {
+  stopping_.set();
   if (stage_ == Stage::NEW) {
     enter(Stage::CLOSED, std::nullopt);
     closed_.set();

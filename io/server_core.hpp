@@ -136,6 +136,7 @@ class HEDDLE_EXPORT ServerCore {
   void stop(Timeout grace) noexcept;
   static Task<void> close(Reference self, Timeout grace);
 
+  EventOperation stopping() noexcept { return stopping_.wait(); }
   bool is_serving() const noexcept { return stage_ == Stage::SERVING; }
   const ServerOptions& options() const noexcept { return options_; }
   ServerCounters counters() const noexcept { return counters_; }
@@ -190,6 +191,7 @@ class HEDDLE_EXPORT ServerCore {
 
   StageTimer timer_{*this};
   TimePoint stage_ends_;  // while the timer is armed
+  Event stopping_;
   Event closed_;
   ServerCounters counters_;
   unsigned references_ = 1;

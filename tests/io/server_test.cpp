@@ -306,6 +306,34 @@ TEST_CASE("closing lets handlers finish, then cancels them") {
   });
 }
 
+TEST_CASE("a handler between two requests can end at once when its server stops") {
+  run_in_virtual_time([]() -> Task<void> {
+    Server server;
+    MemoryListener listener;
+    server.add(listener, [&server](MemoryStream& client) -> Task<void> {
+      for (bool more = true; more;) {
+        char request[10];
+        const auto first = co_await when_any(client.read_some(std::span(request)), server.stopping());
+        more = first.index() == 0 && std::get<0>(first) > 0;
+        if (more) co_await sleep(3s);
+      }
+    });
+    auto serving = spawn(server.serve());
+    MemoryStream idle = listener.connect();
+    MemoryStream busy = listener.connect();
+    co_await busy.write_all("work");
+    co_await sleep(1s);
+    const TimePoint start = EventLoop::running().time();
+    auto closing = spawn(server.close(60s));
+    const std::string end = co_await read_all(idle);
+    CHECK(end.empty());
+    CHECK(since(start) == 0s);
+    co_await closing;
+    CHECK(since(start) == 2s);
+    co_await serving;
+  });
+}
+
 TEST_CASE("a grace can be cut short, but not be made longer") {
   run_in_virtual_time([]() -> Task<void> {
     Server server;
