@@ -24,14 +24,14 @@ namespace {
 using Block = FrameCache::Block;
 
 constexpr std::size_t span_bytes = 64 * 1024;
-// The system gives and takes memory by chunks, which may be huge pages.
+// The system gives and takes memory by chunks.
 constexpr std::size_t chunk_bytes = 2 * 1024 * 1024;
 constexpr std::uint32_t spans_in_chunk = chunk_bytes / span_bytes;
 // Only addresses; on 32 bits there aren't so many.
 constexpr std::size_t range_bytes = sizeof(void*) >= 8 ? std::size_t{16} << 30 : 0;
 constexpr std::uint32_t most_spans = static_cast<std::uint32_t>(range_bytes / span_bytes);
-// A program this large has enough frames for huge pages: they spare it the misses of the TLB, and a smaller
-// one would pay two megabytes for its first frame.
+// Where there is that much, another span will soon be full: its pages are asked for at once and not by a
+// fault each. (Huge pages would spare the TLB some misses; but to get one takes half a millisecond at times.)
 constexpr std::uint32_t small_chunks = 8;
 constexpr std::uint32_t idle_chunks_kept = 4;
 constexpr std::uint32_t none = ~std::uint32_t{0};
@@ -123,9 +123,6 @@ bool Store::more_spans() noexcept {
   if (made == most_spans) return false;
   char* const chunk = start_of(made);
   if (::mprotect(chunk, chunk_bytes, PROT_READ | PROT_WRITE) != 0) return false;
-#ifdef MADV_HUGEPAGE
-  if (made >= small_chunks * spans_in_chunk) ::madvise(chunk, chunk_bytes, MADV_HUGEPAGE);
-#endif
   for (std::uint32_t i = spans_in_chunk; i-- > 0;) link(free_spans, made + i);
   made += spans_in_chunk;
   ++idle_chunks;
@@ -146,6 +143,9 @@ std::uint32_t Store::span_for(std::size_t size) noexcept {
   span.used = span.carved = 0;
   span.granules = static_cast<std::uint16_t>(granules);
   link(list, number);
+#ifdef MADV_POPULATE_WRITE
+  if (number >= small_chunks * spans_in_chunk) ::madvise(start_of(number), span_bytes, MADV_POPULATE_WRITE);
+#endif
   return number;
 }
 

@@ -9,9 +9,9 @@
 namespace heddle {
 
 /// Blocks without anything between them, in spans of one size each, which lie side by side in one range of
-/// addresses: so a task takes no more memory than it has bytes, a million of them lie on few pages, and a
-/// block tells by its address what it belongs to. What is wholly free goes back to the system, but for some
-/// megabytes. Any thread; behind one mutex, which is taken once for many blocks.
+/// addresses: so a task takes no more memory than it has bytes, and a block tells by its address what it
+/// belongs to. What is wholly free goes back to the system, but for some megabytes. Any thread; behind one
+/// mutex, which is taken once for many blocks.
 struct FrameStore {
   /// Larger blocks are operator new's.
   static constexpr std::size_t largest = 512;

@@ -97,15 +97,19 @@ WaitInfo Operation::describe() const noexcept { return {}; }
 
 void Operation::note_budget_spent() noexcept { current.loop->count_budget_yield(); }
 
-TaskState::~TaskState() {
-  if (root_) [[unlikely]]
-    discard(root_);
+// Apart, so that the usual task's end saves no registers for it.
+[[gnu::noinline]] void TaskState::let_go_of_rare_parts() noexcept {
+  if (root_) discard(root_);
   if (TaskExtras* const extras = this->extras()) {
     release_locals(extras->locals);
     delete extras;
   }
-  if (outcome_ == Outcome::ERROR) [[unlikely]]
-    error_.~exception_ptr();
+  if (outcome_ == Outcome::ERROR) error_.~exception_ptr();
+}
+
+TaskState::~TaskState() {
+  if (root_ || (more_ & has_extras) != 0 || outcome_ == Outcome::ERROR) [[unlikely]]
+    let_go_of_rare_parts();
 }
 
 void TaskState::start(TaskOwner& owner, std::source_location spawned_at) noexcept {
@@ -117,10 +121,10 @@ void TaskState::start(TaskOwner& owner, std::source_location spawned_at) noexcep
     if (spawner->extras() != nullptr && spawner->extras()->locals != nullptr) [[unlikely]]
       inherit_locals(*spawner);
   }
+  TaskState* const sibling = std::exchange(owner.children_, this);
+  next_sibling_ = sibling;
+  if (sibling != nullptr) sibling->link_ = &next_sibling_;
   link_ = &owner.children_;
-  next_sibling_ = owner.children_;
-  if (next_sibling_ != nullptr) next_sibling_->link_ = &next_sibling_;
-  owner.children_ = this;
   queued_ = true;
   owner.loop().ready_queue().push(*this);
   if (owner.loop().closing()) [[unlikely]]

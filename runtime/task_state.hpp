@@ -229,6 +229,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   static constexpr std::ptrdiff_t leaf_unit = 8;
 
   void let_go() noexcept;
+  void let_go_of_rare_parts() noexcept;
   void report_unretrieved() noexcept;
   void keep_trace(const std::exception_ptr& error) noexcept;
   TaskObserver* last_observer() const noexcept;

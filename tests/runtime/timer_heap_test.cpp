@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <numeric>
 #include <random>
 #include <utility>
 #include <vector>
@@ -111,28 +112,28 @@ TEST_CASE("many far timers, most of which are removed, come out in order") {
   constexpr std::size_t count = 50'000;
   TimerHeap heap;
   std::deque<Alarm> alarms(count);
-  std::vector<std::pair<TimePoint, Alarm*>> model;
-  for (Alarm& alarm : alarms) {
+  std::vector<std::pair<TimePoint, std::size_t>>
+      model;  // what is due at the same time in the order of adding
+  for (std::size_t i = 0; i < count; ++i) {
     // Many share a deadline, more than a heap's worth one of them; and some come ever earlier.
-    const std::size_t i = model.size();
     const long deadline = i % 4 == 0   ? 5'000
                           : i % 4 == 1 ? static_cast<long>(random() % 1'000)
                           : i % 4 == 2 ? static_cast<long>(random() % 1'000'000)
                                        : static_cast<long>(2 * (count - i));
-    heap.add(alarm, at(deadline));
-    model.emplace_back(at(deadline), &alarm);
+    heap.add(alarms[i], at(deadline));
+    model.emplace_back(at(deadline), i);
   }
-  std::vector<std::pair<TimePoint, Alarm*>> victims = model;
+  std::vector<std::size_t> victims(count);
+  std::iota(victims.begin(), victims.end(), std::size_t{0});
   std::shuffle(victims.begin(), victims.end(), random);
   victims.resize(count * 4 / 5);
-  for (const auto& [deadline, alarm] : victims) heap.remove(*alarm);
-  std::erase_if(model, [](const auto& each) { return !each.second->armed(); });
-  std::stable_sort(model.begin(), model.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const std::size_t victim : victims) heap.remove(alarms[victim]);
+  std::erase_if(model, [&](const auto& each) { return !alarms[each.second].armed(); });
+  std::sort(model.begin(), model.end());
   CHECK(heap.size() == model.size());
   bool same = true;
-  for (const auto& [deadline, alarm] : model) {
-    same = same && heap.earliest() == deadline && heap.pop_due(deadline) == alarm;
+  for (const auto& [deadline, number] : model) {
+    same = same && heap.earliest() == deadline && heap.pop_due(deadline) == &alarms[number];
     if (!same) break;
   }
   CHECK(same);
