@@ -43,8 +43,12 @@ class HEDDLE_EXPORT Fd {
   int release() noexcept;
 
   /// As heddle::readable() and writable(), and the registration stays, so waiting again costs no system call.
-  ReadinessOperation readable() { return ReadinessOperation(checked_slot("readable"), Direction::READ); }
-  ReadinessOperation writable() { return ReadinessOperation(checked_slot("writable"), Direction::WRITE); }
+  [[nodiscard]] ReadinessOperation readable() {
+    return ReadinessOperation(checked_slot("readable"), Direction::READ);
+  }
+  [[nodiscard]] ReadinessOperation writable() {
+    return ReadinessOperation(checked_slot("writable"), Direction::WRITE);
+  }
 
   // For operations.
 

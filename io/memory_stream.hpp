@@ -159,36 +159,36 @@ class HEDDLE_EXPORT MemoryStream {
   void shutdown_write() { shutdown(Shutdown::WRITE); }
 
   /// Reads what is there, at least one byte: yields how many. 0: the peer ended its side. Cancel-safe.
-  MemoryReadOperation read_some(std::span<std::byte> buffer) noexcept {
+  [[nodiscard]] MemoryReadOperation read_some(std::span<std::byte> buffer) noexcept {
     return MemoryReadOperation(in_, buffer);
   }
   template <class Buffer>
     requires std::convertible_to<Buffer&, std::span<std::byte>>
-  MemoryReadOperation read_some(Buffer& buffer) noexcept {
+  [[nodiscard]] MemoryReadOperation read_some(Buffer& buffer) noexcept {
     return MemoryReadOperation(in_, buffer);
   }
-  MemoryReadOperation read_some(std::span<char> buffer) noexcept {
+  [[nodiscard]] MemoryReadOperation read_some(std::span<char> buffer) noexcept {
     return read_some(std::as_writable_bytes(buffer));
   }
   /// Writes what there is room for, at least one byte: yields how many. Cancel-safe. The array of several
   /// buffers must live until the co_await returns, too.
-  MemoryWriteSome write_some(std::span<const std::byte> buffer) noexcept {
+  [[nodiscard]] MemoryWriteSome write_some(std::span<const std::byte> buffer) noexcept {
     return MemoryWriteSome(out_, buffer);
   }
-  MemoryWriteSome write_some(std::string_view text) noexcept {
+  [[nodiscard]] MemoryWriteSome write_some(std::string_view text) noexcept {
     return write_some(std::as_bytes(std::span(text)));
   }
-  MemoryWriteSome write_some(std::span<const ConstBuffer> buffers) noexcept {
+  [[nodiscard]] MemoryWriteSome write_some(std::span<const ConstBuffer> buffers) noexcept {
     return MemoryWriteSome(out_, buffers);
   }
   /// Writes all. Not cancel-safe: a part of it may be written then.
-  MemoryWriteAll write_all(std::span<const std::byte> buffer) noexcept {
+  [[nodiscard]] MemoryWriteAll write_all(std::span<const std::byte> buffer) noexcept {
     return MemoryWriteAll(out_, buffer);
   }
-  MemoryWriteAll write_all(std::string_view text) noexcept {
+  [[nodiscard]] MemoryWriteAll write_all(std::string_view text) noexcept {
     return write_all(std::as_bytes(std::span(text)));
   }
-  MemoryWriteAll write_all(std::span<const ConstBuffer> buffers) noexcept {
+  [[nodiscard]] MemoryWriteAll write_all(std::span<const ConstBuffer> buffers) noexcept {
     return MemoryWriteAll(out_, buffers);
   }
 

@@ -71,7 +71,7 @@ class HEDDLE_EXPORT ReadPipe : public PipeEnd {
   PipeRead read_some(std::span<char> buffer) { return read_some(std::as_writable_bytes(buffer)); }
 
   /// Suspends until there is something to read. Not for files, which epoll refuses (EPERM). Cancel-safe.
-  ReadinessOperation readable() { return fd_.readable(); }
+  [[nodiscard]] ReadinessOperation readable() { return fd_.readable(); }
 };
 
 /// The end of a pipe that is written to; otherwise as ReadPipe. When nobody reads any more: EPIPE, and never
@@ -92,7 +92,7 @@ class HEDDLE_EXPORT WritePipe : public PipeEnd {
   PipeWrite write_all(std::string_view text) { return write_all(std::as_bytes(std::span(text))); }
 
   /// Suspends until there is room. Not for files. Cancel-safe.
-  ReadinessOperation writable() { return fd_.writable(); }
+  [[nodiscard]] ReadinessOperation writable() { return fd_.writable(); }
 
  private:
   PipeWrite operation(std::span<const std::byte> buffer, bool all) {

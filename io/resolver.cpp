@@ -5,6 +5,8 @@
 #include <netdb.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "../runtime/to_thread.hpp"
 
 namespace heddle {
@@ -25,8 +27,12 @@ std::vector<Address> look_up(const std::string& host, std::uint16_t port) {
   if (code != 0) throw ResolveError(host, code);
   std::vector<Address> addresses;
   for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next)
-    if (entry->ai_family == AF_INET || entry->ai_family == AF_INET6)
-      addresses.push_back(Address(entry->ai_addr, entry->ai_addrlen).with_port(port));
+    if (entry->ai_family == AF_INET || entry->ai_family == AF_INET6) {
+      const Address address = Address(entry->ai_addr, entry->ai_addrlen).with_port(port);
+      // A name that /etc/hosts has twice comes twice.
+      if (std::find(addresses.begin(), addresses.end(), address) == addresses.end())
+        addresses.push_back(address);
+    }
   ::freeaddrinfo(found);
   if (addresses.empty()) throw ResolveError(host, EAI_NONAME);
   return addresses;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -16,6 +17,7 @@
 #include "../runtime/call.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
+#include "../runtime/timeout.hpp"
 #include "../selector/timeout.hpp"
 #include "server_core.hpp"
 #include "tcp.hpp"
@@ -37,11 +39,14 @@ class ServerConnectionOf final : public ServerConnection {
   Stream stream;
 
  private:
-  void abort() noexcept override {
+  bool abort() noexcept override {
+    if constexpr (requires { stream.is_open(); })
+      if (!stream.is_open()) return false;  // the handler has taken it
     if constexpr (requires { stream.abort(); })
       stream.abort();
     else
       stream.close();
+    return true;
   }
   int fileno() const noexcept override {
     if constexpr (requires { stream.fileno(); })
@@ -49,6 +54,13 @@ class ServerConnectionOf final : public ServerConnection {
     else
       return -1;
   }
+};
+
+/// What a Server can listen with.
+template <class L>
+concept ConnectionListener = requires(L& listener) {
+  { listener.accept() } -> Awaitable;
+  listener.close();
 };
 
 /// A listener and its handler.
@@ -82,12 +94,27 @@ class ServerSourceOf final : public ServerSource {
 
   Task<void> accept_one() {
     Guard<Semaphore> place;
-    if (Semaphore* const places = core().places()) {
-      // Who has no connection waiting doesn't keep a place from others who do.
-      if constexpr (requires { listener_.readable(); }) co_await listener_.readable();
-      place = co_await places->scoped();
+    Semaphore* const places = core().places();
+    if constexpr (requires { listener_.readable(); }) {
+      if (places != nullptr) {
+        // Who has no connection waiting doesn't keep a place from others who do: also where somebody else has
+        // accepted it meanwhile, or there was no descriptor for it.
+        std::optional<Stream> taken;
+        while (!taken) {
+          co_await listener_.readable();
+          place = co_await places->scoped();
+          try {
+            taken.emplace(co_await timeout(longest_with_a_place, listener_.accept()));
+          } catch (const TimeoutError&) {
+            place.release();
+          }
+        }
+        start(std::move(*taken), std::move(place));
+        co_return;
+      }
     }
     Stream stream = co_await listener_.accept();
+    if (places != nullptr) place = co_await places->scoped();  // a listener that can't be asked before
     start(std::move(stream), std::move(place));
   }
 
@@ -168,6 +195,7 @@ class HEDDLE_EXPORT Server {
   /// Serves what `listener` accepts: a TcpListener, a UnixListener, or anything else with accept() and
   /// close(); an lvalue must outlive serve(), an rvalue is owned. Throws std::logic_error after stop().
   template <class Listener, class Handler>
+    requires ConnectionListener<std::remove_reference_t<Listener>>
   void add(Listener&& listener, Handler handler,
            std::source_location where = std::source_location::current()) {
     core().add(*new ServerSourceOf<Listener, Handler>(core(), std::forward<Listener>(listener),
@@ -176,18 +204,20 @@ class HEDDLE_EXPORT Server {
 
   /// Serves until stop() or close() is called, and all handlers have ended. A request to stop this task does
   /// the same as stop() and comes out, as Cancelled, when that is done; a second one doesn't wait for the
-  /// rest of the grace, a third aborts. Throws what a listener fails with that can't accept any more, after
+  /// rest of the grace, a third aborts (what runs it beside others, as when_any() does, passes on the first
+  /// alone). Throws what a listener fails with that can't accept any more, after
   /// the handlers were stopped; std::logic_error when it listens nowhere, or serves already. Returns at once
   /// if it was stopped before.
   HEDDLE_CORO_WRAPPER Task<void> serve() { return core().serve(ServerCore::Reference(core())); }
 
-  /// Ends the service, in steps: no more connections are accepted, and the listeners are closed; handlers may
+  /// Ends the service, in steps: no more connections are accepted, and the listeners are closed (peers that
+  /// were not accepted yet see a reset); handlers may
   /// go on for `grace` (zero and less: not at all; nullopt: for as long as they like); those that are left
   /// are cancelled; after ServerOptions::abort_after the connections of those that go on nevertheless are
   /// reset. Called again it can only shorten the grace. May be called from a handler.
-  void stop(Timeout grace) noexcept { core().stop(grace); }
+  void stop(Timeout grace) { core().stop(grace); }
   /// The same with ServerOptions::grace.
-  void stop() noexcept { core().stop(core().options().grace); }
+  void stop() { core().stop(core().options().grace); }
   /// stop(), and waits until serve() has ended. If the wait is cancelled, stopping goes on. A handler that
   /// awaits this waits for itself, until it is cancelled after the grace.
   HEDDLE_CORO_WRAPPER Task<void> close(Timeout grace) {
@@ -197,14 +227,19 @@ class HEDDLE_EXPORT Server {
 
   /// `co_await server.stopping()` waits until stop() is called, by whomever: for a handler that is between
   /// two requests, and needn't use up the grace. Cancel-safe.
-  EventOperation stopping() noexcept { return core().stopping(); }
+  EventOperation stopping() { return core().stopping(); }
 
   /// Connections are accepted.
-  bool is_serving() const noexcept { return core().is_serving(); }
-  ServerCounters counters() const noexcept { return core().counters(); }
+  bool is_serving() const { return core().is_serving(); }
+  ServerCounters counters() const { return core().counters(); }
 
  private:
-  ServerCore& core() const noexcept { return *core_; }
+  /// Throws std::logic_error for a Server that was moved from.
+  ServerCore& core() const {
+    if (core_ == nullptr) throw_moved_from();
+    return *core_;
+  }
+  [[noreturn]] static void throw_moved_from();
 
   ServerCore* core_;
 };

@@ -98,24 +98,28 @@ class GroupsOf {
   TaskOwner& second_;
 };
 
-// Tasks may wait for each other in a ring.
-constexpr int deepest_look = 32;
+// Tasks may wait for each other in a ring, and many handlers for the same crowd: so a look has an end. Who
+// is behind that isn't idle.
+constexpr int most_tasks_looked_at = 256;
 
 // When something has gone on last in `task`, or in a task that it waits for.
-TimePoint last_activity(const TaskState& task, TimePoint now, int depth = 0) noexcept {
-  if (task.waits_at() == nullptr || task.queued() || depth == deepest_look) return now;
+TimePoint last_activity(const TaskState& task, TimePoint now, int& left) noexcept {
+  if (task.waits_at() == nullptr || task.queued() || --left < 0) return now;
   TimePoint latest = task.suspended_since();
   if (const TaskState* const other = task.waits_at()->describe().task)
-    latest = std::max(latest, last_activity(*other, now, depth + 1));
+    latest = std::max(latest, last_activity(*other, now, left));
   for (const TaskOwner* group = task.first_group(); group != nullptr; group = TaskState::next_group(*group))
-    for (const TaskState* child = group->first_child(); child != nullptr; child = child->next_sibling())
-      latest = std::max(latest, last_activity(*child, now, depth + 1));
-  return latest;
+    for (const TaskState* child = group->first_child(); child != nullptr && left > 0;
+         child = child->next_sibling())
+      latest = std::max(latest, last_activity(*child, now, left));
+  return left > 0 ? latest : now;
 }
 
 }  // namespace
 
 Server::Server(const ServerOptions& options) : core_(new ServerCore(options)) {}
+
+void Server::throw_moved_from() { throw std::logic_error("a Server that was moved from"); }
 
 Server::~Server() {
   if (core_ == nullptr) return;
@@ -231,11 +235,10 @@ Task<void> ServerCore::serve(Reference self) {
     try {
       co_await Wait(core);
     } catch (const Cancelled&) {
-      stop = true;
-      if (core.stage_ == Stage::SERVING)
-        core.stop(core.options_.grace);
-      else
+      if (std::exchange(stop, true))
         core.next_stage();
+      else
+        core.stop(core.options_.grace);
     }
   }
   core.enter(Stage::CLOSED, std::nullopt);
@@ -368,8 +371,7 @@ void ServerCore::connection_ended(ServerConnection& connection, TaskState& task)
   if (task.outcome() == Outcome::ERROR) {
     task.mark_retrieved();
     ++counters_.failed;
-    if (!connection.aborted_ && (options_.report_disconnects || !is_disconnect(task.error())))
-      report_failure(connection, task);
+    if (!is_no_news(task.error(), connection.aborted_)) report_failure(connection, task);
   }
   delete &connection;
 }
@@ -388,7 +390,8 @@ void ServerCore::report_failure(const ServerConnection& connection, const TaskSt
   tell(report);
 }
 
-bool ServerCore::is_disconnect(const std::exception_ptr& error) const noexcept {
+// What says no more than that the connection has gone, by the peer's doing or by ours.
+bool ServerCore::is_no_news(const std::exception_ptr& error, bool aborted) const noexcept {
   try {
     std::rethrow_exception(error);
   } catch (const std::system_error& failure) {
@@ -402,7 +405,10 @@ bool ServerCore::is_disconnect(const std::exception_ptr& error) const noexcept {
       case ETIMEDOUT:
       case EHOSTUNREACH:
       case ENETUNREACH:
-        return true;
+        return aborted || !options_.report_disconnects;
+      case ECANCELED:
+      case EBADF:
+        return aborted;
       default:
         return false;
     }
@@ -432,7 +438,8 @@ void ServerCore::deadline(ServerConnection& connection) noexcept {
   Timeout left = options_.lifetime;
   if (!left.forever()) left = left.duration() - (now - connection.began_);
   if (!options_.idle.forever()) {
-    const Duration quiet = now - std::max(connection.began_, last_activity(task, now));
+    int tasks = most_tasks_looked_at;
+    const Duration quiet = now - std::max(connection.began_, last_activity(task, now, tasks));
     const Duration rest = options_.idle.duration() - quiet;
     if (left.forever() || rest < left.duration()) left = rest;
   }
@@ -453,9 +460,9 @@ void ServerCore::deadline(ServerConnection& connection) noexcept {
 }
 
 void ServerCore::abort(ServerConnection& connection) noexcept {
-  if (std::exchange(connection.aborted_, true)) return;
+  if (connection.aborted_ || !connection.abort()) return;
+  connection.aborted_ = true;
   ++counters_.aborted;
-  connection.abort();
 }
 
 }  // namespace heddle

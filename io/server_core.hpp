@@ -28,7 +28,8 @@ struct ServerOptions {
   /// A handler that takes longer is cancelled; nullopt: there is no limit.
   Timeout lifetime = std::nullopt;
   /// The same for one in which nothing goes on for so long: neither it, nor a task that it waits for, has got
-  /// what it waited for.
+  /// what it waited for. (A call on another thread is such a wait; of tasks that wait() waits for only their
+  /// ends count.)
   Timeout idle = std::nullopt;
   /// How long handlers may go on after Server::stop().
   Timeout grace = Duration(0);
@@ -59,7 +60,7 @@ class HEDDLE_EXPORT ServerConnection : public FrameAllocated, private TaskObserv
 
  private:
   friend class ServerCore;
-  virtual void abort() noexcept = 0;
+  virtual bool abort() noexcept = 0;  // false: there is nothing to abort
   virtual int fileno() const noexcept = 0;
   void task_done(TaskState& task) noexcept override;
   static void expire(Timer& timer) noexcept;
@@ -89,6 +90,8 @@ class HEDDLE_EXPORT ServerSource {
   void run(ServerConnection& connection, Task<void> handler);
   /// How long to wait when accepting failed for want of memory or descriptors.
   static constexpr std::chrono::milliseconds pause{50};
+  /// How long accepting may hold a place that others wait for.
+  static constexpr std::chrono::milliseconds longest_with_a_place{100};
   /// In a catch block: throws the exception again, unless it is such a want, which may pass. That is reported
   /// once, until somebody has been accepted().
   void pass_or_rethrow();
@@ -173,7 +176,7 @@ class HEDDLE_EXPORT ServerCore {
   void run(ServerConnection& connection, Task<void> handler, std::source_location where);
   void connection_ended(ServerConnection& connection, TaskState& task) noexcept;
   void report_failure(const ServerConnection& connection, const TaskState& task) const noexcept;
-  bool is_disconnect(const std::exception_ptr& error) const noexcept;
+  bool is_no_news(const std::exception_ptr& error, bool aborted) const noexcept;
   void deadline(ServerConnection& connection) noexcept;
   void watch(ServerConnection& connection) const;
   void abort(ServerConnection& connection) noexcept;

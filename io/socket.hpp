@@ -34,8 +34,8 @@ class HEDDLE_EXPORT Socket {
   void shutdown_write() { shutdown(Shutdown::WRITE); }
 
   /// Suspend until the socket is ready; level-triggered. Cancel-safe.
-  ReadinessOperation readable() { return fd_.readable(); }
-  ReadinessOperation writable() { return fd_.writable(); }
+  [[nodiscard]] ReadinessOperation readable() { return fd_.readable(); }
+  [[nodiscard]] ReadinessOperation writable() { return fd_.writable(); }
 
   /// SO_LINGER: how long close() goes on sending in the background; nullopt: the system's way.
   void set_linger(std::optional<std::chrono::seconds> time);

@@ -37,44 +37,52 @@ class StreamSocket : public Base {
   explicit StreamSocket(Fd fd) noexcept : Base(std::move(fd)) {}
 
   /// Reads what is there, at least one byte: yields how many. 0: the peer ended its side. Cancel-safe.
-  Receive read_some(std::span<std::byte> buffer) { return Receive(this->fd(), buffer); }
+  [[nodiscard]] Receive read_some(std::span<std::byte> buffer) { return Receive(this->fd(), buffer); }
   /// The same for an array or a vector; in a co_await GCC 12 would keep the span of it in the frame.
   template <class Buffer>
     requires std::convertible_to<Buffer&, std::span<std::byte>>
-  Receive read_some(Buffer& buffer) {
+  [[nodiscard]] Receive read_some(Buffer& buffer) {
     return Receive(this->fd(), buffer);
   }
-  Receive read_some(std::span<char> buffer) { return read_some(std::as_writable_bytes(buffer)); }
+  [[nodiscard]] Receive read_some(std::span<char> buffer) {
+    return read_some(std::as_writable_bytes(buffer));
+  }
   /// The same into several buffers, one after the other. The array of them must live until the co_await
   /// returns, too.
-  ReceiveVector read_some(std::span<const MutableBuffer> buffers) {
+  [[nodiscard]] ReceiveVector read_some(std::span<const MutableBuffer> buffers) {
     return ReceiveVector(this->fd(), buffers);
   }
 
   /// As read_some(), and leaves the bytes where they are. Cancel-safe.
-  PeekOperation peek(std::span<std::byte> buffer) { return PeekOperation(this->fd(), buffer); }
-  PeekOperation peek(std::span<char> buffer) { return peek(std::as_writable_bytes(buffer)); }
+  [[nodiscard]] PeekOperation peek(std::span<std::byte> buffer) { return PeekOperation(this->fd(), buffer); }
+  [[nodiscard]] PeekOperation peek(std::span<char> buffer) { return peek(std::as_writable_bytes(buffer)); }
 
   /// Writes what the kernel takes now, at least one byte: yields how many. Cancel-safe.
-  SendOperation write_some(std::span<const std::byte> buffer) { return SendOperation(this->fd(), buffer); }
-  SendOperation write_some(std::string_view text) { return write_some(std::as_bytes(std::span(text))); }
-  SendVectorOperation write_some(std::span<const ConstBuffer> buffers) {
+  [[nodiscard]] SendOperation write_some(std::span<const std::byte> buffer) {
+    return SendOperation(this->fd(), buffer);
+  }
+  [[nodiscard]] SendOperation write_some(std::string_view text) {
+    return write_some(std::as_bytes(std::span(text)));
+  }
+  [[nodiscard]] SendVectorOperation write_some(std::span<const ConstBuffer> buffers) {
     return SendVectorOperation(this->fd(), buffers);
   }
   /// Writes the whole buffer. Not cancel-safe: a part of it may be written then.
-  SendAllOperation write_all(std::span<const std::byte> buffer) {
+  [[nodiscard]] SendAllOperation write_all(std::span<const std::byte> buffer) {
     return SendAllOperation(this->fd(), buffer);
   }
-  SendAllOperation write_all(std::string_view text) { return write_all(std::as_bytes(std::span(text))); }
-  SendAllVectorOperation write_all(std::span<const ConstBuffer> buffers) {
+  [[nodiscard]] SendAllOperation write_all(std::string_view text) {
+    return write_all(std::as_bytes(std::span(text)));
+  }
+  [[nodiscard]] SendAllVectorOperation write_all(std::span<const ConstBuffer> buffers) {
     return SendAllVectorOperation(this->fd(), buffers);
   }
   /// Writes `count` bytes of an open file, from `offset` on, or all there are: yields how many. The kernel
   /// copies them. Not cancel-safe.
-  SendFileOperation send_file(int file, std::uint64_t offset, std::uint64_t count) {
+  [[nodiscard]] SendFileOperation send_file(int file, std::uint64_t offset, std::uint64_t count) {
     return SendFileOperation(this->fd(), file, offset, count);
   }
-  SendFileOperation send_file(const Fd& file, std::uint64_t offset, std::uint64_t count) {
+  [[nodiscard]] SendFileOperation send_file(const Fd& file, std::uint64_t offset, std::uint64_t count) {
     return send_file(file.fileno(), offset, count);
   }
   /// Ends this side, waits until the peer has ended its own, dropping what it still sends, and closes the

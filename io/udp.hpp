@@ -44,34 +44,42 @@ class HEDDLE_EXPORT UdpSocket : public IpSocket {
 
   /// Waits for a datagram; yields a ReceivedFrom: its size, whether it was cut off, where it came from. A
   /// size of 0 is a datagram like others.
-  ReceiveFromOperation<Address> recv_from(std::span<std::byte> buffer) {
+  [[nodiscard]] ReceiveFromOperation<Address> recv_from(std::span<std::byte> buffer) {
     return ReceiveFromOperation<Address>(fd(), buffer);
   }
-  ReceiveFromOperation<Address> recv_from(std::span<char> buffer) {
+  [[nodiscard]] ReceiveFromOperation<Address> recv_from(std::span<char> buffer) {
     return recv_from(std::as_writable_bytes(buffer));
   }
   /// The same without the address: yields a Received.
-  ReceiveDatagramOperation recv(std::span<std::byte> buffer) {
+  [[nodiscard]] ReceiveDatagramOperation recv(std::span<std::byte> buffer) {
     return ReceiveDatagramOperation(fd(), buffer);
   }
-  ReceiveDatagramOperation recv(std::span<char> buffer) { return recv(std::as_writable_bytes(buffer)); }
+  [[nodiscard]] ReceiveDatagramOperation recv(std::span<char> buffer) {
+    return recv(std::as_writable_bytes(buffer));
+  }
   /// Sends a datagram: yields nothing. (The network may lose it.)
-  SendDatagramOperation send_to(std::span<const std::byte> buffer, const Address& to) {
+  [[nodiscard]] SendDatagramOperation send_to(std::span<const std::byte> buffer, const Address& to) {
     return SendDatagramOperation(fd(), buffer, to);
   }
-  SendDatagramOperation send_to(std::string_view text, const Address& to) {
+  [[nodiscard]] SendDatagramOperation send_to(std::string_view text, const Address& to) {
     return send_to(std::as_bytes(std::span(text)), to);
   }
   /// The same to the peer that the socket is connected to.
-  SendDatagramOperation send(std::span<const std::byte> buffer) {
+  [[nodiscard]] SendDatagramOperation send(std::span<const std::byte> buffer) {
     return SendDatagramOperation(fd(), buffer);
   }
-  SendDatagramOperation send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
+  [[nodiscard]] SendDatagramOperation send(std::string_view text) {
+    return send(std::as_bytes(std::span(text)));
+  }
 
   /// Waits for datagrams and puts what is there into the batch: yields how many, at least one.
-  ReceiveBatchOperation recv_batch(DatagramBatch& batch) { return ReceiveBatchOperation(fd(), batch); }
+  [[nodiscard]] ReceiveBatchOperation recv_batch(DatagramBatch& batch) {
+    return ReceiveBatchOperation(fd(), batch);
+  }
   /// Sends what the batch holds: yields how many those were.
-  SendBatchOperation send_batch(DatagramBatch& batch) { return SendBatchOperation(fd(), batch); }
+  [[nodiscard]] SendBatchOperation send_batch(DatagramBatch& batch) {
+    return SendBatchOperation(fd(), batch);
+  }
 
   /// SO_BROADCAST: sending to a broadcast address is allowed.
   void set_broadcast(bool on);

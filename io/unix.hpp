@@ -48,15 +48,15 @@ class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::TELL
 
   /// Writes the buffer, which must not be empty, and sends duplicates of the descriptors with its first byte.
   /// Throws ValueError for an empty buffer and for more than SendFdsOperation::most_fds descriptors.
-  SendFdsOperation send_with_fds(std::span<const std::byte> buffer, std::span<const int> fds);
-  SendFdsOperation send_with_fds(std::string_view text, std::span<const int> fds) {
+  [[nodiscard]] SendFdsOperation send_with_fds(std::span<const std::byte> buffer, std::span<const int> fds);
+  [[nodiscard]] SendFdsOperation send_with_fds(std::string_view text, std::span<const int> fds) {
     return send_with_fds(std::as_bytes(std::span(text)), fds);
   }
   /// Reads some bytes, and the descriptors that came with them into `fds`. (read_some() drops them.)
-  ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
+  [[nodiscard]] ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
     return ReceiveFdsOperation(fd(), buffer, fds);
   }
-  ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
+  [[nodiscard]] ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
     return receive_with_fds(std::as_writable_bytes(buffer), fds);
   }
 };
@@ -147,42 +147,46 @@ class HEDDLE_EXPORT UnixDatagram : public UnixSocket {
   void keep_path() noexcept { path_.forget(); }
 
   /// Waits for a datagram and yields a ReceivedFrom; `from` is unnamed when the sender isn't bound.
-  ReceiveFromOperation<UnixAddress> recv_from(std::span<std::byte> buffer) {
+  [[nodiscard]] ReceiveFromOperation<UnixAddress> recv_from(std::span<std::byte> buffer) {
     return ReceiveFromOperation<UnixAddress>(fd(), buffer);
   }
-  ReceiveFromOperation<UnixAddress> recv_from(std::span<char> buffer) {
+  [[nodiscard]] ReceiveFromOperation<UnixAddress> recv_from(std::span<char> buffer) {
     return recv_from(std::as_writable_bytes(buffer));
   }
   /// Yields a Received.
-  ReceiveDatagramOperation recv(std::span<std::byte> buffer) {
+  [[nodiscard]] ReceiveDatagramOperation recv(std::span<std::byte> buffer) {
     return ReceiveDatagramOperation(fd(), buffer);
   }
-  ReceiveDatagramOperation recv(std::span<char> buffer) { return recv(std::as_writable_bytes(buffer)); }
+  [[nodiscard]] ReceiveDatagramOperation recv(std::span<char> buffer) {
+    return recv(std::as_writable_bytes(buffer));
+  }
   /// Sends a datagram; waits while the receiver's queue is full. Both the buffer and `to` must live until
   /// then.
-  SendDatagramOperation send_to(std::span<const std::byte> buffer, const UnixAddress& to) {
+  [[nodiscard]] SendDatagramOperation send_to(std::span<const std::byte> buffer, const UnixAddress& to) {
     return SendDatagramOperation(fd(), buffer, to);
   }
-  SendDatagramOperation send_to(std::string_view text, const UnixAddress& to) {
+  [[nodiscard]] SendDatagramOperation send_to(std::string_view text, const UnixAddress& to) {
     return send_to(std::as_bytes(std::span(text)), to);
   }
   /// The same to the peer that the socket is connected to.
-  SendDatagramOperation send(std::span<const std::byte> buffer) {
+  [[nodiscard]] SendDatagramOperation send(std::span<const std::byte> buffer) {
     return SendDatagramOperation(fd(), buffer);
   }
-  SendDatagramOperation send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
+  [[nodiscard]] SendDatagramOperation send(std::string_view text) {
+    return send(std::as_bytes(std::span(text)));
+  }
 
   /// To the connected peer, as UnixStream has them; the buffer may be empty.
-  SendFdsOperation send_with_fds(std::span<const std::byte> buffer, std::span<const int> fds) {
+  [[nodiscard]] SendFdsOperation send_with_fds(std::span<const std::byte> buffer, std::span<const int> fds) {
     return SendFdsOperation(fd(), buffer, fds);
   }
-  SendFdsOperation send_with_fds(std::string_view text, std::span<const int> fds) {
+  [[nodiscard]] SendFdsOperation send_with_fds(std::string_view text, std::span<const int> fds) {
     return send_with_fds(std::as_bytes(std::span(text)), fds);
   }
-  ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
+  [[nodiscard]] ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
     return ReceiveFdsOperation(fd(), buffer, fds);
   }
-  ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
+  [[nodiscard]] ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
     return receive_with_fds(std::as_writable_bytes(buffer), fds);
   }
 

@@ -85,15 +85,17 @@ class HEDDLE_EXPORT ReadyOperation final : public Operation {
 /// closed meanwhile, unless an Fd of heddle's owns it: then the wait ends with std::system_error(ECANCELED).
 /// Throws ValueError (negative), std::system_error (EBADF: closed; EPERM: a regular file, on epoll).
 /// Cancel-safe.
-inline ReadinessOperation readable(FileObj file) noexcept {
+[[nodiscard]] inline ReadinessOperation readable(FileObj file) noexcept {
   return ReadinessOperation(file.fd(), Direction::READ);
 }
 /// The same for writing.
-inline ReadinessOperation writable(FileObj file) noexcept {
+[[nodiscard]] inline ReadinessOperation writable(FileObj file) noexcept {
   return ReadinessOperation(file.fd(), Direction::WRITE);
 }
 /// The same for `events`: EVENT_READ, EVENT_WRITE or both; yields those that fired. Throws ValueError for
 /// other masks.
-inline ReadyOperation ready(FileObj file, EventMask events) { return ReadyOperation(file.fd(), events); }
+[[nodiscard]] inline ReadyOperation ready(FileObj file, EventMask events) {
+  return ReadyOperation(file.fd(), events);
+}
 
 }  // namespace heddle

@@ -49,9 +49,11 @@ class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
 
 /// Suspends the task for `duration`, never less; nullopt: until it is cancelled. Zero and less gives the
 /// others their turn, as asyncio's sleep(0).
-inline SleepOperation sleep(Timeout duration) noexcept { return SleepOperation(duration); }
+[[nodiscard]] inline SleepOperation sleep(Timeout duration) noexcept { return SleepOperation(duration); }
 /// The same until a point of the loop's time(). (By reference: GCC 12 keeps a copy in the coroutine's frame.)
-inline SleepOperation sleep_until(const TimePoint& deadline) noexcept { return SleepOperation(deadline); }
+[[nodiscard]] inline SleepOperation sleep_until(const TimePoint& deadline) noexcept {
+  return SleepOperation(deadline);
+}
 
 class HEDDLE_EXPORT YieldOperation final : public Operation {
  public:
@@ -76,6 +78,6 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
 };
 
 /// Goes to the back of the queue: all that is ready now runs first.
-inline YieldOperation yield() noexcept { return YieldOperation(); }
+[[nodiscard]] inline YieldOperation yield() noexcept { return YieldOperation(); }
 
 }  // namespace heddle

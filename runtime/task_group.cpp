@@ -109,6 +109,7 @@ void TaskGroup::abort() noexcept {
 }
 
 void TaskGroup::child_done(TaskState& child) noexcept {
+  parent_.waits_on();
   if (child.outcome() == Outcome::ERROR) {
     child.mark_retrieved();
     child.add_reference();

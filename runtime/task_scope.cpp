@@ -77,6 +77,7 @@ TaskScope::~TaskScope() {
 }
 
 void TaskScope::child_done(TaskState& child) noexcept {
+  parent_.waits_on();
   // Those that end by our own request have not been first.
   if (first_ == nullptr && (!stopping_ || child.outcome() != Outcome::CANCELLED)) first_ = &child;
   if (waiting_ != nullptr) waiting_->child_done();

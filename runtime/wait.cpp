@@ -44,7 +44,9 @@ bool WaitTasksOperation::satisfied() const noexcept {
 void WaitTasksOperation::count(const TaskState& task) noexcept {
   --left_;
   if (task.outcome() == Outcome::ERROR) failed_ = true;
-  if (!waits_ || !satisfied()) return;
+  if (!waits_) return;
+  task_->waits_on();
+  if (!satisfied()) return;
   end_wait();
   wake();
 }

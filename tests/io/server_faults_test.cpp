@@ -1,6 +1,7 @@
 // Servers whose system calls fail, one by one: others are served, nothing is echoed wrong, nothing is left.
 // Calls of io go through the System; those of the selectors are wrapped by the linker.
 // SPDX-License-Identifier: MIT
+#include <netdb.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "../../io/copy.hpp"
+#include "../../io/resolver.hpp"
 #include "../../io/server.hpp"
 #include "../../runtime/to_thread.hpp"
 #include "../support/faulty_system.hpp"
@@ -63,6 +65,21 @@ HEDDLE_FAULTY(int, pselect,
               (int count, fd_set* reads, fd_set* writes, fd_set* others, const timespec* time,
                const sigset_t* mask),
               (count, reads, writes, others, time, mask))
+
+// As where /etc/hosts has a name twice.
+extern "C" int __real_getaddrinfo(const char* name, const char* service, const addrinfo* hints,
+                                  addrinfo** found);
+extern "C" int __wrap_getaddrinfo(const char* name, const char* service, const addrinfo* hints,
+                                  addrinfo** found);
+extern "C" int __wrap_getaddrinfo(const char* name, const char* service, const addrinfo* hints,
+                                  addrinfo** found) {
+  if (std::string_view(name) != "twice.test") return __real_getaddrinfo(name, service, hints, found);
+  const int code = __real_getaddrinfo("127.0.0.1", service, hints, found);
+  if (code != 0) return code;
+  addrinfo* last = *found;
+  while (last->ai_next != nullptr) last = last->ai_next;
+  return __real_getaddrinfo("127.0.0.1", service, hints, &last->ai_next);
+}
 
 namespace {
 
@@ -351,4 +368,13 @@ TEST_CASE("a selector that can't be made is an error that says which call was re
     CHECK(end == "epoll_create1: " + std::generic_category().message(error));
     CHECK(descriptors_come_down_to(before));
   }
+}
+
+TEST_CASE("a name that has an address twice is listened on once") {
+  run_here([]() -> Task<void> {
+    const std::vector<Address> addresses = co_await resolve("twice.test", 80);
+    CHECK(addresses == std::vector<Address>{Address("127.0.0.1", 80)});
+    const std::vector<TcpListener> listeners = co_await TcpListener::bind_host("twice.test", 0);
+    CHECK(listeners.size() == 1);
+  });
 }

@@ -21,6 +21,7 @@
 #include "../../runtime/signals.hpp"
 #include "../../runtime/task_group.hpp"
 #include "../../runtime/testing.hpp"
+#include "../../runtime/wait.hpp"
 #include "../../runtime/when_any.hpp"
 #include "../support/faulty_system.hpp"
 #include "../support/turns.hpp"
@@ -276,6 +277,39 @@ ON_SELECTORS("no more connections than are allowed are taken, and the others are
   });
 }
 
+ON_SELECTORS("a place is no listener's own while nobody connects to it") {
+  run_on(selector, []() -> Task<void> {
+    ServerOptions options;
+    options.max_connections = 1;
+    Server server(options);
+    MemoryListener memory;  // can't be asked whether somebody waits
+    server.add(memory, echo_memory);
+    TcpListener shared = TcpListener::bind(any_port());
+    const Fd other(::dup(shared.fileno()));
+    const Address first = shared.local_address();
+    server.add(std::move(shared), echo);
+    const Address second = server.listen(any_port(), echo);
+    auto serving = spawn(server.serve());
+    co_await turns(3);
+    // Whoever shares the listener is quicker.
+    const File taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    must(::connect(taken.fileno(), first.data(), first.length()));
+    const File by_other(::accept(other.fileno(), nullptr, nullptr));
+    std::string answer = co_await ask_at(second, "hello");
+    CHECK(answer == "hello");
+    answer = co_await ask_at(first, "hello");
+    CHECK(answer == "hello");
+    MemoryStream client = memory.connect();
+    answer = co_await timeout(5s, ask(client, "hello"));
+    CHECK(answer == "hello");
+    client.close();
+    answer = co_await ask_at(second, "hello");
+    CHECK(answer == "hello");
+    co_await server.close();
+    co_await serving;
+  });
+}
+
 TEST_CASE("closing lets handlers finish, then cancels them") {
   run_in_virtual_time([]() -> Task<void> {
     Server server;
@@ -431,6 +465,26 @@ TEST_CASE("a request to stop serve() ends the service as stop() does, and a seco
   }
 }
 
+TEST_CASE("the first request to stop serve() brings its grace, whatever was granted before") {
+  run_in_virtual_time([]() -> Task<void> {
+    ServerOptions options;
+    options.grace = 7s;
+    Server server(options);
+    MemoryListener listener;
+    server.add(listener, echo_memory);
+    auto serving = spawn(server.serve());
+    MemoryStream client = listener.connect();
+    co_await sleep(1s);
+    server.stop(std::nullopt);
+    co_await sleep(1s);
+    const TimePoint start = EventLoop::running().time();
+    serving.cancel();
+    const std::string end = co_await end_of(std::move(serving));
+    CHECK(end == "cancelled");
+    CHECK(since(start) == 7s);
+  });
+}
+
 TEST_CASE("serve() ends with the signal that it is raced with") {
   run_here([]() -> Task<void> {
     Server server;
@@ -502,12 +556,15 @@ TEST_CASE("a handler isn't idle while a task that it waits for is not") {
         for (int i = 0; i < n; ++i) co_await sleep(4s);
       };
       co_await gather(ticks(10), sleep(1s));
+      co_await gather(sleep(8s), sleep(17s));
       co_await spawn(ticks, 10);
+      const auto a = spawn(ticks, 2), b = spawn(ticks, 4);
+      co_await wait(ReturnWhen::ALL_COMPLETED, {}, a, b);
       done = true;
     });
     auto serving = spawn(server.serve());
     MemoryStream client = listener.connect();
-    co_await sleep(100s);
+    co_await sleep(200s);
     CHECK(done);
     CHECK(server.counters().timed_out == 0);
     co_await server.close();
@@ -571,6 +628,39 @@ TEST_CASE("a handler that goes on after its deadline loses its connection") {
   });
 }
 
+TEST_CASE("what a handler with a stream of its own throws after its deadline is reported") {
+  run_in_virtual_time([]() -> Task<void> {
+    Reports reports;
+    ServerOptions options;
+    options.lifetime = 10s;
+    options.abort_after = 5s;
+    Server server(options);
+    MemoryListener listener;
+    server.add(listener, [](MemoryStream client) -> Task<void> {
+      try {
+        co_await sleep(1h);
+      } catch (const Cancelled&) {
+      }
+      try {
+        co_await sleep(1min);
+      } catch (const Cancelled&) {
+      }
+      client.close();
+      throw std::runtime_error("a mistake");
+    });
+    auto serving = spawn(server.serve());
+    MemoryStream client = listener.connect();
+    const std::string rest = co_await read_all(client);
+    CHECK(rest.empty());
+    co_await turns(5);
+    CHECK(server.counters().aborted == 0);  // it wasn't ours
+    REQUIRE(reports.texts.size() == 1);
+    CHECK(reports.texts[0] == "the handler of a connection failed: a mistake");
+    co_await server.close();
+    co_await serving;
+  });
+}
+
 TEST_CASE("misuse of a server is told") {
   run_here([]() -> Task<void> {
     Server nowhere;
@@ -591,6 +681,10 @@ TEST_CASE("misuse of a server is told") {
     co_await serving;
     co_await server.serve();  // over before it began
     co_await server.close();
+
+    Server moved = std::move(server);
+    CHECK(thrown<std::logic_error>([&] { server.stop(); }) == "a Server that was moved from");
+    CHECK_FALSE(moved.is_serving());
 
     Server stopped_before;
     stopped_before.listen(any_port(), echo);
