@@ -323,7 +323,8 @@ TEST_CASE("whichever call of a selector fails, the others are served and nothing
     for (int made = 1; made > n && n < far_too_many; ++n) {
       FaultySystem system;
       Service service;
-      run_on(fault.selector, [&] { return serve_with(fault, n, system, service); }, &system);
+      run_on(
+          fault.selector, [&]() -> Task<void> { co_await serve_with(fault, n, system, service); }, &system);
       made = service.made;
       check(service, fault.call, n, fault.error, fault.costs_nobody);
       CHECK(descriptors_come_down_to(before));
