@@ -233,6 +233,25 @@ def refused(server):
     server.serves()
 
 
+def framing(server):
+    """What two readers could take apart in two ways is refused, or is the last of its connection."""
+    host, smuggled = b"Host: a\r\n", b"GET /small.html HTTP/1.1\r\nHost: a\r\n\r\n"
+    for head in (b"Host : a\r\n", b"Host\t: a\r\n", host + b"Content-Length : 5\r\n", host + b"Content-Length\t: 5\r\n",
+                 host + b"X : y\r\n", host + b"X :\r\n", b" " + host, b"Host:\r\nHost: a\r\n", host + b"Host:\r\n", b"Host:\r\nHost:\r\n"):
+        answer = say(server, b"GET /one.bin HTTP/1.1\r\n" + head + b"\r\n" + smuggled)
+        bb.check(status_of(answer) == 400 and answer.count(b"HTTP/1.1 ") == 1, f"{head}: {answer!r}")
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n"
+    for method in (b"GET", b"HEAD"):
+        for body in (b"Content-Length: 5\r\n\r\nhello", chunked + b"5\r\nhello\r\n0\r\n\r\n", chunked + b"0\r\n\r\n",
+                     chunked + b"5\r\nhelloXX0\r\n\r\n", chunked + b"0\r\nX : y\r\nHost: b\r\n\r\n"):
+            answer = say(server, method + b" /one.bin HTTP/1.1\r\n" + host + body + smuggled)
+            bb.check(answer.count(b"HTTP/1.1 ") == 1 and b"Connection: close\r\n" in answer, f"{method} {body}: {answer!r}")
+    answer = say(server, get("/small.html", "Transfer-Encoding: chunked") + b"0\r\nRange: bytes=0-1\r\nIf-None-Match: *\r\n\r\n")
+    bb.check(status_of(answer) == 200 and answer.endswith(server.content("small.html")), f"a trailer counted: {answer[:100]!r}")
+    answer = say(server, b"GET /one.bin HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" + get("/one.bin"))
+    bb.check(answer.count(b"HTTP/1.1 200 OK") == 2, f"no body: {answer!r}")
+
+
 def slow_heads(server):
     """A head that comes byte by byte is given up after a while, with others served meanwhile; so are silent clients."""
     silent = [server.connect() for _ in range(20)]
@@ -486,7 +505,7 @@ def main():
             checks = [bb.on_fresh(site("--patience", "2", tls=True), check) for check in (secure_files, s_client, secure_manners)]
         else:
             checks = [bb.on_fresh(site(), check) for check in (files, keep_alive, ranges, unchanged, changes, pipelined,
-                                                               nothing_outside, refused, resets, terminated, crowd)]
+                                                               nothing_outside, refused, framing, resets, terminated, crowd)]
             checks += [bb.on_fresh(site("--patience", "1"), check) for check in (slow_heads, slow_reader)]
             checks.append(("without a root there is one page", without_root))
         if not options.long:
