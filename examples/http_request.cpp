@@ -152,8 +152,11 @@ std::optional<std::uint64_t> number(std::string_view text) {
 
 std::string_view HttpRequest::raw_path() const {
   std::string_view raw(url_);
-  if (const std::size_t scheme = raw.find("://"); !raw.starts_with('/') && scheme != std::string_view::npos)
-    raw.remove_prefix(std::min(raw.find('/', scheme + 3), raw.size()));  // "http://host/path", as to a proxy
+  if (const std::size_t scheme = raw.find("://");
+      !raw.starts_with('/') && scheme != std::string_view::npos) {  // "http://host/path", as to a proxy
+    raw.remove_prefix(std::min(raw.find_first_of("/?#", scheme + 3), raw.size()));
+    if (!raw.starts_with('/')) return "/";
+  }
   return raw.substr(0, raw.find_first_of("?#"));
 }
 
