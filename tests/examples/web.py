@@ -397,6 +397,20 @@ def s_client(server):
         bb.check(part in said, f"{part[:40]!r} is missing: {said!r}")
 
 
+def secure_end(server):
+    """SIGTERM waits neither for a handshake that doesn't come to its end, nor for who is idle after one."""
+    idle, silent, half = server.secure(), server.connect(), server.connect()
+    half.sendall(b"\x16\x03\x01\x02\x00\x01\x00")  # the beginning of a hello
+    server.serves()
+    start = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    for client in (idle, silent, half):
+        with contextlib.suppress(ConnectionError):
+            bb.check(bb.receive_rest(client) == b"", "who hadn't asked got something")
+    bb.check(server.process.wait(10) == 0, f"ended with {server.process.returncode}")
+    bb.check(time.monotonic() - start < 1.5, f"it took {time.monotonic() - start:.1f} s")
+
+
 def secure_manners(server):
     """Garbage, plain HTTP, cut and silent connections on the TLS port harm nobody."""
     bystander = server.secure()
@@ -519,6 +533,7 @@ def main():
             checks = [bb.on_fresh(site(tls=options.tls), gigabyte)]
         elif options.tls:
             checks = [bb.on_fresh(site("--patience", "2", tls=True), check) for check in (secure_files, s_client, secure_manners)]
+            checks.append(bb.on_fresh(site(tls=True), secure_end))
         else:
             checks = [bb.on_fresh(site(), check) for check in (files, keep_alive, ranges, unchanged, changes, pipelined,
                                                                nothing_outside, refused, framing, resets, terminated, crowd)]
