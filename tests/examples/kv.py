@@ -5,6 +5,8 @@ import argparse
 import contextlib
 import csv
 import os
+import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -234,6 +236,14 @@ def all_tests(server):
     benchmark(server, 1000, "-P", "16")
 
 
+def as_documented(server):
+    """The redis-benchmark command of the README works."""
+    readme = pathlib.Path(__file__).parents[2] / "examples/README.md"
+    command = re.search(r"`(redis-benchmark [^`]*)`", readme.read_text())[1].replace("7000", str(server.port)).split()
+    out, status = bb.output([*command, "-n", "1000"])
+    bb.check(status == 0 and b"LRANGE_600" in out and b"rror" not in out, f"ended with {status}: {out[-500:]!r}")
+
+
 def all_tests_long(server):
     """redis-benchmark -P 16 and one at a time, all commands."""
     for depth, requests in (("1", 100_000), ("16", 1_000_000)):
@@ -264,7 +274,7 @@ def main():
     if options.long:
         bb.run([bb.on_fresh(make(), all_tests_long)], options.seconds)
     checks = [bb.on_fresh(make(), check) for check in (commands, interactive, values, inline, pipelines, refused, no_http, resets,
-                                                       terminated, all_tests)]
+                                                       terminated, all_tests, as_documented)]
     checks += [bb.on_fresh(make("--idle", "2"), deaf), bb.on_fresh(make("--idle", "2", "--patience", "1"), slow),
                bb.on_fresh(make("--patience", "1"), never_whole)]
     bb.run([*checks, ("bad use is an error that names what is wrong", bad_use)], options.seconds)
