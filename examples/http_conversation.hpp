@@ -36,7 +36,10 @@ class Conversation {
     bool goes_on = true;
     try {
       while (goes_on) {
-        if (!unread_.empty()) request_.parse(unread_);
+        if (!unread_.empty()) {
+          request_.parse(unread_);
+          something_came_ = true;
+        }
         visit_.idle = !request_.begun() && unread_.empty();
         if (request_.refused() != 0) {
           keeps_alive_ = false;
@@ -49,13 +52,14 @@ class Conversation {
           co_await answer();
           request_.clear();
           deadline_ = heddle::TimePoint();
+          something_came_ = false;
         } else {
           goes_on = co_await receive();
         }
       }
     } catch (const heddle::TimeoutError&) {
       keeps_alive_ = false;
-      answer_shortly(HTTP_STATUS_REQUEST_TIMEOUT);
+      if (request_.begun()) answer_shortly(HTTP_STATUS_REQUEST_TIMEOUT);
     }
     co_await send();
     co_await stream_.finish(std::chrono::seconds(2));  // what the client still sends is read, and dropped
@@ -66,7 +70,7 @@ class Conversation {
   heddle::Task<bool> receive() {
     co_await send();  // the answers to all requests that came together leave together
     std::size_t size = 0;
-    if (request_.begun()) {
+    if (something_came_) {  // a part of a request, or empty lines, which may come before one
       if (deadline_ == heddle::TimePoint()) deadline_ = heddle::EventLoop::running().time() + site_.patience;
       size = co_await heddle::timeout_at(deadline_, stream_.read_some(buffer_));
     } else {
@@ -125,7 +129,8 @@ class Conversation {
     // Who goes on with a file wants all of it if it is another by now.
     const bool is_same = request_.if_range().empty() || request_.if_range() == file.etag ||
                          request_.if_range() == http_date(file.modified);
-    const HttpSlice slice = slice_of(is_same ? request_.range() : "", file.size);
+    const bool may_be_part = is_same && !request_.is_head();  // a range means something to GET alone
+    const HttpSlice slice = slice_of(may_be_part ? request_.range() : "", file.size);
     if (slice.status == HTTP_STATUS_OK) {
       head(slice.status, file.headers, slice.count);
     } else {
@@ -176,6 +181,7 @@ class Conversation {
   std::string out_;          // what is to be sent
   std::string_view unread_;  // the rest of `buffer_`
   heddle::TimePoint deadline_;
+  bool something_came_ = false;  // since the last request was complete
   bool keeps_alive_ = false;
   std::array<char, 4096> buffer_;
 };

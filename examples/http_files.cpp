@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -53,7 +54,13 @@ void describe(HttpFile& file, std::string_view path) {
 }  // namespace
 
 HttpFiles::HttpFiles(std::string root) : root_(std::move(root)) {
-  if (!root_.empty()) return;
+  if (!root_.empty()) {
+    struct stat about = {};
+    if (::stat(root_.c_str(), &about) != 0)
+      throw std::system_error(errno, std::generic_category(), "--root \"" + root_ + '"');
+    if (!S_ISDIR(about.st_mode)) throw std::invalid_argument("--root \"" + root_ + "\" is not a folder");
+    return;
+  }
   auto page = std::make_shared<HttpFile>();
   page->content =
       "<!DOCTYPE html><title>heddle</title><p>It works. With --root DIR there are files here.</p>\n";
@@ -90,7 +97,7 @@ heddle::Task<HttpFound> HttpFiles::open(std::string path) const {
     found->file = co_await heddle::File::open(name);
     struct stat about = {};
     if (::fstat(found->file.fileno(), &about) != 0) co_return HttpFound(404, nullptr);
-    if (S_ISDIR(about.st_mode)) co_return HttpFound(301, nullptr);
+    if (S_ISDIR(about.st_mode)) co_return HttpFound(path.ends_with('/') ? 404 : 301, nullptr);
     if (!S_ISREG(about.st_mode)) co_return HttpFound(403, nullptr);
     found->size = static_cast<std::uint64_t>(about.st_size);
     found->modified = about.st_mtime;

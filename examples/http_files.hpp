@@ -29,7 +29,7 @@ struct HttpFound {
 
 class HttpFiles {
  public:
-  /// Without a root there is one page, which says so.
+  /// Without a root there is one page, which says so. Throws when the root is no folder.
   explicit HttpFiles(std::string root);
 
   /// `path` begins with a slash and doesn't lead out. Opening takes a thread's time; so what was found is

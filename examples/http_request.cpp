@@ -23,16 +23,23 @@ struct HttpRequest::Callbacks {
   }
   static int name(http_parser* parser, const char* bytes, std::size_t size) {
     HttpRequest& self = of(parser);
+    if (self.is_past_head()) return 0;
     if (std::exchange(self.in_value_, false)) self.name_.clear();
     self.name_.append(bytes, size);
-    return 0;
+    // The parser lets a blank pass, and "Content-Length :" means something to one reader and nothing to
+    // another.
+    if (std::string_view(bytes, size).find_first_of(" \t") != std::string_view::npos)
+      self.refused_ = HTTP_STATUS_BAD_REQUEST;
+    return self.refused_ != 0;
   }
   static int value(http_parser* parser, const char* bytes, std::size_t size) {
     HttpRequest& self = of(parser);
+    if (self.is_past_head()) return 0;
     if (!std::exchange(self.in_value_, true)) {
       self.current_ = self.header();
-      // Two hosts could mean two things to two readers of them.
-      if (self.current_ == HOST && !self.values_[HOST].empty()) self.refused_ = HTTP_STATUS_BAD_REQUEST;
+      // Two hosts could mean two things to two readers of them, also where one is empty.
+      if (self.current_ == HOST && std::exchange(self.has_host_, true))
+        self.refused_ = HTTP_STATUS_BAD_REQUEST;
     }
     if (self.current_ != OTHER) self.values_[self.current_].append(bytes, size);
     return self.refused_ != 0;
@@ -78,7 +85,7 @@ void HttpRequest::clear() {
   url_.clear();
   name_.clear();
   body_ = 0;
-  begun_ = complete_ = in_value_ = false;
+  begun_ = complete_ = in_value_ = has_host_ = false;
   http_parser_pause(&parser_, 0);
 }
 
@@ -103,7 +110,10 @@ void HttpRequest::parse(std::string_view& bytes) {
 // A body that isn't wanted is refused before it comes.
 int HttpRequest::head_complete() {
   parser_.upgrade = 0;  // to no other protocol
-  keeps_alive_ = http_should_keep_alive(&parser_) != 0;
+  // A body means nothing here. Where it ends is a matter of opinion often enough, so nothing comes after it.
+  const bool has_body = (parser_.flags & F_CHUNKED) != 0 || !values_[TRANSFER_ENCODING].empty() ||
+                        ((parser_.flags & F_CONTENTLENGTH) != 0 && parser_.content_length > 0);
+  keeps_alive_ = !has_body && http_should_keep_alive(&parser_) != 0;
   if (parser_.http_major != 1)
     refused_ = HTTP_STATUS_HTTP_VERSION_NOT_SUPPORTED;
   else if (values_[HOST].empty() && parser_.http_minor > 0)
@@ -116,8 +126,8 @@ int HttpRequest::head_complete() {
 }
 
 HttpRequest::Header HttpRequest::header() const noexcept {
-  constexpr std::array<const char*, OTHER> names{"Host", "Range", "If-Range", "If-None-Match",
-                                                 "If-Modified-Since"};
+  constexpr std::array<const char*, OTHER> names{
+      "Host", "Range", "If-Range", "If-None-Match", "If-Modified-Since", "Transfer-Encoding"};
   for (unsigned char i = 0; i < OTHER; ++i)
     if (::strcasecmp(name_.c_str(), names[i]) == 0) return static_cast<Header>(i);
   return OTHER;
@@ -142,8 +152,11 @@ std::optional<std::uint64_t> number(std::string_view text) {
 
 std::string_view HttpRequest::raw_path() const {
   std::string_view raw(url_);
-  if (const std::size_t scheme = raw.find("://"); !raw.starts_with('/') && scheme != std::string_view::npos)
-    raw.remove_prefix(std::min(raw.find('/', scheme + 3), raw.size()));  // "http://host/path", as to a proxy
+  if (const std::size_t scheme = raw.find("://");
+      !raw.starts_with('/') && scheme != std::string_view::npos) {  // "http://host/path", as to a proxy
+    raw.remove_prefix(std::min(raw.find_first_of("/?#", scheme + 3), raw.size()));
+    if (!raw.starts_with('/')) return "/";
+  }
   return raw.substr(0, raw.find_first_of("?#"));
 }
 

@@ -46,10 +46,20 @@ class HttpRequest {
   const std::string& if_modified_since() const noexcept { return values_[IF_MODIFIED_SINCE]; }
 
  private:
-  enum Header : unsigned char { HOST, RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE, OTHER };
+  enum Header : unsigned char {
+    HOST,
+    RANGE,
+    IF_RANGE,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    TRANSFER_ENCODING,
+    OTHER
+  };
   struct Callbacks;
 
   int head_complete();
+  /// The fields that come now are a trailer: they say nothing about what is asked for.
+  bool is_past_head() const noexcept { return (parser_.flags & F_TRAILING) != 0; }
   std::string_view raw_path() const;
   Header header() const noexcept;
 
@@ -61,6 +71,7 @@ class HttpRequest {
   std::size_t body_ = 0;
   unsigned refused_ = 0;
   bool in_value_ = false;
+  bool has_host_ = false;
   bool begun_ = false;
   bool complete_ = false;
   bool keeps_alive_ = false;

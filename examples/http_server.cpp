@@ -13,6 +13,10 @@
 #include <heddle/runtime/gather.hpp>
 #include <heddle/runtime/run.hpp>
 #include <heddle/runtime/signals.hpp>
+#include <heddle/runtime/timeout.hpp>
+#include <heddle/runtime/when_any.hpp>
+#include <utility>
+#include <variant>
 
 #include "announce.hpp"
 #include "http_conversation.hpp"
@@ -35,9 +39,14 @@ heddle::Task<void> end_on_signal(heddle::Server& server, Site& site) {
 }
 
 #ifdef HEDDLE_HAVE_TLS
-heddle::Task<void> serve_tls(heddle::TcpStream client, Site& site, heddle::TlsContext context) {
+heddle::Task<void> serve_tls(heddle::TcpStream client, Site& site, heddle::TlsContext context,
+                             heddle::Server& server) {
   try {
-    auto stream = co_await heddle::timeout(site.patience, heddle::start_tls(std::move(client), context));
+    // Who is still in its handshake when the server ends hasn't asked for anything: nobody waits for it.
+    auto first = co_await heddle::timeout(
+        site.patience, heddle::when_any(heddle::start_tls(std::move(client), context), server.stopping()));
+    if (first.index() != 0) co_return;
+    auto stream = std::get<0>(std::move(first));
     co_await converse(stream, stream.transport(), site);
   } catch (const heddle::TlsError& error) {
     std::fprintf(stderr, "http_server: %s\n", error.what());  // no TLS, or a client that doesn't trust us
@@ -64,8 +73,8 @@ heddle::Task<void> serve(Options options, Site& site, [[maybe_unused]] std::stri
 #ifdef HEDDLE_HAVE_TLS
   if (!certificate.empty() || !key.empty()) {
     const auto context = make_context(certificate, key);
-    auto handler = [&site, context](heddle::TcpStream client) -> heddle::Task<void> {
-      co_await serve_tls(std::move(client), site, context);
+    auto handler = [&site, &server, context](heddle::TcpStream client) -> heddle::Task<void> {
+      co_await serve_tls(std::move(client), site, context, server);
     };
     announce(co_await server.listen(options.host, options.port, handler));
     co_await heddle::gather(server.serve(), end_on_signal(server, site));

@@ -36,7 +36,10 @@ struct Site {
 /// A connection, while it lives.
 class Visit {
  public:
-  Visit(Site& site, heddle::TcpStream& socket) : site_(site), socket_(socket) { site.visits.insert(this); }
+  Visit(Site& site, heddle::TcpStream& socket) : site_(site), socket_(socket) {
+    site.visits.insert(this);
+    if (site.closing) end();
+  }
   Visit(const Visit&) = delete;
   ~Visit() { site_.visits.erase(this); }
 

@@ -48,5 +48,6 @@ using Value = std::variant<std::string, List>;
 using Store = std::unordered_map<std::string, Value, KeyHash, std::equal_to<>>;
 using Words = std::span<const std::string_view>;
 
-/// Does what the words ask for, of which there is at least one. False: the client wants to go.
+/// Does what the words ask for, of which there is at least one. False: the client is
+/// to be closed.
 bool execute(Store& store, Words words, Reply& reply);

@@ -1,4 +1,5 @@
-// A key-value server that speaks Redis's protocol (RESP2). Try: redis-cli -p 7000, or redis-benchmark -p 7000
+// A key-value server that speaks Redis's protocol (RESP2). Try: redis-cli -p 7000, or
+//     redis-benchmark -p 7000 -q -P 16 -t ping,set,get,incr,lpush,rpush,lpop,rpop,lrange
 // SPDX-License-Identifier: MIT
 #include <signal.h>
 

@@ -17,7 +17,8 @@ namespace {
 [[noreturn]] void usage(const char* program, const std::vector<ExtraOption>& extra, std::FILE* out,
                         int status) {
   std::fprintf(out, "usage: %s", program);
-  for (const ExtraOption& option : extra) std::fprintf(out, " --%s %s", option.name, option.value_name);
+  for (const ExtraOption& option : extra)
+    std::fprintf(out, option.needed ? " --%s %s" : " [--%s %s]", option.name, option.value_name);
   std::fprintf(out, " [--host HOST] [--port PORT] [--selector NAME]\n");
   for (const ExtraOption& option : extra) std::fprintf(out, "  --%-10s%s\n", option.name, option.help);
   std::fprintf(out,
@@ -69,6 +70,11 @@ Options parse_options(int argc, char** argv, const std::vector<ExtraOption>& ext
     }
   }
   if (optind < argc) usage(argv[0], extra, stderr, 2);
+  for (const ExtraOption& each : extra) {
+    if (!each.needed || !each.value->empty()) continue;
+    std::fprintf(stderr, "%s: --%s is needed\n", argv[0], each.name);
+    usage(argv[0], extra, stderr, 2);
+  }
   return options;
 }
 

@@ -19,10 +19,11 @@ struct ExtraOption {
   const char* value_name;
   const char* help;
   std::string* value;
+  bool needed = false;
 };
 
 /// Reads --host, --port, --selector and `extra`. Ends the program with status 2 and a message for what it
-/// doesn't know.
+/// doesn't know, and for what is needed and missing.
 Options parse_options(int argc, char** argv, const std::vector<ExtraOption>& extra = {});
 
 /// A time of the command line, in seconds: "10", "0.5". Throws std::invalid_argument, which names the option.

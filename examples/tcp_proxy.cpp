@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
   std::string to, idle = "300", grace = "2";
   const Options options = parse_options(
       argc, argv,
-      {{"to", "HOST:PORT", "the server behind the proxy", &to},
+      {{"to", "HOST:PORT", "the server behind the proxy", &to, true},
        {"idle", "SECONDS", "a connection on which nothing moves for so long is closed (300)", &idle},
        {"grace", "SECONDS", "how long connections may go on after SIGINT or SIGTERM (2)", &grace}});
   try {

@@ -36,10 +36,11 @@ heddle::Task<void> serve(Options options, heddle::TlsContext context) {
 
 int main(int argc, char** argv) {
   heddle::TlsOptions tls;
-  const Options options = parse_options(
-      argc, argv,
-      {{"cert", "FILE", "the certificate, then those that lead to the root (PEM)", &tls.certificate_file},
-       {"key", "FILE", "its key (PEM)", &tls.key_file}});
+  const Options options =
+      parse_options(argc, argv,
+                    {{"cert", "FILE", "the certificate, then those that lead to the root (PEM)",
+                      &tls.certificate_file, true},
+                     {"key", "FILE", "its key (PEM)", &tls.key_file, true}});
   try {
     heddle::run(serve(options, heddle::TlsContext::server(tls)), {.selector = options.selector});
   } catch (const std::exception& error) {

@@ -5,6 +5,8 @@ import argparse
 import contextlib
 import csv
 import os
+import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -148,6 +150,17 @@ def refused(server):
     bystander.close()
 
 
+def no_http(server):
+    """What a web page can send is closed without an answer, and what its body asks for isn't done."""
+    for head in (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n", b"post / HTTP/1.1\r\n\r\n", b"hOST: a\r\n\r\n",
+                 encode("Post", "/")):
+        got = ask(server, head + b"SET a 1\r\n", end=False)
+        bb.check(got == b"", f"{head[:20]!r}: {got!r}")
+    got = ask(server, b"PUT / HTTP/1.1\r\nHost: localhost\r\n\r\nSET a 1\r\n", end=False)
+    bb.check(got == b"-ERR unknown command 'PUT'\r\n", f"PUT: {got!r}")
+    bb.check(cli(server, "get", "a") == "(nil)", "it was done")
+
+
 def resets(server):
     """Clients that go in the middle of a command, or of its answer, harm nobody."""
     cli(server, "ping")
@@ -223,6 +236,14 @@ def all_tests(server):
     benchmark(server, 1000, "-P", "16")
 
 
+def as_documented(server):
+    """The redis-benchmark command of the README works."""
+    readme = pathlib.Path(__file__).parents[2] / "examples/README.md"
+    command = re.search(r"`(redis-benchmark [^`]*)`", readme.read_text())[1].replace("7000", str(server.port)).split()
+    out, status = bb.output([*command, "-n", "1000"])
+    bb.check(status == 0 and b"LRANGE_600" in out and b"rror" not in out, f"ended with {status}: {out[-500:]!r}")
+
+
 def all_tests_long(server):
     """redis-benchmark -P 16 and one at a time, all commands."""
     for depth, requests in (("1", 100_000), ("16", 1_000_000)):
@@ -252,8 +273,8 @@ def main():
 
     if options.long:
         bb.run([bb.on_fresh(make(), all_tests_long)], options.seconds)
-    checks = [bb.on_fresh(make(), check) for check in (commands, interactive, values, inline, pipelines, refused, resets, terminated,
-                                                       all_tests)]
+    checks = [bb.on_fresh(make(), check) for check in (commands, interactive, values, inline, pipelines, refused, no_http, resets,
+                                                       terminated, all_tests, as_documented)]
     checks += [bb.on_fresh(make("--idle", "2"), deaf), bb.on_fresh(make("--idle", "2", "--patience", "1"), slow),
                bb.on_fresh(make("--patience", "1"), never_whole)]
     bb.run([*checks, ("bad use is an error that names what is wrong", bad_use)], options.seconds)

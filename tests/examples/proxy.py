@@ -205,7 +205,8 @@ def main():
         """Bad use is an error that names what is wrong."""
         for arguments, awaited in ((["--to", "nonsense"], b'"nonsense" is not a host and port'),
                                    (["--to", "a:b:c"], b'"a:b:c"'), (["--to", "host:66000"], b'"66000" is not a port'),
-                                   ([], b'"" is not a host and port'), (["--to"], b"usage"), (["--help"], b"--to HOST:PORT"),
+                                   ([], b"--to is needed"), (["--to"], b"usage"),
+                                   (["--help"], b" --to HOST:PORT [--idle SECONDS] [--grace SECONDS] [--host"),
                                    (["--to", "h:1", "--idle", "soon"], b'--idle "soon"'),
                                    (["--to", "h:1", "--host", "300.1.1.1"], b'"300.1.1.1"'),
                                    (["--to", "h:1", "--port", "x"], b'"x" is not a port')):

@@ -219,9 +219,9 @@ def main():
             return body
 
         def bad_use():
-            for arguments, awaited in ((["--cert", "/no/such"], b"without its key"), ([], b"needs a certificate"),
+            for arguments, awaited in ((["--cert", "/no/such"], b"--key is needed"), ([], b"--cert is needed"),
                                        (["--cert", "/no/such", "--key", "/no/such"], b"/no/such"), (["--key"], b"usage"),
-                                       (["--help"], b"--cert FILE")):
+                                       (["--help"], b" --cert FILE --key FILE [--host")):
                 done = subprocess.run([options.server, *arguments], capture_output=True, timeout=20)
                 bb.check(awaited in done.stdout + done.stderr, f"{arguments}: {done}")
 

@@ -8,6 +8,7 @@ import hashlib
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import ssl
@@ -123,6 +124,9 @@ def ranges(server):
         part.flush()
         got, status = server.curl("-C", "-", "-o", part.name, server.url("larger.bin"))
         bb.check(status == 0 and pathlib.Path(part.name).read_bytes() == content, f"going on: {status}, {got!r}")
+    for text in ("0-0", "1000-"):
+        answer = say(server, get("/small.html", f"Range: bytes={text}", method="HEAD"))
+        bb.check(status_of(answer) == 200 and b"Content-Length: 1000\r\n" in answer and b"Content-Range" not in answer, f"HEAD: {answer!r}")
     etag = re.search(rb'ETag: (".*?")', server.curl("-I", server.url("small.html"))[0])[1].decode()
     for tag, code in ((etag, 206), ('"another"', 200)):
         answer = say(server, get("/small.html", "Range: bytes=0-1", f"If-Range: {tag}"))
@@ -192,10 +196,13 @@ def nothing_outside(server):
     got, _ = server.curl("--path-as-is", "-w", "%{http_code}", server.url("../secret"))
     bb.check(got.endswith(b"400"), f"{got!r}")
     for path, code in (("/small.html?a=b/../..", 200), ("/a..b", 200), ("/%73mall.html", 200), ("http://x/small.html", 200),
-                       ("http://x", 400), ("/small.html/x", 404), ("/" + "x" * 300, 404), ("/pipe", 403), ("//folder%20one", 301)):
+                       ("http://x", 200), ("http://x?a/small.html", 200), ("/index", 301), ("/index/", 404), ("/small.html/", 404),
+                       ("/small.html/x", 404), ("/" + "x" * 300, 404), ("/pipe", 403), ("//folder%20one", 301)):
         answer = say(server, get(path))
         bb.check(status_of(answer) == code, f"{path[:40]}: {answer[:80]!r}")
-        bb.check(code != 301 or b"Location: /folder%20one/\r\n" in answer, f"{answer!r}")
+        bb.check(code != 301 or b"Location: /" + path.strip("/").encode() + b"/\r\n" in answer, f"{answer!r}")
+    for path in ("http://x", "http://x?a/small.html"):
+        bb.check(say(server, get(path)).endswith(server.content("index.html")), f"{path} is not the index")
     if os.geteuid() != 0:  # root may read everything
         bb.check(status_of(say(server, get("/forbidden.txt"))) == 403, "a file that may not be read")
 
@@ -233,6 +240,25 @@ def refused(server):
     server.serves()
 
 
+def framing(server):
+    """What two readers could take apart in two ways is refused, or is the last of its connection."""
+    host, smuggled = b"Host: a\r\n", b"GET /small.html HTTP/1.1\r\nHost: a\r\n\r\n"
+    for head in (b"Host : a\r\n", b"Host\t: a\r\n", host + b"Content-Length : 5\r\n", host + b"Content-Length\t: 5\r\n",
+                 host + b"X : y\r\n", host + b"X :\r\n", b" " + host, b"Host:\r\nHost: a\r\n", host + b"Host:\r\n", b"Host:\r\nHost:\r\n"):
+        answer = say(server, b"GET /one.bin HTTP/1.1\r\n" + head + b"\r\n" + smuggled)
+        bb.check(status_of(answer) == 400 and answer.count(b"HTTP/1.1 ") == 1, f"{head}: {answer!r}")
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n"
+    for method in (b"GET", b"HEAD"):
+        for body in (b"Content-Length: 5\r\n\r\nhello", chunked + b"5\r\nhello\r\n0\r\n\r\n", chunked + b"0\r\n\r\n",
+                     chunked + b"5\r\nhelloXX0\r\n\r\n", chunked + b"0\r\nX : y\r\nHost: b\r\n\r\n"):
+            answer = say(server, method + b" /one.bin HTTP/1.1\r\n" + host + body + smuggled)
+            bb.check(answer.count(b"HTTP/1.1 ") == 1 and b"Connection: close\r\n" in answer, f"{method} {body}: {answer!r}")
+    answer = say(server, get("/small.html", "Transfer-Encoding: chunked") + b"0\r\nRange: bytes=0-1\r\nIf-None-Match: *\r\n\r\n")
+    bb.check(status_of(answer) == 200 and answer.endswith(server.content("small.html")), f"a trailer counted: {answer[:100]!r}")
+    answer = say(server, b"GET /one.bin HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" + get("/one.bin"))
+    bb.check(answer.count(b"HTTP/1.1 200 OK") == 2, f"no body: {answer!r}")
+
+
 def slow_heads(server):
     """A head that comes byte by byte is given up after a while, with others served meanwhile; so are silent clients."""
     silent = [server.connect() for _ in range(20)]
@@ -259,6 +285,13 @@ def slow_heads(server):
         client.settimeout(10)
         bb.check(client.recv(100) == b"", "a silent client was answered")
         client.close()
+    with server.connect() as empty:  # nothing but lines with nothing on them
+        start = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - start < 10 and not select.select([empty], [], [], 0.1)[0]:
+                empty.send(b"\r\n")
+            bb.check(empty.recv(100) == b"", "nothing was answered")
+        bb.check(0.9 < time.monotonic() - start < 5, f"empty lines were given up after {time.monotonic() - start:.1f} s")
     with server.connect() as patient:  # one that comes slowly, but in time
         patient.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in get("/small.html"):
@@ -364,6 +397,20 @@ def s_client(server):
         bb.check(part in said, f"{part[:40]!r} is missing: {said!r}")
 
 
+def secure_end(server):
+    """SIGTERM waits neither for a handshake that doesn't come to its end, nor for who is idle after one."""
+    idle, silent, half = server.secure(), server.connect(), server.connect()
+    half.sendall(b"\x16\x03\x01\x02\x00\x01\x00")  # the beginning of a hello
+    server.serves()
+    start = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    for client in (idle, silent, half):
+        with contextlib.suppress(ConnectionError):
+            bb.check(bb.receive_rest(client) == b"", "who hadn't asked got something")
+    bb.check(server.process.wait(10) == 0, f"ended with {server.process.returncode}")
+    bb.check(time.monotonic() - start < 1.5, f"it took {time.monotonic() - start:.1f} s")
+
+
 def secure_manners(server):
     """Garbage, plain HTTP, cut and silent connections on the TLS port harm nobody."""
     bystander = server.secure()
@@ -450,6 +497,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.mkdir(f"{folder}/root")
         os.mkdir(f"{folder}/root/folder one")
+        os.makedirs(f"{folder}/root/index/index.html")
         contents = {name: b"".join(bb.odd_chunks(size, seed=size)) for name, size in SIZES.items()}
         contents |= {"index.html": b"<p>the index", "folder one/index.html": b"<p>a folder", "a..b": b"dots", "forbidden.txt": b"no",
                      "../secret": b"hidden"}
@@ -474,6 +522,7 @@ def main():
         def bad_use():
             for arguments, awaited in ((["--patience", "x"], b'--patience "x"'), (["--port", "-1"], b'"-1" is not a port'),
                                        (["--host", "1.2.3.4.5"], b"1.2.3.4.5"), (["--root"], b"usage"),
+                                       (["--root", "/no/such"], b"/no/such"), (["--root", __file__], b"is not a folder"),
                                        *([(["--tls-cert", "/no/such", "--tls-key", "/no/such"], b"/no/such")] if options.tls else [])):
                 done = subprocess.run([options.server, *arguments], capture_output=True, timeout=20, check=False)
                 bb.check(awaited in done.stderr and done.returncode != 0, f"{arguments}: {done}")
@@ -484,9 +533,10 @@ def main():
             checks = [bb.on_fresh(site(tls=options.tls), gigabyte)]
         elif options.tls:
             checks = [bb.on_fresh(site("--patience", "2", tls=True), check) for check in (secure_files, s_client, secure_manners)]
+            checks.append(bb.on_fresh(site(tls=True), secure_end))
         else:
             checks = [bb.on_fresh(site(), check) for check in (files, keep_alive, ranges, unchanged, changes, pipelined,
-                                                               nothing_outside, refused, resets, terminated, crowd)]
+                                                               nothing_outside, refused, framing, resets, terminated, crowd)]
             checks += [bb.on_fresh(site("--patience", "1"), check) for check in (slow_heads, slow_reader)]
             checks.append(("without a root there is one page", without_root))
         if not options.long:
