@@ -290,10 +290,6 @@ ON_SELECTORS("the timeout ends everything, and the error tells what had failed b
     CHECK_THAT(result.message,
                Catch::Matchers::EndsWith(to_string(refuses) + ": Connection refused: no answer within 40 ms: "
                                                               "Connection timed out"));
-    // Looking up the name counts.
-    result = co_await failed(TcpStream::connect("localhost:9", within(0ms)));
-    CHECK(result.code == std::errc::timed_out);
-    CHECK(descriptors_come_down_to(before));  // the look-up, which was abandoned, has some for a moment
     // The caller's own timeout stays a TimeoutError.
     bool expired = false;
     try {
@@ -302,7 +298,15 @@ ON_SELECTORS("the timeout ends everything, and the error tells what had failed b
       expired = true;
     }
     CHECK(expired);
-    CHECK(open_descriptors() <= before);
+    CHECK(open_descriptors(256) <= before);
+    // Looking up the name counts.
+    result = co_await failed(TcpStream::connect("localhost:9", within(0ms)));
+    CHECK(result.code == std::errc::timed_out);
+    // The look-up goes on, and opens one file after the other: that must not trouble others' counts.
+    for (int quiet = 0; quiet < 20; ++quiet) {
+      co_await sleep(1ms);
+      if (open_descriptors(256) > before) quiet = 0;
+    }
   });
 }
 
