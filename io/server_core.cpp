@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <new>
 #include <stdexcept>
-#include <string>
+#include <string_view>
 #include <system_error>
 
 #include "../runtime/event_loop.hpp"
@@ -141,34 +143,37 @@ void ServerSource::not_started(ServerConnection* connection) noexcept {
 
 namespace {
 
-// In a catch block: it is a want that may pass.
-bool is_want() noexcept {
+// The errno that an exception tells of; 0 for one that tells of none.
+int errno_of(const std::exception_ptr& error) noexcept {
   try {
-    throw;
+    std::rethrow_exception(error);
   } catch (const std::bad_alloc&) {
-    return true;
-  } catch (const std::system_error& error) {
-    const std::error_condition condition = error.code().default_error_condition();
-    if (condition.category() != std::generic_category()) return false;
-    switch (condition.value()) {
-      case ENOMEM:
-      case ENOBUFS:
-      case EMFILE:
-      case ENFILE:
-      case ENOSPC:  // of descriptors that epoll may watch
-        return true;
-      default:
-        return false;
-    }
+    return ENOMEM;
+  } catch (const std::system_error& failure) {
+    const std::error_condition condition = failure.code().default_error_condition();
+    return condition.category() == std::generic_category() ? condition.value() : 0;
   } catch (...) {
-    return false;
+    return 0;
+  }
+}
+
+bool may_pass(int error) noexcept {
+  switch (error) {
+    case ENOMEM:
+    case ENOBUFS:
+    case EMFILE:
+    case ENFILE:
+    case ENOSPC:  // of descriptors that epoll may watch
+      return true;
+    default:
+      return false;
   }
 }
 
 }  // namespace
 
 void ServerSource::pass_or_rethrow() {
-  if (!is_want()) throw;
+  if (!may_pass(errno_of(std::current_exception()))) throw;
   if (!std::exchange(wanting_, true)) tell(Report{"accepting pauses", std::current_exception(), where_});
 }
 
@@ -392,28 +397,20 @@ void ServerCore::report_failure(const ServerConnection& connection, const TaskSt
 
 // What says no more than that the connection has gone, by the peer's doing or by ours.
 bool ServerCore::is_no_news(const std::exception_ptr& error, bool aborted) const noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::system_error& failure) {
-    const std::error_condition condition = failure.code().default_error_condition();
-    if (condition.category() != std::generic_category()) return false;
-    switch (condition.value()) {
-      case ECONNRESET:
-      case EPIPE:
-      case ECONNABORTED:
-      case ENOTCONN:
-      case ETIMEDOUT:
-      case EHOSTUNREACH:
-      case ENETUNREACH:
-        return aborted || !options_.report_disconnects;
-      case ECANCELED:
-      case EBADF:
-        return aborted;
-      default:
-        return false;
-    }
-  } catch (...) {
-    return false;
+  switch (errno_of(error)) {
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED:
+    case ENOTCONN:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+      return aborted || !options_.report_disconnects;
+    case ECANCELED:
+    case EBADF:
+      return aborted;
+    default:
+      return false;
   }
 }
 

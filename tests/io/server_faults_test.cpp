@@ -8,10 +8,8 @@
 #include <sys/time.h>
 
 #include <algorithm>
-#include <cstdarg>
-#include <memory>
+#include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "../../io/copy.hpp"
@@ -262,7 +260,7 @@ ON_SELECTORS("whichever call of a server fails, the others are served and nothin
           selector,
           [&]() -> Task<void> {
             std::function<void()> begin = [&] { system.fail(fault.call, n, fault.error); };
-            std::function<int()> end = [&, first = 0] { return system.made(fault.call) - first; };
+            std::function<int()> end = [&] { return system.made(fault.call); };
             co_await serve(system, 9'000, service, begin, end);
           },
           &system);
