@@ -53,7 +53,7 @@ class HEDDLE_EXPORT FrameCacheBypass {
   ~FrameCacheBypass();
 
  private:
-  std::uint32_t room_[FrameCache::classes];
+  std::int32_t room_[FrameCache::classes];
   bool open_;
 };
 

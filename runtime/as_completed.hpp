@@ -96,9 +96,7 @@ class AsCompleted final : public CompletionList {
     JoinHandle<T> await_resume() {
       TaskState* const task = take();
       if (task == nullptr) return JoinHandle<T>();
-      JoinHandle<T> handle(static_cast<SpawnedTask<T>&>(*task));
-      task->release();
-      return handle;
+      return JoinHandle<T>(static_cast<SpawnedTask<T>&>(*task));
     }
   };
   /// Waits for the next task to be done and yields its handle, which has the result; a handle that is false

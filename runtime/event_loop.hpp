@@ -316,6 +316,30 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   EventLoop* next_loop_ = nullptr;  // of the process
 };
 
+inline TaskState::TaskState(std::coroutine_handle<> root, TaskOwner& owner,
+                            std::source_location spawned_at) noexcept
+    : Runnable(&run_first),
+      where(spawned_at),
+      resume_(root),
+      queued_(true),
+      owner_(&owner),
+      root_(root),
+      next_sibling_(owner.children_),
+      link_(&owner.children_),
+      id_(owner.loop().next_task_id()),
+      spawned_by_(current.task != nullptr ? current.task->id_ : 0) {
+  owner.children_ = this;
+  if (next_sibling_ != nullptr) next_sibling_->link_ = &next_sibling_;
+  owner.loop().ready_queue().push(*this);
+}
+
+inline void TaskState::inherit() noexcept {
+  if (current.task != nullptr && (current.task->more_ & has_locals) != 0) [[unlikely]]
+    inherit_locals(*current.task);
+  if (owner_->loop().closing()) [[unlikely]]
+    cancel();
+}
+
 /// While it lives, its loop expects calls from outside (call_soon_threadsafe() by a thread of yours): with
 /// virtual time it really waits for them, and takes waiting for them for no deadlock. To be made and
 /// destroyed on the loop's thread.

@@ -43,8 +43,7 @@ void release(Block* blocks) noexcept {
 struct CacheLife {
   CacheLife() noexcept {
     for (std::size_t i = 0; i < FrameCache::classes; ++i)
-      frame_cache.room[i] =
-          static_cast<std::uint32_t>(kept_bytes_per_class / ((i + 1) * FrameCache::granule));
+      frame_cache.room[i] = static_cast<std::int32_t>(kept_bytes_per_class / ((i + 1) * FrameCache::granule));
     frame_cache.open = true;
   }
 
@@ -72,7 +71,7 @@ void* allocate_frame_slow(std::size_t size) {
     if (Block* const first = FrameStore::take(bytes, count)) {
       const std::size_t size_class = (size - 1) / FrameCache::granule;
       frame_cache.free[size_class] = first->next;  // there was none
-      frame_cache.room[size_class] -= count - 1;
+      frame_cache.room[size_class] -= static_cast<std::int32_t>(count - 1);
       return first;
     }
   }

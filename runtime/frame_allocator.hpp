@@ -36,8 +36,8 @@ struct FrameCache {
   };
 
   Block* free[classes];
-  std::uint32_t room[classes];  ///< how many more blocks a class may keep
-  bool open;                    ///< blocks may come and go by the batch
+  std::int32_t room[classes];  ///< how many more blocks a class may keep
+  bool open;                   ///< blocks may come and go by the batch
 };
 
 [[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local FrameCache frame_cache{};
@@ -70,13 +70,13 @@ inline void free_frame(void* block, std::size_t size) noexcept {
   const std::size_t size_class = (size - 1) / FrameCache::granule;
   if (size_class < FrameCache::classes) [[likely]] {
     FrameCache& cache = frame_cache;
-    if (cache.room[size_class] != 0) [[likely]] {
-      --cache.room[size_class];
+    if (--cache.room[size_class] >= 0) [[likely]] {
       auto* head = static_cast<FrameCache::Block*>(block);
       head->next = cache.free[size_class];
       cache.free[size_class] = head;
       return;
     }
+    ++cache.room[size_class];
   }
 #endif
   free_frame_slow(block, size);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "call.hpp"
+#include "event_loop.hpp"
 #include "operation.hpp"
 #include "task.hpp"
 #include "task_handle.hpp"
@@ -60,7 +61,8 @@ template <class T = void>
 class JoinHandle {
  public:
   JoinHandle() noexcept = default;
-  explicit JoinHandle(SpawnedTask<T>& state) noexcept : state_(&state) { state.add_reference(); }
+  /// Takes over a reference that is counted already.
+  explicit JoinHandle(SpawnedTask<T>& state) noexcept : state_(&state) {}
   JoinHandle(JoinHandle&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   JoinHandle& operator=(JoinHandle&& other) noexcept {
     std::swap(state_, other.state_);
@@ -125,13 +127,18 @@ inline TaskOwner& running_owner() {
   return *current.owner;
 }
 
+// Apart from what each caller has to do with the Task it has.
+template <class T>
+[[gnu::noinline]] SpawnedTask<T>& start_task(typename Task<T>::Handle coroutine, TaskOwner& owner,
+                                             std::source_location where) {
+  Task<T> task(coroutine);  // until there is memory for its state
+  return *new SpawnedTask<T>(task.release(), owner, where);
+}
+
 /// Starts `task` as a child of `owner` on the loop's next turn.
 template <class T>
 JoinHandle<T> spawn_for(TaskOwner& owner, Task<T>&& task, std::source_location where) {
-  auto* const state = new SpawnedTask<T>(task.release());
-  JoinHandle<T> handle(*state);
-  state->start(owner, where);
-  return handle;
+  return JoinHandle<T>(start_task<T>(task.release(), owner, where));
 }
 
 /// A coroutine that owns a function and its arguments while it runs what the function returns.

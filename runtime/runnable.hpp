@@ -14,7 +14,7 @@ struct Runnable {
   Runnable& operator=(const Runnable&) = delete;
 
   void (*run)(Runnable&);  ///< never throws; not noexcept, so that it may end with a jump
-  Runnable* next = nullptr;
+  Runnable* next;          ///< set when it is taken from the queue, or another comes after it
 
  protected:
   // Virtual, so that a Runnable and what derives from it, which is mostly virtual itself, have one address.

@@ -143,13 +143,14 @@ template <>
 class TaskPromise<void> final : public TaskPromiseBase {
  public:
   HEDDLE_CORO_OWNER Task<void> get_return_object(SourcePlace here = __builtin_source_location()) noexcept;
-  void return_void() noexcept { outcome_ = Outcome::VALUE; }
+  void return_void() noexcept {}
   void unhandled_exception() noexcept {
     error_ = std::current_exception();
-    outcome_ = outcome_in_flight(*this);
+    failure_ = outcome_in_flight(*this);
   }
 
-  Outcome outcome() const noexcept { return outcome_; }
+  /// Of a coroutine that has ended.
+  Outcome outcome() const noexcept { return error_ ? failure_ : Outcome::VALUE; }
   const std::exception_ptr& error() const noexcept { return error_; }
 
   void take() {
@@ -159,7 +160,7 @@ class TaskPromise<void> final : public TaskPromiseBase {
 
  private:
   std::exception_ptr error_;
-  Outcome outcome_ = Outcome::PENDING;
+  Outcome failure_;  // set with the error
 };
 
 /// The result of a coroutine function that yields a T (any movable type, or void). The body doesn't start

@@ -79,7 +79,7 @@ LocalValue* find_local(const void* key) noexcept {
 
 LocalValue* exchange_local(const void* key, LocalValue* value) try {
   if (current.task == nullptr) throw_no_task("TaskLocal::set()");
-  TaskLocals*& locals = current.task->make_extras().locals;
+  TaskLocals*& locals = current.task->make_locals();
   if (locals == nullptr) {
     if (value == nullptr) return nullptr;
     locals = new TaskLocals({});

@@ -99,36 +99,13 @@ void Operation::note_budget_spent() noexcept { current.loop->count_budget_yield(
 
 // Apart, so that the usual task's end saves no registers for it.
 [[gnu::noinline]] void TaskState::let_go_of_rare_parts() noexcept {
+  if (outcome_ == Outcome::ERROR && !retrieved_) report_unretrieved();
   if (root_) discard(root_);
   if (TaskExtras* const extras = this->extras()) {
     release_locals(extras->locals);
     delete extras;
   }
   if (outcome_ == Outcome::ERROR) error_.~exception_ptr();
-}
-
-TaskState::~TaskState() {
-  if (root_ || (more_ & has_extras) != 0 || outcome_ == Outcome::ERROR) [[unlikely]]
-    let_go_of_rare_parts();
-}
-
-void TaskState::start(TaskOwner& owner, std::source_location spawned_at) noexcept {
-  where = spawned_at;
-  owner_ = &owner;
-  id_ = owner.loop().next_task_id();
-  if (TaskState* const spawner = current.task) {
-    spawned_by_ = spawner->id_;
-    if (spawner->extras() != nullptr && spawner->extras()->locals != nullptr) [[unlikely]]
-      inherit_locals(*spawner);
-  }
-  TaskState* const sibling = std::exchange(owner.children_, this);
-  next_sibling_ = sibling;
-  if (sibling != nullptr) sibling->link_ = &next_sibling_;
-  link_ = &owner.children_;
-  queued_ = true;
-  owner.loop().ready_queue().push(*this);
-  if (owner.loop().closing()) [[unlikely]]
-    cancel();
 }
 
 std::string_view TaskState::name() const noexcept {
@@ -150,9 +127,15 @@ TaskExtras& TaskState::make_extras() {
   return *extras;
 }
 
+TaskLocals*& TaskState::make_locals() {
+  TaskExtras& extras = make_extras();
+  more_ |= has_locals;
+  return extras.locals;
+}
+
 // A child without memory for its parent's locals begins without any.
 void TaskState::inherit_locals(const TaskState& spawner) noexcept try {
-  make_extras().locals = share_locals(spawner.extras()->locals);
+  make_locals() = share_locals(spawner.extras()->locals);
 } catch (const std::bad_alloc&) {
 }
 
@@ -292,12 +275,14 @@ void TaskState::set_cancel_due(bool due) noexcept {
 void TaskState::run_first(Runnable& runnable) {
   auto& self = static_cast<TaskState&>(runnable);
   self.begin_turn();
-  if (self.cancel_due()) {
-    discard(std::exchange(self.root_, nullptr));
-    self.finish();
-  } else {
-    self.go_on();
-  }
+  if (self.cancel_due()) [[unlikely]]
+    return self.end_unstarted();
+  self.go_on();
+}
+
+[[gnu::noinline]] void TaskState::end_unstarted() noexcept {
+  discard(std::exchange(root_, nullptr));
+  finish();
 }
 
 void TaskState::run_ended(Runnable& runnable) {
@@ -307,8 +292,17 @@ void TaskState::run_ended(Runnable& runnable) {
   self.go_on();
 }
 
-void TaskState::end_turn() noexcept {
+namespace {
+
+[[gnu::noinline]] void go_to_targets() noexcept {
   while (current.target) std::exchange(current.target, nullptr).resume();
+}
+
+}  // namespace
+
+void TaskState::end_turn() noexcept {
+  if (current.target) [[unlikely]]
+    go_to_targets();
   current.call_answered();
   TaskState* const task = current.task;  // none, if a callback has resumed a coroutine that is no task's
   if (task != nullptr && task->waiting_ == nullptr && task->root_.done()) task->finish();
@@ -317,34 +311,36 @@ void TaskState::end_turn() noexcept {
 void TaskState::finish() noexcept {
   Outcome outcome = Outcome::CANCELLED;
   if (root_) {
-    std::exception_ptr error;
-    outcome = settle(error);
-    if (outcome == Outcome::ERROR) [[unlikely]]
-      keep_trace(error);
+    outcome = settle();
     root_.destroy();
     root_ = nullptr;
-    if (outcome == Outcome::ERROR) [[unlikely]]
-      ::new (static_cast<void*>(&error_)) std::exception_ptr(std::move(error));
   }
   outcome_ = outcome;
   *link_ = next_sibling_;
   if (next_sibling_ != nullptr) next_sibling_->link_ = link_;
   if (more_ != 0)
     while (TaskObserver* const last = last_observer()) unlink_observer_after(*last).task_done(*this);
-  std::exchange(owner_, nullptr)->child_done(*this);
+  TaskOwner& owner = *std::exchange(owner_, nullptr);
+  if (&owner != current.owner) owner.child_done(*this);  // a loop has nothing to do
   current.task = nullptr;
   release();
 }
 
 void TaskState::let_go() noexcept {
-  if (outcome_ == Outcome::ERROR && !retrieved_) [[unlikely]]
-    report_unretrieved();
+  if (root_ || (more_ & has_extras) != 0 || outcome_ == Outcome::ERROR) [[unlikely]]
+    let_go_of_rare_parts();
   delete this;
 }
 
+Outcome TaskState::keep_error(const std::exception_ptr& error) noexcept {
+  ::new (static_cast<void*>(&error_)) std::exception_ptr(error);
+  keep_trace();
+  return Outcome::ERROR;
+}
+
 // A trace is a help only: without memory there is none.
-void TaskState::keep_trace(const std::exception_ptr& error) noexcept try {
-  if (AsyncTrace trace = trace_in_flight(error); !trace.empty()) make_extras().trace = std::move(trace);
+void TaskState::keep_trace() noexcept try {
+  if (AsyncTrace trace = trace_in_flight(error_); !trace.empty()) make_extras().trace = std::move(trace);
 } catch (const std::bad_alloc&) {
 }
 

@@ -22,6 +22,7 @@ namespace heddle {
 
 class Operation;
 struct TaskExtras;
+struct TaskLocals;
 
 /// Whoever a running task belongs to: its loop, or a TaskGroup. Every task has exactly one owner until it is
 /// done.
@@ -39,7 +40,8 @@ class HEDDLE_EXPORT TaskOwner {
   TaskOwner& operator=(const TaskOwner&) = delete;
   ~TaskOwner() = default;
 
-  /// `child` has its outcome and is on the list no more.
+  /// `child` has its outcome and is on the list no more. Not called of a loop that runs: it has nothing to
+  /// do.
   virtual void child_done(TaskState& child) noexcept = 0;
 
  private:
@@ -68,12 +70,11 @@ class HEDDLE_EXPORT TaskObserver {
   TaskObserver* next_observer_ = nullptr;
 };
 
-/// A spawned task. Counted references: one is held by the running coroutine, one by a JoinHandle.
+/// A spawned task: from its beginning a child of its owner, and in the loop's queue, so it doesn't run before
+/// the next turn. Counted references: one is held by the running coroutine, one by the JoinHandle that is
+/// made with it.
 class HEDDLE_EXPORT TaskState : public Runnable {
  public:
-  /// Makes the task a child of `owner` and queues it; it doesn't run before the loop's next turn.
-  void start(TaskOwner& owner, std::source_location where) noexcept;
-
   /// Requests the task to stop: the co_await it is suspended at, or else its next one, throws Cancelled. A
   /// task that hasn't started never will. Returns false, and does nothing, if the task is done. The requests
   /// are counted (cancel_requests), but those that come before the Cancelled is thrown make one Cancelled
@@ -134,10 +135,13 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   const TaskOwner* first_group() const noexcept;
   static const TaskOwner* next_group(const TaskOwner& group) noexcept { return group.next_group_; }
   TaskExtras* extras() const noexcept {
-    return (more_ & has_extras) != 0 ? reinterpret_cast<TaskExtras*>(more_ - has_extras) : nullptr;
+    return (more_ & has_extras) != 0 ? reinterpret_cast<TaskExtras*>(more_ & ~(has_extras | has_locals))
+                                     : nullptr;
   }
   /// Throws std::bad_alloc.
   TaskExtras& make_extras();
+  /// The place of its locals; none yet, mostly. Throws std::bad_alloc.
+  TaskLocals*& make_locals();
 
   /// Somebody has taken note of the exception: it is not reported when the task goes.
   void mark_retrieved() noexcept { retrieved_ = true; }
@@ -211,32 +215,38 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   unsigned shields() const noexcept { return shields_; }
 
  protected:
-  explicit TaskState(std::coroutine_handle<> root) noexcept
-      : Runnable(&run_first), resume_(root), root_(root) {}
-  virtual ~TaskState();
+  TaskState(std::coroutine_handle<> root, TaskOwner& owner,
+            std::source_location spawned_at) noexcept;  // this and the next one: in event_loop.hpp
+  /// What a task takes over from where it was spawned; the last thing in its making.
+  void inherit() noexcept;
+  ~TaskState() override {}  // let_go() has done it all
 
   /// Throws what the task ended with, if that is no value.
   [[noreturn]] void throw_outcome() const;
-  /// Moves the outcome out of the coroutine's promise; an exception to `error`.
-  virtual Outcome settle(std::exception_ptr& error) noexcept = 0;
+  /// Moves the outcome out of the coroutine's promise; an exception by keep_error().
+  virtual Outcome settle() noexcept = 0;
+  Outcome keep_error(const std::exception_ptr& error) noexcept;
   std::coroutine_handle<> root() const noexcept { return root_; }
 
  private:
   friend class TaskGroup;
   friend class TaskOwner;
 
+  // In more_.
   static constexpr std::uintptr_t has_extras = 1;
+  static constexpr std::uintptr_t has_locals = 2;  // of its own or its parent's, in its extras
   static constexpr std::ptrdiff_t leaf_unit = 8;
 
   void let_go() noexcept;
   void let_go_of_rare_parts() noexcept;
   void report_unretrieved() noexcept;
-  void keep_trace(const std::exception_ptr& error) noexcept;
+  void keep_trace() noexcept;
   TaskObserver* last_observer() const noexcept;
   void set_last_observer(TaskObserver* last) noexcept;
   void schedule_elsewhere() noexcept;
   void inherit_locals(const TaskState& spawner) noexcept;
   static void run_first(Runnable& runnable);
+  void end_unstarted() noexcept;
   static void run_ended(Runnable& runnable);
   void finish() noexcept;
   TaskObserver& unlink_observer_after(TaskObserver& before) noexcept;
@@ -249,7 +259,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
     std::coroutine_handle<> resume_;
     std::exception_ptr error_;  // of a task that has failed
   };
-  std::uint32_t references_ = 1;
+  std::uint32_t references_ = 2;
   std::uint16_t cancel_requests_ = 0;
   std::uint16_t held_requests_ = 0;  // how many of them wait for a shield to go
   Operation* waiting_ = nullptr;
@@ -259,8 +269,8 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   bool queued_ = false;
   std::uint8_t shields_ = 0;
   std::uint8_t cancel_held_ = 0;  // bit n: a request waits until no more than n shields stand
-  bool stopping_ : 1 = false;     // the operation waited for was stopped and will throw Cancelled
-  bool retrieved_ : 1 = false;
+  bool stopping_ = false;         // the operation waited for was stopped and will throw Cancelled
+  bool retrieved_ = false;
   TimePoint since_;
 
   TaskOwner* owner_ = nullptr;
@@ -277,7 +287,10 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 template <class T>
 class SpawnedTask final : public TaskState, public FrameAllocated {
  public:
-  explicit SpawnedTask(typename Task<T>::Handle root) noexcept : TaskState(root) {}
+  SpawnedTask(typename Task<T>::Handle root, TaskOwner& owner, std::source_location spawned_at) noexcept
+      : TaskState(root, owner, spawned_at) {
+    inherit();
+  }
 
   /// The result, once; throws what the task ended with.
   T take() {
@@ -291,7 +304,7 @@ class SpawnedTask final : public TaskState, public FrameAllocated {
     if (outcome() == Outcome::VALUE) value_.~T();
   }
 
-  Outcome settle(std::exception_ptr& error) noexcept override {
+  Outcome settle() noexcept override {
     auto& promise = Task<T>::Handle::from_address(root().address()).promise();
     if (promise.outcome() == Outcome::CANCELLED) return Outcome::CANCELLED;
     try {
@@ -299,11 +312,10 @@ class SpawnedTask final : public TaskState, public FrameAllocated {
         ::new (static_cast<void*>(&value_)) T(promise.take());
         return Outcome::VALUE;
       }
-      error = promise.error();
+      return keep_error(promise.error());
     } catch (...) {
-      error = std::current_exception();
+      return keep_error(std::current_exception());
     }
-    return Outcome::ERROR;
   }
 
   union {
@@ -314,7 +326,10 @@ class SpawnedTask final : public TaskState, public FrameAllocated {
 template <>
 class SpawnedTask<void> final : public TaskState, public FrameAllocated {
  public:
-  explicit SpawnedTask(Task<void>::Handle root) noexcept : TaskState(root) {}
+  SpawnedTask(Task<void>::Handle root, TaskOwner& owner, std::source_location spawned_at) noexcept
+      : TaskState(root, owner, spawned_at) {
+    inherit();
+  }
 
   void take() {
     mark_retrieved();
@@ -324,10 +339,9 @@ class SpawnedTask<void> final : public TaskState, public FrameAllocated {
  private:
   ~SpawnedTask() override = default;
 
-  Outcome settle(std::exception_ptr& error) noexcept override {
+  Outcome settle() noexcept override {
     auto& promise = Task<void>::Handle::from_address(root().address()).promise();
-    if (promise.outcome() == Outcome::ERROR) error = promise.error();
-    return promise.outcome();
+    return promise.outcome() == Outcome::ERROR ? keep_error(promise.error()) : promise.outcome();
   }
 };
 static_assert(sizeof(void*) != 8 || sizeof(SpawnedTask<void>) == 128, "two lines of the cache");
