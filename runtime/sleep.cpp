@@ -11,6 +11,7 @@ namespace heddle {
 void SleepOperation::arm() {
   EventLoop& loop = *current.loop;
   fired_ = stopped_ = false;  // it may have been awaited before
+  fetches(task_);
   if (absolute_) {
     loop.timers().add(*this, TimePoint(duration_));
     return;

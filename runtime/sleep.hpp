@@ -40,12 +40,13 @@ class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
 
   bool forever() const noexcept { return duration_ == Timeout().duration(); }
 
-  // Where Timer leaves room: a million sleep at once.
+  // A million sleep at once.
   bool absolute_;
   bool fired_ = false;
   bool stopped_ = false;
   Duration duration_;  // absolute: since the clock's epoch
 };
+static_assert(sizeof(void*) != 8 || sizeof(SleepOperation) == 40, "flags where Timer leaves room");
 
 /// Suspends the task for `duration`, never less; nullopt: until it is cancelled. Zero and less gives the
 /// others their turn, as asyncio's sleep(0).

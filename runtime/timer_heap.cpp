@@ -1,10 +1,11 @@
 // The timer heap: children of i are 4i+1 ... 4i+4, which halves the levels of a binary heap for the same
-// comparisons; and the runs behind it, as in a quicksort that stops as soon as the first are known.
+// comparisons; the runs, as in a quicksort that stops as soon as the first are known; and the row of these.
 // SPDX-License-Identifier: MIT
 #include "timer_heap.hpp"
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace heddle {
 
@@ -12,13 +13,17 @@ namespace {
 
 constexpr std::size_t slot_bits = 32;
 constexpr std::size_t largest_heap = 1024;  // it and its slots stay in the inner caches
-constexpr std::size_t most_runs = 32;
-constexpr std::size_t more_runs = 96;  // that halving may make
-constexpr std::size_t few = 64;        // not worth a sweep
+constexpr std::size_t longest_row = 1024;   // the same, unless it can't be shorter
+constexpr std::size_t most_runs = 32;       // besides those that halving makes
+constexpr std::size_t few = 64;             // not worth a sweep
+// So many timers before its turn one is fetched from memory, and then its task.
+constexpr std::ptrdiff_t ahead = 16;
+constexpr std::ptrdiff_t task_ahead = 8;
+constexpr std::size_t line_size = 64;
 
 std::uint32_t slot_of(std::uint64_t place) noexcept { return static_cast<std::uint32_t>(place); }
 
-// Those that `belong` to the front; how many these are. Without a branch, for the reason below.
+// Those that `belong` to the front; how many these are. Without a branch, since none could be foretold.
 template <class Entry, class Belongs>
 std::size_t move_to_front(Entry* entries, std::size_t count, Belongs belong) noexcept {
   std::size_t front = 0;
@@ -32,13 +37,6 @@ std::size_t move_to_front(Entry* entries, std::size_t count, Belongs belong) noe
 }
 
 }  // namespace
-
-// Without a branch: which of two is earlier can't be foretold.
-inline bool TimerHeap::before(const Entry& a, const Entry& b) noexcept {
-  return static_cast<bool>(
-      static_cast<unsigned>(a.deadline < b.deadline) |
-      (static_cast<unsigned>(a.deadline == b.deadline) & static_cast<unsigned>(a.place < b.place)));
-}
 
 inline bool TimerHeap::is_removed(const Entry& entry) const noexcept {
   return slots_[slot_of(entry.place)].timer == nullptr;
@@ -86,29 +84,23 @@ inline void TimerHeap::drop_first() noexcept {
   if (--near_ > 0) sift_down(0, Entry(entries()[near_]));
 }
 
-// The first is always one that is still wanted.
-void TimerHeap::tidy_front() noexcept {
-  for (;;) {
-    if (near_ == 0) {
-      if (runs_.empty()) return;
-      refill();
-    } else if (is_removed(entries()[0])) {
-      free_slot(entries()[0]);
-      drop_first();
-      --removed_;
-    } else {
-      return;
-    }
-  }
+// What could come next.
+
+inline bool TimerHeap::front_is_removed() const noexcept {
+  return (near_ > 0 && is_removed(groups_.front().entries[root])) || (first_ != end_ && is_removed(*first_));
 }
 
-// So is the first that is due.
-inline void TimerHeap::tidy_due() noexcept {
-  for (; due_ != due_end_ && is_removed(taken_[due_]); ++due_) {
-    free_slot(taken_[due_]);
-    --removed_;
+// What could come next is always still wanted.
+void TimerHeap::tidy() noexcept {
+  for (;;) {
+    for (; first_ != end_ && is_removed(*first_); --removed_) free_slot(*first_++);
+    for (; near_ > 0 && is_removed(entries()[0]); --removed_) {
+      free_slot(entries()[0]);
+      drop_first();
+    }
+    if (!empty() || runs_.empty()) return;
+    refill();
   }
-  if (due_ == due_end_) tidy_front();
 }
 
 // Slots.
@@ -132,9 +124,24 @@ inline Timer* TimerHeap::free_slot(const Entry& leaving) noexcept {
   return timer;
 }
 
-// From outside.
+// A timer of a task lies in the coroutine that goes on. (GCC takes a function that only fetches for one
+// without an effect, and drops its calls.)
+[[gnu::always_inline]] inline void TimerHeap::fetch(const Entry& entry) const noexcept {
+  const auto timer = reinterpret_cast<std::uintptr_t>(slots_[slot_of(entry.place)].timer);
+  for (std::uintptr_t lines = 0; lines < 3; ++lines)
+    __builtin_prefetch(reinterpret_cast<const void*>(timer - lines * line_size), 1);
+}
 
-void TimerHeap::more_room(std::size_t entries) { groups_.resize((entries + root + arity - 1) / arity); }
+[[gnu::always_inline]] inline void TimerHeap::fetch_task(const Entry& entry) const noexcept {
+  const Timer* const timer = slots_[slot_of(entry.place)].timer;
+  if (timer == nullptr || timer->to_task_ == 0) return;
+  const char* const task =
+      *reinterpret_cast<const char* const*>(reinterpret_cast<const char*>(timer) - timer->to_task_);
+  __builtin_prefetch(task, 1);
+  __builtin_prefetch(task + line_size, 1);
+}
+
+// From outside.
 
 void TimerHeap::add(Timer& timer, TimePoint deadline) {
   if (order_ == std::numeric_limits<std::uint32_t>::max()) [[unlikely]]
@@ -163,182 +170,178 @@ void TimerHeap::remove(Timer& timer) noexcept {
   slots_[timer.slot].timer = nullptr;
   timer.slot = Timer::nowhere;
   ++removed_;
-  if (due_ != due_end_) [[unlikely]]
-    return tidy_due();
-  if (is_removed(entries()[0]))
-    tidy_front();
-  else if (removed_ > few && removed_ > (near_ + far_.size()) / 2)
+  if (front_is_removed())
+    tidy();
+  else if (removed_ > few && removed_ > entries_in_all() / 2)
     sweep();
 }
 
 Timer* TimerHeap::pop_due(TimePoint now) noexcept {
-  if (due_ == due_end_) take_due(now);
-  if (due_ == due_end_ || taken_[due_].deadline > now) return nullptr;
-  Timer* const timer = free_slot(taken_[due_++]);
-  timer->slot = Timer::nowhere;
-  tidy_due();
-  return timer;
-}
-
-void TimerHeap::take_due(TimePoint now) noexcept {
-  due_ = due_end_ = 0;
-  while (due_end_ < most_taken && near_ > 0 && entries()[0].deadline <= now) {
-    const Entry& first = entries()[0];
-    __builtin_prefetch(slots_[slot_of(first.place)].timer);
-    taken_[due_end_++] = first;
+  if (empty()) return nullptr;
+  Entry first;
+  if (first_ != end_ && row_is_first()) {
+    first = *first_;
+    if (first.deadline > now) return nullptr;
+    ++first_;
+    if (end_ - first_ > ahead) fetch(first_[ahead]);
+    if (end_ - first_ > task_ahead) fetch_task(first_[task_ahead]);
+  } else {
+    first = entries()[0];
+    if (first.deadline > now) return nullptr;
     drop_first();
-    tidy_front();
   }
+  Timer* const timer = free_slot(first);
+  timer->slot = Timer::nowhere;
+  tidy();
+  return timer;
 }
 
 // The runs.
 
-// Each run after its own gives its first place to the one before, and gets one at its end.
 void TimerHeap::add_far(const Entry& added) {
-  far_.push_back(added);
-  std::size_t hole = far_.size() - 1;
-  for (std::size_t i = runs_.size() - 1; i > 0 && added.deadline >= runs_[i - 1].floor; --i) {
-    far_[hole] = far_[runs_[i].begin];
-    hole = runs_[i].begin++;
-  }
-  far_[hole] = added;
+  auto run = runs_.begin();
+  while (added.deadline < run->floor) ++run;
+  run->entries.push_back(added);
+  ++far_;
 }
 
-// The heap is full: it gets more room, or gives its later half away.
+void TimerHeap::more_room() {
+  const std::size_t room = std::max(near_ * 2, arity + 1);
+  groups_.resize((room + root + arity - 1) / arity);
+  split_at_ = room;
+}
+
+// The heap is full: it gets more room, or gives its later half away, and the row what is as late.
 void TimerHeap::split() {
-  if (near_ < largest_heap) {
-    const std::size_t room = std::max(near_ * 2, arity + 1);
-    more_room(room);
-    split_at_ = room;
-    return;
-  }
-  Entry* const first = entries();
-  Entry* const middle = first + near_ / 2;
-  std::nth_element(first, middle, first + near_, before);
+  if (near_ < largest_heap) return more_room();
+  Entry* const heap = entries();
+  Entry* const middle = heap + near_ / 2;
+  std::nth_element(heap, middle, heap + near_, before);
   const TimePoint floor = middle->deadline;
+  const auto is_early = [floor](const Entry& each) { return each.deadline < floor; };
   // Those of one deadline stay together.
-  const std::size_t kept =
-      move_to_front(first, near_ / 2, [floor](const Entry& each) { return each.deadline < floor; });
+  const std::size_t kept = move_to_front(heap, near_ / 2, is_early);
+  Entry* const late = std::partition_point(first_, end_, is_early);
   try {
     if (kept == 0) {
       make_heap();
-      more_room(near_ * 2);
-      split_at_ = near_ * 2;
-      return;
+      return more_room();
     }
-    runs_.reserve(most_runs + more_runs);
-    far_.insert(far_.end(), first + kept, first + near_);
+    std::vector<Entry> leaving;
+    leaving.reserve(near_ - kept + static_cast<std::size_t>(end_ - late));
+    leaving.assign(heap + kept, heap + near_);
+    leaving.insert(leaving.end(), late, end_);
+    far_ += leaving.size();
+    runs_.push_back({std::move(leaving), floor});
   } catch (...) {
     make_heap();
     throw;
   }
-  runs_.push_back({far_.size() - (near_ - kept), floor});
   near_ = kept;
+  end_ = late;
   make_heap();
-  // Neighbours may be one run at any time. So there are few, and the farther the larger.
-  if (runs_.size() > most_runs) {
-    std::size_t left = 0;
-    for (std::size_t i = 0; i < runs_.size(); i += 2)
-      runs_[left++] = {runs_[i].begin, runs_[std::min(i + 1, runs_.size() - 1)].floor};
-    runs_.resize(left);
-  }
+  if (runs_.size() > most_runs) merge_runs();
 }
 
-// The last run becomes the heap, which is empty.
+// Neighbours may be one run at any time. The two that are the smallest are, so each entry moves a few times.
+void TimerHeap::merge_runs() noexcept try {
+  std::size_t least = 0;
+  std::size_t smallest = std::numeric_limits<std::size_t>::max();
+  for (std::size_t i = 0; i + 1 < runs_.size(); ++i) {
+    const std::size_t together = runs_[i].entries.size() + runs_[i + 1].entries.size();
+    if (together >= smallest) continue;
+    smallest = together;
+    least = i;
+  }
+  Run& later = runs_[least];
+  const Run& earlier = runs_[least + 1];
+  later.entries.insert(later.entries.end(), earlier.entries.begin(), earlier.entries.end());
+  later.floor = earlier.floor;
+  runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(least) + 1);
+} catch (const std::bad_alloc&) {
+}
+
+// The last run becomes the row, which is empty as the heap is.
 void TimerHeap::refill() noexcept {
-  while (far_.size() - runs_.back().begin > largest_heap && halve_last_run()) {
+  while (runs_.back().entries.size() > longest_row && halve_last_run()) {
   }
-  const std::size_t begin = runs_.back().begin;
-  std::size_t count = far_.size() - begin;
-  if (count > split_at_) try {
-      more_room(count);
-      split_at_ = count;
-    } catch (const std::bad_alloc&) {
-      // Without memory they come by parts, each the earliest.
-      count = split_at_;
-      std::sort(far_.begin() + static_cast<std::ptrdiff_t>(begin), far_.end(),
-                [](const Entry& a, const Entry& b) { return before(b, a); });
-      runs_.back().floor = far_[far_.size() - count - 1].deadline;
-    }
-  const std::size_t from = far_.size() - count;
-  for (std::size_t i = from; i < far_.size(); ++i) {
-    if (!is_removed(far_[i])) {
-      __builtin_prefetch(slots_[slot_of(far_[i].place)].timer);  // it will soon be due
-      entries()[near_++] = far_[i];
-    } else {
-      free_slot(far_[i]);
-      --removed_;
-    }
-  }
-  far_.resize(from);
-  if (from == begin) runs_.pop_back();
-  make_heap();
+  row_.swap(runs_.back().entries);
+  runs_.pop_back();
+  far_ -= row_.size();
+  const auto wanted = std::remove_if(row_.begin(), row_.end(), [this](const Entry& each) {
+    if (!is_removed(each)) return false;
+    free_slot(each);
+    --removed_;
+    return true;
+  });
+  first_ = row_.data();
+  end_ = first_ + (wanted - row_.begin());
+  std::sort(first_, end_, before);
+  for (const Entry* each = first_; each != end_ && each - first_ < ahead; ++each) fetch(*each);
 }
 
-// False: all of its deadlines are the same, or there is no room for another run.
-bool TimerHeap::halve_last_run() noexcept {
-  if (runs_.size() == runs_.capacity()) return false;
+// False: all of its deadlines are the same, or there is no memory for another run.
+bool TimerHeap::halve_last_run() noexcept try {
   constexpr std::size_t samples = 15;
-  const std::size_t begin = runs_.back().begin;
-  const std::size_t count = far_.size() - begin;
+  std::vector<Entry>& all = runs_.back().entries;
   TimePoint sample[samples];
-  for (std::size_t i = 0; i < samples; ++i) sample[i] = far_[begin + count / samples * i].deadline;
+  for (std::size_t i = 0; i < samples; ++i) sample[i] = all[all.size() / samples * i].deadline;
   std::nth_element(sample, sample + samples / 2, sample + samples);
   TimePoint floor = sample[samples / 2];
-  Entry* const first = far_.data() + begin;
   std::size_t later =
-      move_to_front(first, count, [floor](const Entry& each) { return each.deadline >= floor; });
-  if (later == count) {
+      move_to_front(all.data(), all.size(), [floor](const Entry& each) { return each.deadline >= floor; });
+  if (later == all.size()) {
     // It is the earliest of all, and of many mostly.
     const TimePoint earliest = floor;
-    later = move_to_front(first, count, [earliest](const Entry& each) { return each.deadline > earliest; });
+    later = move_to_front(all.data(), all.size(),
+                          [earliest](const Entry& each) { return each.deadline > earliest; });
     if (later == 0) return false;
     floor = earliest + std::chrono::nanoseconds(1);
   }
-  const TimePoint lowest = runs_.back().floor;
-  runs_.back().floor = floor;
-  runs_.push_back({begin + later, lowest});
+  std::vector<Entry> earlier(all.begin() + static_cast<std::ptrdiff_t>(later), all.end());
+  runs_.reserve(runs_.size() + 1);
+  runs_.back().entries.resize(later);
+  const TimePoint lowest = std::exchange(runs_.back().floor, floor);
+  runs_.push_back({std::move(earlier), lowest});
   return true;
+} catch (const std::bad_alloc&) {
+  return false;
 }
 
 // Half of the entries are of no more use.
 void TimerHeap::sweep() noexcept {
-  const auto sweep_out = [this](Entry* from, Entry* to, Entry* out) {
-    for (; from != to; ++from) {
-      if (is_removed(*from))
-        free_slot(*from);
-      else
-        *out++ = *from;
-    }
-    return out;
+  const auto sweep_out = [this](Entry* from, Entry* to) {
+    return std::remove_if(from, to, [this](const Entry& each) {
+      if (!is_removed(each)) return false;
+      free_slot(each);
+      return true;
+    });
   };
-  near_ = static_cast<std::size_t>(sweep_out(entries(), entries() + near_, entries()) - entries());
-  Entry* const far = far_.data();
-  Entry* out = far;
-  for (std::size_t i = 0; i < runs_.size(); ++i) {
-    const std::size_t end = i + 1 < runs_.size() ? runs_[i + 1].begin : far_.size();
-    const auto begin = static_cast<std::size_t>(out - far);
-    out = sweep_out(far + runs_[i].begin, far + end, out);
-    runs_[i].begin = begin;
+  near_ = static_cast<std::size_t>(sweep_out(entries(), entries() + near_) - entries());
+  end_ = sweep_out(first_, end_);
+  far_ = 0;
+  for (Run& run : runs_) {
+    Entry* const from = run.entries.data();
+    run.entries.resize(static_cast<std::size_t>(sweep_out(from, from + run.entries.size()) - from));
+    far_ += run.entries.size();
   }
-  far_.resize(static_cast<std::size_t>(out - far));
+  std::erase_if(runs_, [](const Run& run) { return run.entries.empty(); });
   removed_ = 0;
   make_heap();
-  tidy_front();
+  tidy();
 }
 
-// The numbers of the order are used up, and given out anew: those of one deadline are in one run, or all in
-// the heap.
+// The numbers of the order are used up, and given out anew. Those of one deadline are in one run, or first in
+// the row and then in the heap.
 void TimerHeap::renumber() noexcept {
   order_ = 0;
   const auto number = [this](Entry* from, Entry* to) {
     std::sort(from, to, before);
     for (; from != to; ++from) from->place = std::uint64_t{order_++} << slot_bits | slot_of(from->place);
   };
+  number(first_, end_);
   number(entries(), entries() + near_);  // what is sorted is a heap
-  for (std::size_t i = 0; i < runs_.size(); ++i)
-    number(far_.data() + runs_[i].begin,
-           far_.data() + (i + 1 < runs_.size() ? runs_[i + 1].begin : far_.size()));
+  for (Run& run : runs_) number(run.entries.data(), run.entries.data() + run.entries.size());
 }
 
 }  // namespace heddle

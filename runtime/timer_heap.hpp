@@ -1,5 +1,5 @@
-// Timer, TimerHeap: deadlines, the near ones in a heap, the far ones hardly sorted, so that millions cost
-// little more each than a few.
+// Timer, TimerHeap: deadlines, the near ones in a heap or a row, the far ones hardly sorted, so that millions
+// cost little more each than a few.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -10,6 +10,8 @@
 #include "../selector/system.hpp"
 
 namespace heddle {
+
+class TaskState;
 
 /// What to do at a deadline. It must not move or die while it is in a heap.
 struct Timer {
@@ -24,23 +26,35 @@ struct Timer {
   std::uint32_t slot = nowhere;  ///< by which the heap finds it
 
  protected:
+  /// `task`, which lies before this in the same object, is the task that the timer will make ready: it is
+  /// fetched from memory in time then, and so is the coroutine around the timer.
+  void fetches(TaskState* const& task) noexcept {
+    to_task_ =
+        static_cast<std::uint8_t>(reinterpret_cast<const char*>(this) - reinterpret_cast<const char*>(&task));
+  }
   ~Timer() = default;
+
+ private:
+  friend class TimerHeap;
+  std::uint8_t to_task_ = 0;  // how far back the pointer is; 0: there is none
 };
 
-/// Of many timers most have left the caches, and a heap of a million entries has too. So only some hundred
-/// that come first are in one, and the others lie in runs: each is unsorted and earlier than the one before.
-/// When the heap is empty the last run becomes one, after it was halved until it is small enough. That reads
-/// memory from one end to the other, where a heap would jump about.
+/// Of many timers most have left the caches, and a heap of a million entries has too. So the far ones lie in
+/// runs: each is unsorted, and earlier than the one before. When all that came before has fired, the last run
+/// is halved until it is small enough, and then sorted; that reads memory from one end to the other, where a
+/// heap would jump about. What is added since, and comes before the runs, is in a heap beside that row.
 ///
 /// No timer is touched while its entry moves: that has the deadline with it, and names the timer by a slot.
 /// Removing empties the slot; the entry goes when it comes to the front, or when half of all are such.
 class HEDDLE_EXPORT TimerHeap {
  public:
-  bool empty() const noexcept { return near_ == 0 && due_ == due_end_; }
-  std::size_t size() const noexcept { return due_end_ - due_ + near_ + far_.size() - removed_; }
+  bool empty() const noexcept { return near_ == 0 && first_ == end_; }
+  std::size_t size() const noexcept { return entries_in_all() - removed_; }
   /// There must be one.
   TimePoint earliest() const noexcept {
-    return due_ != due_end_ ? taken_[due_].deadline : groups_.front().entries[root].deadline;
+    if (first_ == end_) [[likely]]
+      return groups_.front().entries[root].deadline;
+    return row_is_first() ? first_->deadline : groups_.front().entries[root].deadline;
   }
 
   /// What is due at the same time comes out in the order in which it was added. Throws std::bad_alloc, and
@@ -48,8 +62,7 @@ class HEDDLE_EXPORT TimerHeap {
   void add(Timer& timer, TimePoint deadline);
   /// Nothing when it isn't armed.
   void remove(Timer& timer) noexcept;
-  /// Takes out the earliest timer if its deadline is not after `now`; nullptr when there is none. (What is
-  /// added before that comes after what was due already.)
+  /// Takes out the earliest timer if its deadline is not after `now`; nullptr when there is none.
   Timer* pop_due(TimePoint now) noexcept;
 
  private:
@@ -63,9 +76,9 @@ class HEDDLE_EXPORT TimerHeap {
     Entry entries[arity];
   };
   static constexpr std::size_t root = arity - 1;  // alone in the first group
-  // From `begin` to the next one's; its deadlines are not before `floor`, and before that of the run before.
+  // Deadlines that are not before `floor`, and before that of the run before.
   struct Run {
-    std::size_t begin;
+    std::vector<Entry> entries;
     TimePoint floor;
   };
   union Slot {
@@ -73,40 +86,54 @@ class HEDDLE_EXPORT TimerHeap {
     std::uint64_t next_free;  // of a slot without an entry
   };
 
+  // Without a branch: which of two is earlier can't be foretold.
+  static constexpr auto before = [](const Entry& a, const Entry& b) noexcept {
+    return static_cast<bool>(
+        static_cast<unsigned>(a.deadline < b.deadline) |
+        (static_cast<unsigned>(a.deadline == b.deadline) & static_cast<unsigned>(a.place < b.place)));
+  };
+  // Of a row that isn't empty.
+  bool row_is_first() const noexcept { return near_ == 0 || before(*first_, groups_.front().entries[root]); }
+  std::size_t in_row() const noexcept { return static_cast<std::size_t>(end_ - first_); }
+  std::size_t entries_in_all() const noexcept { return in_row() + near_ + far_; }
+
   Entry* entries() noexcept { return reinterpret_cast<Entry*>(groups_.data()) + root; }
-  static bool before(const Entry& a, const Entry& b) noexcept;
   bool is_removed(const Entry& entry) const noexcept;
   std::uint32_t take_slot();
   Timer* free_slot(const Entry& entry) noexcept;
-  void more_room(std::size_t entries);
+  void more_room();
   void sift_up(std::size_t index, const Entry& moving, std::size_t top) noexcept;
   void sift_down(std::size_t top, const Entry& moving) noexcept;
   void make_heap() noexcept;
   void drop_first() noexcept;
-  void tidy_front() noexcept;
-  void tidy_due() noexcept;
-  void take_due(TimePoint now) noexcept;
+  bool front_is_removed() const noexcept;
+  void fetch(const Entry& entry) const noexcept;
+  void fetch_task(const Entry& entry) const noexcept;
+  void tidy() noexcept;
   void add_far(const Entry& added);
   void split();
+  void merge_runs() noexcept;
   void refill() noexcept;
   bool halve_last_run() noexcept;
   void sweep() noexcept;
   void renumber() noexcept;
 
-  std::vector<Group> groups_;  // the heap
-  std::vector<Entry> far_;
-  std::vector<Run> runs_;
-  std::vector<Slot> slots_;
-  std::size_t near_ = 0;      // entries in the heap: none only if there are none in the runs
+  // The heap. None in it and none in the row: then there are none at all.
+  std::vector<Group> groups_;
+  std::size_t near_ = 0;
   std::size_t split_at_ = 0;  // when the heap is so large the later half leaves it
-  std::size_t removed_ = 0;   // entries whose timer was removed
+  // The row: what is left of it, the earliest first.
+  std::vector<Entry> row_;
+  Entry* first_ = nullptr;
+  Entry* end_ = nullptr;
+  // The runs, the latest first, and how many are in them.
+  std::vector<Run> runs_;
+  std::size_t far_ = 0;
+
+  std::vector<Slot> slots_;
+  std::size_t removed_ = 0;  // entries whose timer was removed
   std::uint32_t free_slots_ = Timer::nowhere;
   std::uint32_t order_ = 0;
-  // Taken from the heap some at a time: so several timers can be on their way from memory at once.
-  static constexpr std::uint32_t most_taken = 16;
-  std::uint32_t due_ = 0;
-  std::uint32_t due_end_ = 0;
-  Entry taken_[most_taken];
 };
 
 }  // namespace heddle

@@ -22,6 +22,53 @@ struct Alarm : Timer {
 
 TimePoint at(long ns) { return TimePoint(std::chrono::nanoseconds(ns)); }
 
+// A heap beside a model that is always sorted.
+class Compared {
+ public:
+  explicit Compared(std::size_t count) : alarms_(count) {}
+
+  std::size_t count() const { return alarms_.size(); }
+  std::size_t fired() const { return fired_; }
+  bool agree() const {
+    return same_ && heap_.size() == model_.size() && heap_.empty() == model_.empty() &&
+           (model_.empty() || heap_.earliest() == model_.begin()->first);
+  }
+
+  void add(std::size_t number, long deadline) {
+    Alarm& alarm = alarms_[number];
+    heap_.add(alarm, at(deadline));
+    places_[&alarm] = model_.emplace(at(deadline), &alarm);
+  }
+
+  void remove(std::size_t number) {
+    Alarm& alarm = alarms_[number];
+    heap_.remove(alarm);
+    if (const auto place = places_.find(&alarm); place != places_.end()) {
+      model_.erase(place->second);
+      places_.erase(place);
+    }
+  }
+
+  void fire(TimePoint until) {
+    while (Timer* const timer = heap_.pop_due(until)) {
+      same_ = same_ && !model_.empty() && timer == model_.begin()->second;
+      if (!same_) return;
+      places_.erase(model_.begin()->second);
+      model_.erase(model_.begin());
+      ++fired_;
+    }
+    same_ = same_ && (model_.empty() || model_.begin()->first > until);
+  }
+
+ private:
+  TimerHeap heap_;
+  std::deque<Alarm> alarms_;
+  std::multimap<TimePoint, Alarm*> model_;  // equal keys keep the order of insertion
+  std::map<Alarm*, std::multimap<TimePoint, Alarm*>::iterator> places_;
+  std::size_t fired_ = 0;
+  bool same_ = true;
+};
+
 }  // namespace
 
 TEST_CASE("a timer that isn't due stays in the heap") {
@@ -67,44 +114,38 @@ TEST_CASE("a timer that was removed doesn't come out, and removing it again is n
 
 TEST_CASE("a hundred thousand timers set, removed and fired at random come out as from a sorted list") {
   std::mt19937 random(20240607);
-  TimerHeap heap;
-  std::deque<Alarm> alarms(100'000);
-  std::multimap<TimePoint, Alarm*> model;  // equal keys keep the order of insertion
-  std::map<Alarm*, std::multimap<TimePoint, Alarm*>::iterator> places;
+  Compared timers(100'000);
   long now = 0;
-  std::size_t fired = 0;
-  bool same = true;
-  const auto fire = [&](TimePoint until) {
-    while (Timer* const timer = heap.pop_due(until)) {
-      same = same && !model.empty() && timer == model.begin()->second;
-      if (!same) return;
-      places.erase(model.begin()->second);
-      model.erase(model.begin());
-      ++fired;
-    }
-    same = same && (model.empty() || model.begin()->first > until);
-  };
-  for (Alarm& alarm : alarms) {
-    const TimePoint deadline = at(now + static_cast<long>(random() % 5000));
-    heap.add(alarm, deadline);
-    places[&alarm] = model.emplace(deadline, &alarm);
-    if (random() % 3 == 0) {
-      Alarm& victim = alarms[random() % alarms.size()];
-      heap.remove(victim);
-      if (const auto place = places.find(&victim); place != places.end()) {
-        model.erase(place->second);
-        places.erase(place);
-      }
-    }
-    if (random() % 16 == 0) fire(at(now += static_cast<long>(random() % 20)));
-    same = same && heap.size() == model.size() && (model.empty() || heap.earliest() == model.begin()->first);
-    if (!same) break;
+  for (std::size_t i = 0; i < timers.count(); ++i) {
+    timers.add(i, now + static_cast<long>(random() % 5000));
+    if (random() % 3 == 0) timers.remove(random() % timers.count());
+    if (random() % 16 == 0) timers.fire(at(now += static_cast<long>(random() % 20)));
+    if (!timers.agree()) break;
   }
-  REQUIRE(same);
-  fire(TimePoint::max());
-  CHECK(same);
-  CHECK(heap.empty());
-  CHECK(fired > 50'000);
+  timers.fire(TimePoint::max());
+  CHECK(timers.agree());
+  CHECK(timers.fired() > 50'000);
+}
+
+TEST_CASE("timers that are set before many far ones, and between those that come next, come out in order") {
+  std::mt19937 random(11);
+  Compared timers(60'000);
+  const auto somewhere = [&random](long from, long to) {
+    return from + static_cast<long>(random() % static_cast<unsigned long>(to - from));
+  };
+  std::size_t next = 0;
+  while (next < 30'000) timers.add(next++, somewhere(0, 1'000'000));
+  for (long now = 1'000; now < 1'000'000 && timers.agree(); now += 20'000) {
+    timers.fire(at(now));
+    // Few or many, in a little time: they share deadlines with each other, and with those that are there.
+    const std::size_t until = std::min(timers.count(), next + (random() % 4 == 0 ? 3'000 : 20));
+    while (next < until) timers.add(next++, somewhere(now, now + 2'000));
+    for (int i = 0; i < 100; ++i) timers.remove(random() % timers.count());
+    timers.fire(at(now + 500));
+  }
+  timers.fire(TimePoint::max());
+  CHECK(timers.agree());
+  CHECK(timers.fired() > 30'000);
 }
 
 TEST_CASE("many far timers, most of which are removed, come out in order") {
