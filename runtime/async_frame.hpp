@@ -17,7 +17,7 @@ static_assert(sizeof(SourcePlace) == sizeof(std::source_location));
 /// A link of the chain of coroutines that await each other; the innermost one knows the way out. The
 /// outermost link (no parent) is the task itself, and its `where` is the place that spawned it.
 struct AsyncFrame {
-  AsyncFrame* parent = nullptr;
+  AsyncFrame* parent;          ///< who awaits it; set when it starts
   std::source_location where;  ///< the co_await that was entered last
 };
 

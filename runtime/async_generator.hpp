@@ -31,7 +31,7 @@ class AsyncGeneratorPromise final : public TaskPromiseBase {
    public:
     bool await_ready() const noexcept { return false; }
     std::coroutine_handle<> await_suspend(std::coroutine_handle<AsyncGeneratorPromise> self) noexcept {
-      return transfer(self.promise().continuation);
+      return transfer(self.promise().continuation());
     }
     void await_resume() const noexcept {}
   };
@@ -108,8 +108,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
       promise_type& promise = coroutine_.promise();
       promise.running_ = true;
-      promise.continuation = parent;
-      promise.parent = frame_of(parent.promise());
+      promise.start_from(parent);
       return transfer(coroutine_);
     }
     std::optional<T> await_resume() {

@@ -8,18 +8,7 @@
 
 namespace heddle {
 
-bool JoinOperation::await_ready() {
-  begin();
-  if (&target_ == task_) throw std::logic_error("a task can't await itself");
-  return target_.done() && finished();
-}
-
-void JoinOperation::enqueue() noexcept {
-  if (target_.done())
-    wake();
-  else
-    target_.add_observer(*this);
-}
+void JoinOperation::throw_awaits_itself() { throw std::logic_error("a task can't await itself"); }
 
 Operation::Stop JoinOperation::cancel() noexcept {
   if (passing_on_) {  // tasks that wait for each other: here the circle is broken

@@ -24,18 +24,25 @@ class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
   explicit JoinOperation(TaskState& target) noexcept : target_(target) { target.add_reference(); }
   ~JoinOperation() { target_.release(); }
 
-  bool await_ready();
+  bool await_ready() {
+    begin();
+    if (&target_ == task_) [[unlikely]]
+      throw_awaits_itself();
+    return target_.done() && finished();
+  }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
     suspend(*this, coroutine);
-    enqueue();
+    if (target_.done()) [[unlikely]]
+      wake();
+    else
+      target_.add_observer(*this);
   }
 
   Stop cancel() noexcept override;
   WaitInfo describe() const noexcept override;
 
  protected:
-  void enqueue() noexcept;
   void check_cancelled() const {
     if (stopped_) [[unlikely]]
       throw_cancelled();
@@ -44,6 +51,7 @@ class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
   TaskState& target_;
 
  private:
+  [[noreturn]] static void throw_awaits_itself();
   void task_done(TaskState& target) noexcept override;
 
   bool passing_on_ = false;  // a request to stop, to the target
@@ -131,6 +139,7 @@ inline TaskOwner& running_owner() {
 template <class T>
 [[gnu::noinline]] SpawnedTask<T>& start_task(typename Task<T>::Handle coroutine, TaskOwner& owner,
                                              std::source_location where) {
+  coroutine.promise().start_as_root();
   Task<T> task(coroutine);  // until there is memory for its state
   return *new SpawnedTask<T>(task.release(), owner, where);
 }

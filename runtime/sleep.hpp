@@ -59,13 +59,15 @@ static_assert(sizeof(void*) != 8 || sizeof(SleepOperation) == 40, "flags where T
 class HEDDLE_EXPORT YieldOperation final : public Operation {
  public:
   bool await_ready() {
-    begin();
+    check_can_begin();
     return false;
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    suspend(*this, coroutine);
-    task_->requeue();
+    task_ = current.task;
+    TaskState& task = *task_;
+    task.suspend(*this, &turn<YieldOperation>, coroutine, frame_of(coroutine.promise()));
+    task.requeue();
   }
   void await_resume() const {
     if (stopped_) [[unlikely]]

@@ -70,7 +70,7 @@ class TaskPromiseBase : public AsyncFrame {
     bool await_ready() noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
-      if (std::coroutine_handle<> next = self.promise().continuation) [[likely]]
+      if (std::coroutine_handle<> next = self.promise().continuation()) [[likely]]
         return transfer(next);
       return leave_task();
     }
@@ -90,7 +90,23 @@ class TaskPromiseBase : public AsyncFrame {
       return static_cast<Awaitable&&>(awaitable);
   }
 
-  std::coroutine_handle<> continuation;
+  /// The coroutine is to be resumed, and when it ends `awaiting` goes on.
+  template <class Promise>
+  void start_from(std::coroutine_handle<Promise> awaiting) noexcept {
+    continuation_ = awaiting.address();
+    parent = frame_of(awaiting.promise());
+  }
+  /// The same for the outermost coroutine of a task.
+  void start_as_root() noexcept {
+    continuation_ = nullptr;
+    parent = nullptr;
+  }
+  std::coroutine_handle<> continuation() const noexcept {
+    return std::coroutine_handle<>::from_address(continuation_);
+  }
+
+ private:
+  void* continuation_;  // not set before the start, as most are awaited at once
 };
 
 template <class T>
@@ -213,9 +229,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
-      TaskPromise<T>& promise = coroutine_.promise();
-      promise.continuation = parent;
-      promise.parent = frame_of(parent.promise());
+      coroutine_.promise().start_from(parent);
       return transfer(coroutine_);
     }
     T await_resume() { return coroutine_.promise().take(); }

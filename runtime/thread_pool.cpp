@@ -81,7 +81,7 @@ ThreadPool& ThreadPool::shared() {
 
 void ThreadPool::submit(ThreadJob& job) {
   State& state = *state_;
-  const std::lock_guard lock(state.mutex);
+  std::unique_lock lock(state.mutex);
   if (state.shutdown) throw std::logic_error("a call was given to a ThreadPool that was shut down");
   if (state.queued >= state.idle) {  // nobody is free
     if (state.threads.size() < state.most_threads) {
@@ -101,6 +101,7 @@ void ThreadPool::submit(ThreadJob& job) {
   *state.last = &job;
   state.last = &job.next_job_;
   ++state.queued;
+  lock.unlock();  // or who is woken would have to wait for it
   state.available.notify_one();
 }
 
