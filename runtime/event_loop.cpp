@@ -99,8 +99,6 @@ EventLoop& EventLoop::running() {
   return *current.loop;
 }
 
-void EventLoop::child_done(TaskState&) noexcept {}
-
 // Callbacks.
 
 CallHandle EventLoop::queue(Callback& callback) noexcept {

@@ -242,7 +242,6 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   friend class PostedCall;
   class Running;
 
-  void child_done(TaskState& child) noexcept override;
   CallHandle queue(Callback& callback) noexcept;
   CallHandle queue_at(TimePoint deadline, Callback& callback);
   void post(PostedCall& call) noexcept;

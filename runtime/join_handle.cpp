@@ -4,8 +4,6 @@
 
 #include <stdexcept>
 
-#include "event_loop.hpp"
-
 namespace heddle {
 
 void JoinOperation::throw_awaits_itself() { throw std::logic_error("a task can't await itself"); }

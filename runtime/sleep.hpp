@@ -64,8 +64,7 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    task_ = current.task;
-    TaskState& task = *task_;
+    TaskState& task = *current.task;
     task.suspend(*this, &turn<YieldOperation>, coroutine, frame_of(coroutine.promise()));
     task.requeue();
   }

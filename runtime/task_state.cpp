@@ -321,7 +321,7 @@ void TaskState::finish() noexcept {
   if (more_ != 0)
     while (TaskObserver* const last = last_observer()) unlink_observer_after(*last).task_done(*this);
   TaskOwner& owner = *std::exchange(owner_, nullptr);
-  if (&owner != current.owner) owner.child_done(*this);  // a loop has nothing to do
+  if (&owner != current.owner) owner.child_done(*this);
   current.task = nullptr;
   release();
 }

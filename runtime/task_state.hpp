@@ -40,9 +40,8 @@ class HEDDLE_EXPORT TaskOwner {
   TaskOwner& operator=(const TaskOwner&) = delete;
   ~TaskOwner() = default;
 
-  /// `child` has its outcome and is on the list no more. Not called of a loop that runs: it has nothing to
-  /// do.
-  virtual void child_done(TaskState& child) noexcept = 0;
+  /// `child` has its outcome and is on the list no more. A loop has nothing to do then, and isn't called.
+  virtual void child_done(TaskState& /*child*/) noexcept {}
 
  private:
   friend class TaskState;

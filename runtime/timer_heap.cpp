@@ -124,6 +124,16 @@ inline Timer* TimerHeap::free_slot(const Entry& leaving) noexcept {
   return timer;
 }
 
+// Where those end that are still wanted.
+TimerHeap::Entry* TimerHeap::sweep_out(Entry* from, Entry* to) noexcept {
+  return std::remove_if(from, to, [this](const Entry& each) {
+    if (!is_removed(each)) return false;
+    free_slot(each);
+    --removed_;
+    return true;
+  });
+}
+
 // A timer of a task lies in the coroutine that goes on. (GCC takes a function that only fetches for one
 // without an effect, and drops its calls.)
 [[gnu::always_inline]] inline void TimerHeap::fetch(const Entry& entry) const noexcept {
@@ -268,14 +278,8 @@ void TimerHeap::refill() noexcept {
   row_.swap(runs_.back().entries);
   runs_.pop_back();
   far_ -= row_.size();
-  const auto wanted = std::remove_if(row_.begin(), row_.end(), [this](const Entry& each) {
-    if (!is_removed(each)) return false;
-    free_slot(each);
-    --removed_;
-    return true;
-  });
   first_ = row_.data();
-  end_ = first_ + (wanted - row_.begin());
+  end_ = sweep_out(first_, first_ + row_.size());
   std::sort(first_, end_, before);
   for (const Entry* each = first_; each != end_ && each - first_ < ahead; ++each) fetch(*each);
 }
@@ -310,13 +314,6 @@ bool TimerHeap::halve_last_run() noexcept try {
 
 // Half of the entries are of no more use.
 void TimerHeap::sweep() noexcept {
-  const auto sweep_out = [this](Entry* from, Entry* to) {
-    return std::remove_if(from, to, [this](const Entry& each) {
-      if (!is_removed(each)) return false;
-      free_slot(each);
-      return true;
-    });
-  };
   near_ = static_cast<std::size_t>(sweep_out(entries(), entries() + near_) - entries());
   end_ = sweep_out(first_, end_);
   far_ = 0;
@@ -326,7 +323,6 @@ void TimerHeap::sweep() noexcept {
     far_ += run.entries.size();
   }
   std::erase_if(runs_, [](const Run& run) { return run.entries.empty(); });
-  removed_ = 0;
   make_heap();
   tidy();
 }

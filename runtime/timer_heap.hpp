@@ -94,13 +94,15 @@ class HEDDLE_EXPORT TimerHeap {
   };
   // Of a row that isn't empty.
   bool row_is_first() const noexcept { return near_ == 0 || before(*first_, groups_.front().entries[root]); }
-  std::size_t in_row() const noexcept { return static_cast<std::size_t>(end_ - first_); }
-  std::size_t entries_in_all() const noexcept { return in_row() + near_ + far_; }
+  std::size_t entries_in_all() const noexcept {
+    return static_cast<std::size_t>(end_ - first_) + near_ + far_;
+  }
 
   Entry* entries() noexcept { return reinterpret_cast<Entry*>(groups_.data()) + root; }
   bool is_removed(const Entry& entry) const noexcept;
   std::uint32_t take_slot();
   Timer* free_slot(const Entry& entry) noexcept;
+  Entry* sweep_out(Entry* from, Entry* to) noexcept;
   void more_room();
   void sift_up(std::size_t index, const Entry& moving, std::size_t top) noexcept;
   void sift_down(std::size_t top, const Entry& moving) noexcept;
