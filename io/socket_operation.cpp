@@ -4,6 +4,7 @@
 #include "socket_operation.hpp"
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <cerrno>
 
@@ -38,24 +39,38 @@ void PausingOperation::leaving(bool watch_is_going) noexcept {
 
 // Receiving.
 
+// True if it got bytes and has left the socket empty, or got none. So that result_ alone is looked at first.
 template <ShortRead short_read>
-bool BasicReceiveOperation<short_read>::attempt(int fd, FdWatch* watch) noexcept {
-  this->result_ = kernel().recv(fd, data_, size_, 0);
-  return settle(fd, watch);
+inline bool BasicReceiveOperation<short_read>::receive(int fd) noexcept {
+  if constexpr (short_read == ShortRead::EMPTIES) {
+    this->result_ = kernel().recv(fd, data_, size_, 0);
+    return static_cast<std::size_t>(this->result_) < size_;
+  } else {
+    iovec piece{data_, size_};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    this->result_ = kernel().recvmsg(fd, &message, 0);
+    return static_cast<std::size_t>(this->result_) < size_ && tells_of_cuts && !was_cut(message);
+  }
 }
 
-// What the last recv() said, and another one if it was interrupted.
 template <ShortRead short_read>
-bool BasicReceiveOperation<short_read>::settle(int fd, FdWatch* watch) noexcept {
-  while (this->result_ == -EINTR) this->result_ = kernel().recv(fd, data_, size_, 0);
+bool BasicReceiveOperation<short_read>::attempt(int fd, FdWatch* watch) noexcept {
+  const bool emptied = receive(fd);
+  return settle(fd, watch, emptied);
+}
+
+// What the last receive() said, and another one if it was interrupted.
+template <ShortRead short_read>
+bool BasicReceiveOperation<short_read>::settle(int fd, FdWatch* watch, bool emptied) noexcept {
+  while (this->result_ == -EINTR) emptied = receive(fd);
   if (would_block(this->result_)) {
     this->drained(Direction::READ, watch);
     return false;
   }
   // The next receive needn't try then.
-  if (short_read == ShortRead::EMPTIES && this->result_ > 0 &&
-      static_cast<std::size_t>(this->result_) < size_)
-    this->drained_unless_hangup(Direction::READ, watch);
+  if (emptied && this->result_ > 0) this->drained_unless_hangup(Direction::READ, watch);
   return true;
 }
 
@@ -66,12 +81,11 @@ void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
   auto& task = static_cast<TaskState&>(runnable);
   task.begin_turn();
   auto& self = static_cast<BasicReceiveOperation&>(task.waiting_for());
-  self.result_ = kernel().recv(self.watch().fd, self.data_, self.size_, 0);
+  const bool emptied = self.receive(self.watch().fd);
   FdWatch& watch = self.watch();
   if (self.result_ <= 0 || watch.side(Direction::READ).others != nullptr) [[unlikely]]
-    return step_unusual(self.task());
-  if (short_read == ShortRead::EMPTIES && static_cast<std::size_t>(self.result_) < self.size_ &&
-      !watch.hangup)
+    return step_unusual(self.task(), emptied);
+  if (emptied && !watch.hangup)
     watch.side(Direction::READ).clear_drained();
   else
     watch.side(Direction::READ).clear();
@@ -79,15 +93,15 @@ void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
 }
 
 template <ShortRead short_read>
-void BasicReceiveOperation<short_read>::step_unusual(TaskState& task) {
+void BasicReceiveOperation<short_read>::step_unusual(TaskState& task, bool emptied) {
   auto& self = static_cast<BasicReceiveOperation&>(task.waiting_for());
-  if (self.settled(self, self.settle(self.watch().fd, &self.watch()))) task.go_on();
+  if (self.settled(self, self.settle(self.watch().fd, &self.watch(), emptied))) task.go_on();
 }
 
 template class BasicReceiveOperation<ShortRead::EMPTIES>;
-template class BasicReceiveOperation<ShortRead::TELLS_NOTHING>;
+template class BasicReceiveOperation<ShortRead::EMPTIES_UNLESS_CUT>;
 template class SocketOperationOf<BasicReceiveOperation<ShortRead::EMPTIES>, Direction::READ>;
-template class SocketOperationOf<BasicReceiveOperation<ShortRead::TELLS_NOTHING>, Direction::READ>;
+template class SocketOperationOf<BasicReceiveOperation<ShortRead::EMPTIES_UNLESS_CUT>, Direction::READ>;
 
 bool PeekOperation::attempt(int fd, FdWatch* watch) noexcept {
   result_ = uninterrupted([&] { return kernel().recv(fd, data_, size_, MSG_PEEK); });

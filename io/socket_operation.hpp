@@ -130,9 +130,14 @@ class HEDDLE_EXPORT SocketOperationOf : public Base {
   Op& self() noexcept { return static_cast<Op&>(*this); }
 };
 
-/// Whether a receive that got less than it had room for has left the socket empty. So it is with TCP; a Unix
-/// socket gives bytes that came with descriptors, or from another process, apart from those that follow.
-enum class ShortRead : unsigned char { EMPTIES, TELLS_NOTHING };
+/// Whether a receive that got less than it had room for has left the socket empty.
+enum class ShortRead : unsigned char {
+  EMPTIES,  ///< It has: TCP.
+  /// A Unix socket gives bytes that came with descriptors, or from another process, apart from those that
+  /// follow. Linux says so: a recvmsg(2) without room for such things sets MSG_CTRUNC (unix(7)). Elsewhere a
+  /// short read tells nothing.
+  EMPTIES_UNLESS_CUT,
+};
 
 /// Yields how many bytes came; 0: the peer has ended its side (or the buffer is empty). Cancel-safe: nothing
 /// is lost.
@@ -164,8 +169,9 @@ class HEDDLE_EXPORT BasicReceiveOperation final
   static void step(Runnable& runnable);
 
  private:
-  static void step_unusual(TaskState& task);
-  bool settle(int fd, FdWatch* watch) noexcept;
+  static void step_unusual(TaskState& task, bool emptied);
+  bool receive(int fd) noexcept;
+  bool settle(int fd, FdWatch* watch, bool emptied) noexcept;
 
   std::byte* data_;
   std::size_t size_;

@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/socket.h>
+
 #include <cerrno>
 
 #include "socket_operation.hpp"
@@ -26,6 +28,14 @@ bool SocketOperationOf<Op, way, Base>::advance() noexcept {
 inline bool would_block(std::ptrdiff_t result) noexcept {
   return result == -EAGAIN || result == -EWOULDBLOCK;
 }
+
+/// Of ShortRead::EMPTIES_UNLESS_CUT.
+#if defined(__linux__)
+inline constexpr bool tells_of_cuts = true;
+#else
+inline constexpr bool tells_of_cuts = false;
+#endif
+inline bool was_cut(const msghdr& message) noexcept { return (message.msg_flags & MSG_CTRUNC) != 0; }
 
 /// The System of the running loop.
 inline System& kernel() noexcept { return *current.system; }

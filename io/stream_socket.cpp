@@ -14,7 +14,7 @@ namespace {
 Task<void> drop_rest(Fd& fd) {
   std::array<std::byte, 4096> buffer;
   std::size_t size = 1;
-  while (size != 0) size = co_await BasicReceiveOperation<ShortRead::TELLS_NOTHING>(fd, buffer);
+  while (size != 0) size = co_await BasicReceiveOperation<ShortRead::EMPTIES_UNLESS_CUT>(fd, buffer);
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ class HEDDLE_EXPORT UnixSocket : public Socket {
 };
 
 /// A stream over a Unix socket. Reading and writing: see StreamSocket.
-class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::TELLS_NOTHING> {
+class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::EMPTIES_UNLESS_CUT> {
  public:
   UnixStream() noexcept = default;
   /// Takes over a connected, non-blocking socket.

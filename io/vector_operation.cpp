@@ -57,16 +57,16 @@ bool BasicReceiveVectorOperation<short_read>::attempt(int fd, FdWatch* watch) no
     this->drained(Direction::READ, watch);
     return false;
   }
-  if (short_read == ShortRead::EMPTIES && this->result_ > 0 &&
-      static_cast<std::size_t>(this->result_) < message.size)
-    this->drained_unless_hangup(Direction::READ, watch);
+  const bool emptied = static_cast<std::size_t>(this->result_) < message.size &&
+                       (short_read == ShortRead::EMPTIES || (tells_of_cuts && !was_cut(message.header)));
+  if (emptied && this->result_ > 0) this->drained_unless_hangup(Direction::READ, watch);
   return true;
 }
 
 template class BasicReceiveVectorOperation<ShortRead::EMPTIES>;
-template class BasicReceiveVectorOperation<ShortRead::TELLS_NOTHING>;
+template class BasicReceiveVectorOperation<ShortRead::EMPTIES_UNLESS_CUT>;
 template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::EMPTIES>, Direction::READ>;
-template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::TELLS_NOTHING>, Direction::READ>;
+template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::EMPTIES_UNLESS_CUT>, Direction::READ>;
 
 bool SendVectorOperation::await_ready() { return total_size(buffers_, count_) == 0 && done_at_once(); }
 

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -298,6 +300,58 @@ ON_SELECTORS("bytes behind others that came with a descriptor are read though no
   });
 }
 
+#ifdef SO_PASSCRED
+ON_SELECTORS("bytes behind others from another process are read though nothing more comes") {
+  run_on(selector, []() -> Task<void> {
+    auto [a, b] = socket_pair();
+    b.set_option(SOL_SOCKET, SO_PASSCRED, 1, "SO_PASSCRED");
+    auto reads = [](UnixStream& stream) -> Task<std::string> {
+      std::string all;
+      while (all.size() < 6) all += co_await read_some(stream);
+      co_return all;
+    };
+    auto reader = spawn(reads(b));
+    co_await sleep(1ms);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const bool sent = ::send(a.fileno(), "abc", 3, 0) == 3;
+      ::_exit(sent ? 0 : 1);
+    }
+    int status = 1;
+    ::waitpid(child, &status, 0);
+    CHECK(status == 0);
+    co_await a.write_all("def");
+    const std::string got = co_await timeout(5s, reader);
+    CHECK(got == "abcdef");
+  });
+}
+#endif
+
+#ifdef __linux__
+TEST_CASE("a message over a Unix socket costs one call to read it, and none to find that there are no more") {
+  FaultySystem system;
+  run_on(
+      "epoll",
+      [&]() -> Task<void> {
+        auto [a, b] = socket_pair();
+        auto server = spawn(echo(std::move(b)));
+        std::string got;
+        auto exchange = [&]() -> Task<void> {
+          co_await a.write_all("ping");
+          got = co_await timeout(5s, read_some(a));
+        };
+        co_await exchange();
+        const int before = system.made(Call::RECVMSG);
+        for (int i = 0; i < 100; ++i) co_await exchange();
+        CHECK(got == "ping");
+        CHECK(system.made(Call::RECVMSG) - before == 200);
+        a.shutdown(Shutdown::WRITE);
+        co_await server;
+      },
+      &system);
+}
+#endif
+
 ON_SELECTORS("cancelled at every suspension, a session over a Unix socket leaves nothing behind") {
   const TemporaryDirectory directory;
   const std::string bytes = pattern(600'000);
@@ -314,7 +368,7 @@ ON_SELECTORS("cancelled at every suspension, a session over a Unix socket leaves
 TEST_CASE("whichever call of a session over a Unix socket fails, it ends, and the next one works") {
   const TemporaryDirectory directory;
   const std::string bytes = pattern(20'000);
-  for (const Call call : {Call::SOCKET, Call::BIND, Call::LISTEN, Call::ACCEPT, Call::CONNECT, Call::RECV,
+  for (const Call call : {Call::SOCKET, Call::BIND, Call::LISTEN, Call::ACCEPT, Call::CONNECT, Call::RECVMSG,
                           Call::SEND, Call::GETSOCKNAME, Call::SHUTDOWN, Call::LSTAT, Call::UNLINK}) {
     for (const int error : {EINTR, ENOMEM, ECONNRESET}) {
       if (error == EINTR && (call == Call::SOCKET || call == Call::BIND || call == Call::LISTEN)) continue;
