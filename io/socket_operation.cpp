@@ -98,6 +98,14 @@ void BasicReceiveOperation<short_read>::step_unusual(TaskState& task, bool empti
   if (self.settled(self, self.settle(self.watch().fd, &self.watch(), emptied))) task.go_on();
 }
 
+template <ShortRead short_read>
+[[gnu::flatten]] std::optional<std::size_t> BasicReceiveOperation<short_read>::try_now(
+    Fd& socket, std::span<std::byte> buffer) {
+  BasicReceiveOperation self(socket, buffer);
+  if (!Base::done_now(self)) return std::nullopt;
+  return self.value();
+}
+
 template class BasicReceiveOperation<ShortRead::EMPTIES>;
 template class BasicReceiveOperation<ShortRead::EMPTIES_UNLESS_CUT>;
 template class SocketOperationOf<BasicReceiveOperation<ShortRead::EMPTIES>, Direction::READ>;
@@ -123,6 +131,11 @@ bool SendOperation::attempt(int fd, FdWatch* watch) noexcept {
   }
   if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(direction(), watch);
   return true;
+}
+
+[[gnu::flatten]] std::size_t SendOperation::try_now(Fd& socket, std::span<const std::byte> buffer) {
+  SendOperation self(socket, buffer);
+  return done_now(self) ? self.value() : 0;
 }
 
 template class SocketOperationOf<SendOperation, Direction::WRITE>;

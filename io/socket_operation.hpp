@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <optional>
 #include <span>
 
 #include "../runtime/fd_watch.hpp"
@@ -38,6 +39,11 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
     finish();
     return true;
   }
+
+  /// For try_now() of an operation, which tries once and needs no task: false if it would block, or if others
+  /// wait. Throws std::system_error, and std::logic_error when no loop runs on this thread.
+  template <class Op>
+  static bool done_now(Op& self);
 
   /// What await_resume() has to look at first. Throws Cancelled or std::system_error.
   void check(const char* name) const {
@@ -114,7 +120,6 @@ class HEDDLE_EXPORT SocketOperationOf : public Base {
   }
   /// To await it for a Result instead of a std::system_error.
   AsResult<Op> as_result() && noexcept { return AsResult<Op>(self()); }
-
   bool advance() noexcept;
   static constexpr bool owned() noexcept { return true; }
   static constexpr Direction direction() noexcept { return way; }
@@ -160,6 +165,8 @@ class HEDDLE_EXPORT BasicReceiveOperation final
     AsyncFrame* const frame = frame_of(coroutine.promise());
     return this->wait_at_once(*this, coroutine, frame) || this->start(coroutine, frame);
   }
+  /// StreamSocket::try_read_some().
+  static std::optional<std::size_t> try_now(Fd& socket, std::span<std::byte> buffer);
 
   // For the base classes.
 
@@ -206,6 +213,8 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperationOf<SendOperation
       : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
 
   bool await_ready() { return size_ == 0 && done_at_once(); }
+  /// StreamSocket::try_write_some().
+  static std::size_t try_now(Fd& socket, std::span<const std::byte> buffer);
 
   // For the base classes.
 

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "../runtime/join_handle.hpp"
 #include "socket_operation.hpp"
 
 namespace heddle {
@@ -23,6 +24,14 @@ bool SocketOperationOf<Op, way, Base>::advance() noexcept {
   if (DescriptorOperation::advance(self())) return true;
   this->after_attempt();
   return false;
+}
+
+template <class Op>
+bool SocketOperation::done_now(Op& self) {
+  if (current.loop == nullptr) throw_no_loop();
+  if (!try_once(self)) return false;
+  self.check(Op::name);
+  return true;
 }
 
 inline bool would_block(std::ptrdiff_t result) noexcept {

@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -53,6 +54,18 @@ class StreamSocket : public Base {
     return ReceiveVector(this->fd(), buffers);
   }
 
+  /// Reads what is there without waiting: returns how many bytes; 0: the peer ended its side; nullopt: as far
+  /// as the loop knows nothing is there, so `co_await readable()`, or other tasks wait to read. The buffer
+  /// isn't needed while a task waits: all connections of a loop can share one. To be called by tasks or
+  /// callbacks of the stream's loop. Throws std::system_error as read_some() does, std::logic_error when no
+  /// loop runs.
+  [[nodiscard]] std::optional<std::size_t> try_read_some(std::span<std::byte> buffer) {
+    return Receive::try_now(this->fd(), buffer);
+  }
+  [[nodiscard]] std::optional<std::size_t> try_read_some(std::span<char> buffer) {
+    return try_read_some(std::as_writable_bytes(buffer));
+  }
+
   /// As read_some(), and leaves the bytes where they are. Cancel-safe.
   [[nodiscard]] PeekOperation peek(std::span<std::byte> buffer) { return PeekOperation(this->fd(), buffer); }
   [[nodiscard]] PeekOperation peek(std::span<char> buffer) { return peek(std::as_writable_bytes(buffer)); }
@@ -67,6 +80,18 @@ class StreamSocket : public Base {
   [[nodiscard]] SendVectorOperation write_some(std::span<const ConstBuffer> buffers) {
     return SendVectorOperation(this->fd(), buffers);
   }
+  /// Writes what the kernel takes now, without waiting: returns how many bytes. 0: none, or other tasks wait
+  /// to write, whose bytes go first; `co_await write_all()` what is left. Else as try_read_some().
+  [[nodiscard]] std::size_t try_write_some(std::span<const std::byte> buffer) {
+    return SendOperation::try_now(this->fd(), buffer);
+  }
+  [[nodiscard]] std::size_t try_write_some(std::string_view text) {
+    return try_write_some(std::as_bytes(std::span(text)));
+  }
+  [[nodiscard]] std::size_t try_write_some(std::span<const ConstBuffer> buffers) {
+    return SendVectorOperation::try_now(this->fd(), buffers);
+  }
+
   /// Writes the whole buffer. Not cancel-safe: a part of it may be written then.
   [[nodiscard]] SendAllOperation write_all(std::span<const std::byte> buffer) {
     return SendAllOperation(this->fd(), buffer);

@@ -82,6 +82,11 @@ bool SendVectorOperation::attempt(int fd, FdWatch* watch) noexcept {
   return true;
 }
 
+std::size_t SendVectorOperation::try_now(Fd& socket, std::span<const ConstBuffer> buffers) {
+  SendVectorOperation self(socket, buffers);
+  return done_now(self) ? self.value() : 0;
+}
+
 template class SocketOperationOf<SendVectorOperation, Direction::WRITE>;
 
 bool SendAllVectorOperation::await_ready() {

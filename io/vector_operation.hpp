@@ -42,6 +42,8 @@ class HEDDLE_EXPORT SendVectorOperation final
       : SocketOperationOf(socket), buffers_(buffers.data()), count_(buffers.size()) {}
 
   bool await_ready();
+  /// StreamSocket::try_write_some().
+  static std::size_t try_now(Fd& socket, std::span<const ConstBuffer> buffers);
 
   // For the base classes.
 

@@ -145,6 +145,9 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// Cancelled and std::logic_error as begin() does.
   template <class Op>
   static bool try_first(Op& self);
+  /// Tries without a task, unless others wait or it is known that it would block.
+  template <class Op>
+  static bool try_once(Op& self) noexcept;
   /// After try_first(): suspends the task, to wait, or only for its next turn when the operation is done.
   /// Throws what registering with the selector throws; then nothing has changed.
   template <class Op>
@@ -252,6 +255,18 @@ bool DescriptorOperation::try_first(Op& self) {
 }
 
 template <class Op>
+bool DescriptorOperation::try_once(Op& self) noexcept {
+  self.begin_first();
+  FdWatch* const watch = self.watch_;
+  if (watch != nullptr) {
+    // While nobody waits a level-triggered selector isn't asked, and what it said once is out of date.
+    const FdWatch::Side& side = watch->side(self.direction());
+    if (watch->edge() ? !side.may_try() : side.first() != nullptr) return false;
+  }
+  return self.attempt(self.fd_, watch);
+}
+
+template <class Op>
 void DescriptorOperation::suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   self.task_ = current.task;
   self.place_ = {self.place_.state, self.direction(), self.owned(), 0};
@@ -270,12 +285,12 @@ template <class Op>
 inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> coroutine,
                                               AsyncFrame* frame) noexcept {
   FdWatch* const watch = self.slot_->watch;
-  FdWatch::Side& side = watch->side(Op::direction());
+  FdWatch::Side& side = watch->side(self.direction());
   if (current.budget < 0 || watch->edge_loop != current.loop || !side.may_wait()) [[unlikely]]
     return false;
   self.task_ = current.task;
   self.watch_ = watch;
-  self.place_ = {State::WAITING, Op::direction(), Op::owned(), 0};
+  self.place_ = {State::WAITING, self.direction(), self.owned(), 0};
   side.enter(self);
   current.task->suspend(self, &Op::step, coroutine, frame);
   return true;

@@ -17,6 +17,21 @@ bool ReadinessOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* fr
   return DescriptorOperation::start(*this, coroutine, frame);
 }
 
+// advance() again, for the usual case: an event has come to the only one who waits.
+void ReadinessOperation::step(Runnable& runnable) {
+  auto& task = static_cast<TaskState&>(runnable);
+  task.begin_turn();
+  auto& self = static_cast<ReadinessOperation&>(task.waiting_for());
+  FdWatch::Side& side = self.watch().side(self.direction());
+  if (!self.woken_by_event() || side.others != nullptr) [[unlikely]] {
+    if (!self.advance()) return;
+  } else {
+    side.clear();
+    self.finish();
+  }
+  self.task().go_on();
+}
+
 bool ReadinessOperation::advance() noexcept { return DescriptorOperation::advance(*this); }
 
 // A descriptor of somebody else's may be watched already, for another task or for its owner.
@@ -47,9 +62,9 @@ bool ReadinessOperation::attempt(int fd, FdWatch* watch) noexcept {
 
 void ReadinessOperation::fail(int error) noexcept { error_ = error; }
 
-void ReadinessOperation::check() const {
+void ReadinessOperation::raise() const {
   check_cancelled();
-  if (error_ != 0) throw_errno(error_, direction() == Direction::READ ? "readable" : "writable", fd());
+  throw_errno(error_, direction() == Direction::READ ? "readable" : "writable", fd());
 }
 
 ReadyOperation::ReadyOperation(int fd, EventMask events)

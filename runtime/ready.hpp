@@ -25,7 +25,9 @@ class HEDDLE_EXPORT ReadinessOperation final : public DescriptorOperation {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
-    return start(coroutine, frame_of(coroutine.promise()));
+    AsyncFrame* const frame = frame_of(coroutine.promise());
+    error_ = 0;
+    return (owned() && wait_at_once(*this, coroutine, frame)) || start(coroutine, frame);
   }
   EventMask await_resume() const {
     check();
@@ -38,12 +40,17 @@ class HEDDLE_EXPORT ReadinessOperation final : public DescriptorOperation {
   friend class DescriptorOperation;
   friend class ReadyOperation;
 
+  static void step(Runnable& runnable);
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   void find_watch() noexcept;
   bool attempt(int fd, FdWatch* watch) noexcept;
   void fail(int error) noexcept override;
   /// Throws what the operation ended with, if not with readiness.
-  void check() const;
+  void check() const {
+    if (error_ != 0) [[unlikely]]
+      raise();
+  }
+  [[noreturn]] void raise() const;
 
   WatchSlot own_;
   int error_ = 0;

@@ -1,4 +1,5 @@
-// heddle among its peers: the handler of examples/echo_server, and those of the questions that need another.
+// heddle among its peers: one buffer for all connections, the handler of examples/echo_server, and those of
+// the questions that need another.
 // SPDX-License-Identifier: MIT
 #include <array>
 #include <cstdio>
@@ -8,7 +9,10 @@
 #include <heddle/runtime/queue.hpp>
 #include <heddle/runtime/run.hpp>
 #include <heddle/runtime/sleep.hpp>
+#include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "peer.h"
 
@@ -16,8 +20,34 @@ using heddle::Task;
 
 namespace {
 
+// What the kernel didn't take. The copy lives as long as this coroutine.
+template <class Stream>
+Task<void> write_rest(Stream& client, std::vector<std::byte> rest) {
+  co_await client.write_all(rest);
+}
+
+// As the peers in C do it: no bytes are in the buffer while a task waits, so all connections share it.
 template <class Stream>
 Task<void> echo(Stream client) try {
+  static std::array<std::byte, 65536> buffer;
+  for (;;) {
+    co_await client.readable();
+    const std::optional<std::size_t> size = client.try_read_some(buffer);
+    if (!size) continue;
+    if (*size == 0) break;
+    const std::span<const std::byte> message(buffer.data(), *size);
+    const std::size_t written = client.try_write_some(message);
+    if (written < *size) {
+      const auto rest = message.subspan(written);
+      co_await write_rest(client, {rest.begin(), rest.end()});
+    }
+  }
+} catch (const std::exception&) {
+}
+
+// A buffer each.
+template <class Stream>
+Task<void> echo_with_own(Stream client) try {
   std::array<std::byte, 16384> buffer;
   while (const std::size_t size = co_await client.read_some(buffer))
     co_await client.write_all({buffer.data(), size});
@@ -77,10 +107,11 @@ Task<void> with_queue(Stream client) try {
 template <class Listener, class Stream>
 Task<void> serve(peer peer) {
   const std::string_view mode = peer.mode;
-  const auto handler = mode == "readable" ? &frugal<Stream>
-                       : mode == "timer"  ? &with_timer<Stream>
-                       : mode == "queue"  ? &with_queue<Stream>
-                                          : &echo<Stream>;
+  const auto handler = mode == "own"        ? &echo_with_own<Stream>
+                       : mode == "readable" ? &frugal<Stream>
+                       : mode == "timer"    ? &with_timer<Stream>
+                       : mode == "queue"    ? &with_queue<Stream>
+                                            : &echo<Stream>;
   Listener listener{heddle::Fd(peer.listener)};
   for (;;) {
     Stream client = co_await listener.accept();

@@ -15,6 +15,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLOOR, OURS = "raw C epoll loop", "heddle"
+OURS_SIMPLE = "heddle, a buffer each"  # the echo example's handler, where that is another
 FIRST = False  # servers and load go before all other work of the machine: --first sets it
 LINE = re.compile(r"listening on (\S+)")
 PYTHON = "/usr/bin/python3"
@@ -24,7 +25,7 @@ PYTHON = "/usr/bin/python3"
 SERVERS = {
     FLOOR: ("bench/raw_epoll", "echo"),
     "raw C io_uring": ("bench/raw_uring", "echo"),
-    OURS: ("bench/heddle_server", "echo readable timer queue"),
+    OURS: ("bench/heddle_server", "echo own readable timer queue"),
     "libevent": ("bench/libevent_echo", "echo"),
     "libuv": ("bench/libuv_echo", "echo"),
     "Asio callbacks": ("bench/asio_callbacks", "echo"),

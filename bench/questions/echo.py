@@ -75,7 +75,7 @@ def judge(figures):
             verdicts.check(f"CPU a message of the raw loop's, TCP, {connections} connections", entry["cpu_of_raw"], 1.03, "x")
     for row, servers in figures.items():
         peers = {name: entry for name, entry in servers.items()
-                 if name not in (common.OURS, common.FLOOR, *common.NOT_READINESS)}
+                 if name not in (common.OURS, common.OURS_SIMPLE, common.FLOOR, *common.NOT_READINESS)}
         if common.OURS not in servers or not peers:
             continue
         # Ahead by more than noise: in the median by 3 %, and in three rounds of four at all.
@@ -89,7 +89,12 @@ def judge(figures):
 
 
 def run(build, options):
-    servers = common.servers(build, options)
+    servers = {}
+    simple = common.servers(build, options, "own")
+    for name, command in common.servers(build, options).items():
+        servers[name] = command
+        if name in simple:
+            servers[common.OURS_SIMPLE] = simple[name]
     figures = {}
     for row in ROWS:
         if (not options.row or any(word.lower() in row.lower() for word in options.row)) and possible(row):

@@ -176,11 +176,31 @@ def threads():
         program.stop(signal.SIGINT)
 
 
+def shared_buffer():
+    with Program(8) as program:
+        clients = [program.connect() for _ in range(3)]
+        for client in clients:
+            echoes(client)
+        # More than the sockets hold, read late: the rest of each write has to wait.
+        much = [bytes([65 + index]) * 8_000_000 for index in range(len(clients))]
+        senders = [threading.Thread(target=client.send, args=(data,)) for client, data in zip(clients, much)]
+        for sender in senders:
+            sender.start()
+        time.sleep(0.1)
+        for client, data in zip(clients, much):
+            bb.check(client.file.read(len(data)) == data, "bytes were lost or mixed")
+        for client, sender in zip(clients, senders):
+            sender.join()
+            client.end_writing()
+            bb.check(client.ends(), "the connection goes on")
+
+
 def test():
-    done = subprocess.run([programs[7]], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([programs[8]], capture_output=True, text=True, timeout=20)
     bb.check(done.returncode == 0 and done.stdout == "passed\n", f"{done.returncode}: {done.stdout}{done.stderr}")
 
 
-bb.check(len(programs) == 8, f"the guide has {len(programs)} programs")
+bb.check(len(programs) == 9, f"the guide has {len(programs)} programs")
 bb.run([("1: an echo by hand", echo_by_hand), ("2: a Server", server), ("3: a protocol", protocol), ("4: deadlines", deadlines),
-        ("5: limits", limits), ("6: an end", end), ("7: all processors", threads), ("8: a test", test)], 50)
+        ("5: limits", limits), ("6: an end", end), ("7: all processors", threads), ("8: one buffer for all", shared_buffer),
+        ("9: a test", test)], 50)
