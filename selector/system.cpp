@@ -33,7 +33,7 @@ constexpr int no_signal = MSG_NOSIGNAL;
 constexpr int no_signal = 0;  // SO_NOSIGPIPE is set instead
 #endif
 
-// The two calls of every message go to the kernel directly where that is known to work: libc's wrappers,
+// The calls of every message go to the kernel directly where that is known to work: libc's wrappers,
 // errno and cancellation points are half of their user-mode cost. With HEDDLE_LIBC_IO, or under a sanitizer
 // (which has to see the buffers), they go through libc, for those who put something between.
 #if defined(__linux__) && defined(__x86_64__) && !defined(HEDDLE_LIBC_IO) && \
@@ -47,8 +47,8 @@ constexpr int no_signal = 0;  // SO_NOSIGPIPE is set instead
 #endif
 
 #ifdef HEDDLE_DIRECT_IO
-// recvfrom(2) and sendto(2) without an address; x86-64's convention (syscall(2)), by which errors come
-// negated.
+// recvfrom(2) and sendto(2) without an address, and recvmsg(2), which has `flags` third; x86-64's convention
+// (syscall(2)), by which errors come negated.
 template <long number>
 std::ptrdiff_t transfer_bytes(int fd, const void* data, std::size_t size, int flags) noexcept {
   long result;
@@ -224,7 +224,11 @@ std::ptrdiff_t KernelSystem::send(int fd, const void* data, std::size_t size, in
 }
 
 std::ptrdiff_t KernelSystem::recvmsg(int fd, msghdr* message, int flags) noexcept {
+#ifdef HEDDLE_DIRECT_IO
+  return transfer_bytes<SYS_recvmsg>(fd, message, static_cast<unsigned>(flags | close_on_exec), 0);
+#else
   return or_errno(::recvmsg(fd, message, flags | close_on_exec));
+#endif
 }
 
 std::ptrdiff_t KernelSystem::sendmsg(int fd, const msghdr* message, int flags) noexcept {

@@ -117,6 +117,7 @@ Task<void> post(State& state) {
 Task<void> to_thread(State& state) {
   int answer = 0;
   for (auto _ : state) answer += co_await heddle::to_thread([] { return 1; });
+  benchmark::DoNotOptimize(answer);
   micro::count_items(state);
 }
 

@@ -74,7 +74,7 @@ TEST_CASE("sockets that a supervisor hands over come with their names, ready for
   const Fence fence;
   const Address any = any_port();
   const File tcp = listening(any.data(), any.length());
-  const UnixAddress name = UnixAddress::abstract("heddle-inherited-test");
+  const UnixAddress name = UnixAddress::abstract("heddle-inherited-" + std::to_string(::getpid()));
   const File path = listening(name.data(), name.length());
   const File datagrams(::socket(AF_INET, SOCK_DGRAM, 0));
   CHECK(activated({tcp.fileno(), path.fileno(), datagrams.fileno()}, "web:control", list) ==

@@ -133,7 +133,8 @@ ON_SELECTORS("Unix sockets, and whatever else accepts, can be served beside TCP"
   run_on(selector, []() -> Task<void> {
     Server server;
     const Address address = server.listen(any_port(), echo);
-    UnixListener listener = UnixListener::bind(UnixAddress::abstract("heddle-server-test"));
+    UnixListener listener =
+        UnixListener::bind(UnixAddress::abstract("heddle-server-" + std::to_string(::getpid())));
     const UnixAddress path = listener.local_address();
     server.add(std::move(listener),
                [](UnixStream& client) -> Task<void> { co_await client.write_all("over Unix"); });
