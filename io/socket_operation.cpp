@@ -101,6 +101,7 @@ void BasicReceiveOperation<short_read>::step_unusual(TaskState& task, bool empti
 template <ShortRead short_read>
 [[gnu::flatten]] std::optional<std::size_t> BasicReceiveOperation<short_read>::try_now(
     Fd& socket, std::span<std::byte> buffer) {
+  if (buffer.empty()) return 0;
   BasicReceiveOperation self(socket, buffer);
   if (!Base::done_now(self)) return std::nullopt;
   return self.value();
@@ -134,6 +135,7 @@ bool SendOperation::attempt(int fd, FdWatch* watch) noexcept {
 }
 
 [[gnu::flatten]] std::size_t SendOperation::try_now(Fd& socket, std::span<const std::byte> buffer) {
+  if (buffer.empty()) return 0;
   SendOperation self(socket, buffer);
   return done_now(self) ? self.value() : 0;
 }

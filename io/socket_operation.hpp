@@ -40,8 +40,7 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
     return true;
   }
 
-  /// For try_now() of an operation, which tries once and needs no task: false if it would block, or if others
-  /// wait. Throws std::system_error, and std::logic_error when no loop runs on this thread.
+  /// For try_now() of an operation: try_once(). Throws std::system_error and std::logic_error.
   template <class Op>
   static bool done_now(Op& self);
 
@@ -138,9 +137,9 @@ class HEDDLE_EXPORT SocketOperationOf : public Base {
 /// Whether a receive that got less than it had room for has left the socket empty.
 enum class ShortRead : unsigned char {
   EMPTIES,  ///< It has: TCP.
-  /// A Unix socket gives bytes that came with descriptors, or from another process, apart from those that
-  /// follow. Linux says so: a recvmsg(2) without room for such things sets MSG_CTRUNC (unix(7)). Elsewhere a
-  /// short read tells nothing.
+  /// A Unix socket gives bytes that came with descriptors (or, with SO_PASSCRED, from another process) apart
+  /// from those that follow. Linux says so: a recvmsg(2) without room for such things sets MSG_CTRUNC
+  /// (unix(7)). Elsewhere a short read tells nothing.
   EMPTIES_UNLESS_CUT,
 };
 

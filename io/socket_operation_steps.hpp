@@ -7,7 +7,6 @@
 
 #include <cerrno>
 
-#include "../runtime/join_handle.hpp"
 #include "socket_operation.hpp"
 
 namespace heddle {
@@ -28,7 +27,6 @@ bool SocketOperationOf<Op, way, Base>::advance() noexcept {
 
 template <class Op>
 bool SocketOperation::done_now(Op& self) {
-  if (current.loop == nullptr) throw_no_loop();
   if (!try_once(self)) return false;
   self.check(Op::name);
   return true;

@@ -54,11 +54,13 @@ class StreamSocket : public Base {
     return ReceiveVector(this->fd(), buffers);
   }
 
-  /// Reads what is there without waiting: returns how many bytes; 0: the peer ended its side; nullopt: as far
-  /// as the loop knows nothing is there, so `co_await readable()`, or other tasks wait to read. The buffer
-  /// isn't needed while a task waits: all connections of a loop can share one. To be called by tasks or
-  /// callbacks of the stream's loop. Throws std::system_error as read_some() does, std::logic_error when no
-  /// loop runs.
+  /// Reads what is there without waiting: yields how many bytes. 0: the peer ended its side (or the buffer is
+  /// empty). nullopt: nothing can be read now, so `co_await readable()` before trying again: as far as the
+  /// loop knows nothing is there; or a read of another task waits, which comes first; or the task has used up
+  /// its turn, or is asked to stop, and the co_await sees to that. No buffer is needed while a task waits:
+  /// all connections of a loop can share one. To be called by tasks and callbacks of the stream's loop.
+  /// Throws std::system_error as read_some() does, but not Cancelled; std::logic_error when no loop runs, or
+  /// another.
   [[nodiscard]] std::optional<std::size_t> try_read_some(std::span<std::byte> buffer) {
     return Receive::try_now(this->fd(), buffer);
   }
@@ -80,8 +82,9 @@ class StreamSocket : public Base {
   [[nodiscard]] SendVectorOperation write_some(std::span<const ConstBuffer> buffers) {
     return SendVectorOperation(this->fd(), buffers);
   }
-  /// Writes what the kernel takes now, without waiting: returns how many bytes. 0: none, or other tasks wait
-  /// to write, whose bytes go first; `co_await write_all()` what is left. Else as try_read_some().
+  /// Writes what the kernel takes now without waiting: yields how many bytes, also 0, for the reasons that
+  /// try_read_some() has for nullopt. `co_await write_all()` writes the rest; what other tasks write
+  /// meanwhile may come before it. To be called from where try_read_some() may be, and throws the same.
   [[nodiscard]] std::size_t try_write_some(std::span<const std::byte> buffer) {
     return SendOperation::try_now(this->fd(), buffer);
   }

@@ -39,7 +39,7 @@ class HEDDLE_EXPORT UnixSocket : public Socket {
 class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::EMPTIES_UNLESS_CUT> {
  public:
   UnixStream() noexcept = default;
-  /// Takes over a connected, non-blocking socket.
+  /// Takes over a connected, non-blocking socket of the type SOCK_STREAM.
   explicit UnixStream(Fd fd) noexcept : StreamSocket(std::move(fd)) {}
 
   /// Connects to a listener; while its queue is full, asks again every few milliseconds. Throws

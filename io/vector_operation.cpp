@@ -83,6 +83,7 @@ bool SendVectorOperation::attempt(int fd, FdWatch* watch) noexcept {
 }
 
 std::size_t SendVectorOperation::try_now(Fd& socket, std::span<const ConstBuffer> buffers) {
+  if (total_size(buffers.data(), buffers.size()) == 0) return 0;
   SendVectorOperation self(socket, buffers);
   return done_now(self) ? self.value() : 0;
 }

@@ -13,6 +13,14 @@ namespace heddle {
 
 constinit FdWatch FdWatch::none;
 
+namespace {
+
+[[noreturn]] void throw_other_loop(int fd) {
+  throw std::logic_error("fd " + std::to_string(fd) + " is in use on another event loop");
+}
+
+}  // namespace
+
 void DescriptorOperation::wait() {
   if (done()) {  // the budget is spent
     wake();
@@ -23,7 +31,7 @@ void DescriptorOperation::wait() {
     watch_ = &loop.watch(fd_);
     watch_->side(direction()).set_drained();
   } else if (watch_->loop != &loop && !loop.adopt(*watch_)) {
-    throw std::logic_error("fd " + std::to_string(fd_) + " is in use on another event loop");
+    throw_other_loop(fd_);
   }
   FdWatch::Side& side = watch_->side(direction());
   if (side.first() == nullptr)
@@ -40,6 +48,26 @@ void DescriptorOperation::wait() {
     if (owned()) slot_->watch = watch_;
   }
   place_.state = State::WAITING;
+}
+
+// Callbacks have no budget.
+bool DescriptorOperation::may_begin_now() {
+  static_cast<void>(EventLoop::running());
+  current.budget = no_budget;
+  return current.task == nullptr;
+}
+
+bool DescriptorOperation::may_try_now(const FdWatch& watch, Direction direction) {
+  // (A watch whose loop has closed may be tried for; who waits for it adopts it.)
+  if (watch.loop != nullptr && watch.loop != current.loop) throw_other_loop(watch.fd);
+  // While nobody waits a level-triggered selector isn't asked, and what it said once is out of date.
+  const FdWatch::Side& side = watch.side(direction);
+  if (watch.edge() && !side.ready()) return false;
+  if (side.first() == nullptr) return true;
+  if (side.front().takes()) return false;
+  for (const DescriptorOperation* other = side.others; other != nullptr; other = other->next_)
+    if (other->takes()) return false;
+  return true;
 }
 
 WaitInfo DescriptorOperation::describe() const noexcept {

@@ -137,6 +137,8 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
 
   /// The operation can't go on: ECANCELED when the descriptor was closed by its owner, EBADF when by others.
   virtual void fail(int error) noexcept = 0;
+  /// What there is it will take, so nobody else may try before. False of one that only waits to be told.
+  virtual bool takes() const noexcept { return true; }
   /// It leaves its queue: it is done, stopped, or (then the watch mustn't be touched) the watch is going. For
   /// operations that pause().
   virtual void leaving(bool watch_is_going) noexcept;
@@ -145,13 +147,18 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// Cancelled and std::logic_error as begin() does.
   template <class Op>
   static bool try_first(Op& self);
-  /// Tries without a task, unless others wait or it is known that it would block.
+  /// Tries and doesn't wait: true when the operation is done, false where it would block, or not yet may try:
+  /// others wait, or the task has used up its turn or is to stop, and has to await something. Throws
+  /// std::logic_error without a running loop, or when the descriptor is in use on another.
   template <class Op>
-  static bool try_once(Op& self) noexcept;
+  static bool try_once(Op& self);
   /// After try_first(): suspends the task, to wait, or only for its next turn when the operation is done.
   /// Throws what registering with the selector throws; then nothing has changed.
   template <class Op>
   static void suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
+  /// For try_once(): out of the ordinary.
+  static bool may_begin_now();
+  static bool may_try_now(const FdWatch& watch, Direction direction);
   /// What try_first() begins with, for an operation that tries in its own way. It may have been awaited
   /// before.
   void begin_first() noexcept {
@@ -255,14 +262,14 @@ bool DescriptorOperation::try_first(Op& self) {
 }
 
 template <class Op>
-bool DescriptorOperation::try_once(Op& self) noexcept {
+bool DescriptorOperation::try_once(Op& self) {
+  if (--current.budget < 0 && !may_begin_now()) [[unlikely]]
+    return false;
   self.begin_first();
   FdWatch* const watch = self.watch_;
-  if (watch != nullptr) {
-    // While nobody waits a level-triggered selector isn't asked, and what it said once is out of date.
-    const FdWatch::Side& side = watch->side(self.direction());
-    if (watch->edge() ? !side.may_try() : side.first() != nullptr) return false;
-  }
+  if (watch != nullptr && (watch->edge_loop != current.loop || !watch->side(self.direction()).may_try()) &&
+      !may_try_now(*watch, self.direction()))
+    return false;
   return self.attempt(self.fd_, watch);
 }
 

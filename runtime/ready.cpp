@@ -22,12 +22,12 @@ void ReadinessOperation::step(Runnable& runnable) {
   auto& task = static_cast<TaskState&>(runnable);
   task.begin_turn();
   auto& self = static_cast<ReadinessOperation&>(task.waiting_for());
-  FdWatch::Side& side = self.watch().side(self.direction());
-  if (!self.woken_by_event() || side.others != nullptr) [[unlikely]] {
-    if (!self.advance()) return;
-  } else {
-    side.clear();
+  const bool usual = self.woken_by_event() && self.watch().side(self.direction()).others == nullptr;
+  if (usual) [[likely]] {
+    self.watch().side(self.direction()).clear();
     self.finish();
+  } else if (!self.advance()) {
+    return;
   }
   self.task().go_on();
 }

@@ -45,6 +45,7 @@ class HEDDLE_EXPORT ReadinessOperation final : public DescriptorOperation {
   void find_watch() noexcept;
   bool attempt(int fd, FdWatch* watch) noexcept;
   void fail(int error) noexcept override;
+  bool takes() const noexcept override { return false; }
   /// Throws what the operation ended with, if not with readiness.
   void check() const {
     if (error_ != 0) [[unlikely]]

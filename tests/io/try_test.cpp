@@ -177,6 +177,115 @@ ON_SELECTORS("bytes that the kernel gives apart are all tried for, though nothin
   });
 }
 
+ON_SELECTORS("tasks that wait by readable() and try share what comes") {
+  run_on(selector, []() -> Task<void> {
+    auto [a, b] = socket_pair();
+    int turns = 0;
+    auto reader = [&turns](UnixStream& stream) -> Task<std::string> {
+      for (;; ++turns) {
+        if (const auto text = try_read(stream, 3)) co_return *text;
+        co_await stream.readable();
+      }
+    };
+    auto one = spawn(reader(b));
+    auto two = spawn(reader(b));
+    auto three = spawn(reader(b));
+    co_await sleep(1ms);
+    co_await a.write_all("abcdef");
+    std::string all = co_await timeout(5s, one);
+    all += co_await timeout(5s, two);
+    CHECK(all == "abcdef");
+    CHECK_FALSE(three.done());
+    co_await a.write_all("g");
+    all = co_await timeout(5s, three);
+    CHECK(all == "g");
+    CHECK(turns < 20);
+  });
+}
+
+ON_SELECTORS("a task that tries gives the others their turns, and can be cancelled") {
+  run_on(selector, []() -> Task<void> {
+    auto [a, b] = socket_pair();
+    CHECK(fill(a) > 100'000);
+    int reads = 0;
+    auto reader = [&reads](UnixStream& stream) -> Task<void> {
+      char byte[1];
+      for (;;) {
+        if (stream.try_read_some(std::span(byte)))
+          ++reads;
+        else
+          co_await stream.readable();
+      }
+    };
+    auto task = spawn(reader(b));
+    co_await yield();
+    CHECK(reads > 10);
+    CHECK(reads < 1'000);
+    const int before = reads;
+    co_await yield();
+    CHECK(reads > before);
+    CHECK(reads < 2'000);
+    task.cancel();
+    bool cancelled = false;
+    try {
+      co_await timeout(5s, task);
+    } catch (const Cancelled&) {
+      cancelled = true;
+    }
+    CHECK(cancelled);
+    CHECK(reads < 3'000);
+  });
+}
+
+ON_SELECTORS("a callback may try as often as it likes") {
+  run_on(selector, []() -> Task<void> {
+    auto [a, b] = socket_pair();
+    int written = 0;
+    EventLoop::running().call_soon([&, &stream = a] {
+      for (int i = 0; i < 200; ++i) written += static_cast<int>(stream.try_write_some("x"));
+    });
+    co_await yield();
+    co_await yield();
+    CHECK(written == 200);
+  });
+}
+
+TEST_CASE("trying with an empty buffer does nothing, and leaves descriptors where they are") {
+  run_on("default", []() -> Task<void> {
+    auto [a, b] = socket_pair();
+    CHECK(try_read(b, 0) == "");
+    CHECK(b.try_write_some("") == 0);
+    CHECK(b.try_write_some(std::span<const ConstBuffer>()) == 0);
+    const std::array<int, 1> fds{0};
+    co_await a.send_with_fds("abc", fds);
+    co_await b.readable();
+    CHECK(try_read(b, 0) == "");
+    std::array<Fd, 2> received;
+    std::array<char, 10> buffer;
+    const ReceivedWithFds got = co_await b.receive_with_fds(buffer, received);
+    CHECK(got.fds == 1);
+  });
+}
+
+TEST_CASE("trying on another loop than the one that watches the stream is a logic error") {
+  EventLoop first;
+  std::optional<std::pair<UnixStream, UnixStream>> pair;
+  std::optional<JoinHandle<void>> waiting;
+  first.call_soon([&] {
+    waiting = spawn([](auto& to) -> Task<void> {
+      to = socket_pair();
+      co_await to->second.readable();
+    }(pair));
+  });
+  while (!pair) first.run_once(Timeout(0ms));
+  run_on("default", [&]() -> Task<void> {
+    CHECK_THROWS_AS(try_read(pair->second), std::logic_error);
+    co_return;
+  });
+  waiting->cancel();
+  while (!waiting->done()) first.run_once(Timeout(0ms));
+}
+
 ON_SELECTORS("trying on a stream that has failed, or is closed, tells what is wrong") {
   FaultySystem system;
   run_on(
