@@ -39,7 +39,7 @@ void PausingOperation::leaving(bool watch_is_going) noexcept {
 
 // Receiving.
 
-// True if it got bytes and has left the socket empty, or got none. So that result_ alone is looked at first.
+// Where bytes came (result_ tells): whether they were all that the socket had.
 template <ShortRead short_read>
 inline bool BasicReceiveOperation<short_read>::receive(int fd) noexcept {
   if constexpr (short_read == ShortRead::EMPTIES) {
@@ -51,7 +51,7 @@ inline bool BasicReceiveOperation<short_read>::receive(int fd) noexcept {
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
     this->result_ = kernel().recvmsg(fd, &message, 0);
-    return static_cast<std::size_t>(this->result_) < size_ && tells_of_cuts && !was_cut(message);
+    return static_cast<std::size_t>(this->result_) < size_ && !may_be_cut(message);
   }
 }
 

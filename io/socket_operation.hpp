@@ -119,6 +119,7 @@ class HEDDLE_EXPORT SocketOperationOf : public Base {
   }
   /// To await it for a Result instead of a std::system_error.
   AsResult<Op> as_result() && noexcept { return AsResult<Op>(self()); }
+
   bool advance() noexcept;
   static constexpr bool owned() noexcept { return true; }
   static constexpr Direction direction() noexcept { return way; }

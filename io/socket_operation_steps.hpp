@@ -36,13 +36,14 @@ inline bool would_block(std::ptrdiff_t result) noexcept {
   return result == -EAGAIN || result == -EWOULDBLOCK;
 }
 
-/// Of ShortRead::EMPTIES_UNLESS_CUT.
+/// Of ShortRead::EMPTIES_UNLESS_CUT: whether there may be bytes behind those of a short read.
+inline bool may_be_cut([[maybe_unused]] const msghdr& message) noexcept {
 #if defined(__linux__)
-inline constexpr bool tells_of_cuts = true;
+  return (message.msg_flags & MSG_CTRUNC) != 0;
 #else
-inline constexpr bool tells_of_cuts = false;
+  return true;
 #endif
-inline bool was_cut(const msghdr& message) noexcept { return (message.msg_flags & MSG_CTRUNC) != 0; }
+}
 
 /// The System of the running loop.
 inline System& kernel() noexcept { return *current.system; }

@@ -58,7 +58,7 @@ bool BasicReceiveVectorOperation<short_read>::attempt(int fd, FdWatch* watch) no
     return false;
   }
   const bool emptied = static_cast<std::size_t>(this->result_) < message.size &&
-                       (short_read == ShortRead::EMPTIES || (tells_of_cuts && !was_cut(message.header)));
+                       (short_read == ShortRead::EMPTIES || !may_be_cut(message.header));
   if (emptied && this->result_ > 0) this->drained_unless_hangup(Direction::READ, watch);
   return true;
 }

@@ -36,7 +36,6 @@ bool ReadinessOperation::advance() noexcept { return DescriptorOperation::advanc
 
 // A descriptor of somebody else's may be watched already, for another task or for its owner.
 void ReadinessOperation::find_watch() noexcept {
-  error_ = 0;
   if (owned() || current.loop == nullptr) return;
   FdWatch* const found = current.loop->find_watch(fd());
   own_.watch = found != nullptr ? found : &FdWatch::none;
@@ -80,6 +79,7 @@ bool ReadyOperation::await_ready() {
   stopped_ = false;
   for (ReadinessOperation* const side : {&read_, &write_})
     if (wants(*side)) {
+      side->error_ = 0;
       side->find_watch();
       ReadinessOperation::try_first(*side);
     }

@@ -15,7 +15,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLOOR, OURS = "raw C epoll loop", "heddle"
-OURS_SIMPLE = "heddle, a buffer each"  # the echo example's handler, where that is another
+OURS_SIMPLE = "heddle, a buffer each"  # the handler of the echo example
 FIRST = False  # servers and load go before all other work of the machine: --first sets it
 LINE = re.compile(r"listening on (\S+)")
 PYTHON = "/usr/bin/python3"
@@ -72,6 +72,16 @@ def servers(build, options, mode="echo"):
             found[name] = [*command_of(build, name), "--mode", mode]
         except LeftOut as reason:
             left_out(name, reason)
+    return found
+
+
+def servers_and_simple(build, options):
+    """The same for echo, and next to heddle its handler that is simple."""
+    found = {}
+    for name, command in servers(build, options).items():
+        found[name] = command
+        if name == OURS:
+            found[OURS_SIMPLE] = servers(build, options, "own")[name]
     return found
 
 

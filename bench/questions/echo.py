@@ -90,12 +90,7 @@ def judge(figures):
 
 
 def run(build, options):
-    servers = {}
-    simple = common.servers(build, options, "own")
-    for name, command in common.servers(build, options).items():
-        servers[name] = command
-        if name in simple:
-            servers[common.OURS_SIMPLE] = simple[name]
+    servers = common.servers_and_simple(build, options)
     figures = {}
     for row in ROWS:
         if (not options.row or any(word.lower() in row.lower() for word in options.row)) and possible(row):

@@ -31,10 +31,9 @@ def memory(pid):
 def run(build, options):
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 600
     first, more = (50, 100) if options.quick else (500, min(5000, most))
-    entries = dict(common.servers(build, options))
-    for mode, what in (("own", "a buffer each"), ("readable", "buffer after readable()")):
-        for name, command in common.servers(build, options, mode).items():
-            entries[f"{name}, {what}"] = command
+    entries = common.servers_and_simple(build, options)
+    for name, command in common.servers(build, options, "readable").items():
+        entries[f"{name}, buffer after readable()"] = command
     figures = {}
     for name, command in entries.items():
         common.progress(name)

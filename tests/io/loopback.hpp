@@ -50,6 +50,15 @@ inline HalfPair stream_and_peer() {
   return half;
 }
 
+/// Nine bytes that the kernel gives to the reader of a Unix stream in three parts.
+template <class UnixStream>
+Task<void> send_apart(UnixStream& stream) {
+  const std::array<int, 1> fds{0};
+  co_await stream.send_with_fds("abc", fds);
+  co_await stream.write_all("def");
+  co_await stream.send_with_fds("ghi", fds);
+}
+
 /// Reads until the peer ends its side.
 template <class Stream>
 Task<std::string> read_all(Stream& stream, std::size_t chunk = 65536) {

@@ -168,10 +168,7 @@ ON_SELECTORS("bytes that the kernel gives apart are all tried for, though nothin
       co_return all;
     }(b));
     co_await sleep(1ms);
-    const std::array<int, 1> fds{0};
-    co_await a.send_with_fds("abc", fds);
-    co_await a.write_all("def");
-    co_await a.send_with_fds("ghi", fds);
+    co_await send_apart(a);
     const std::string got = co_await timeout(5s, server);
     CHECK(got == "abcdefghi");
   });

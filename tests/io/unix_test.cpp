@@ -31,6 +31,12 @@ Task<void> echo(UnixStream stream) {
     co_await stream.write_all(std::string_view(buffer).substr(0, size));
 }
 
+Task<std::string> read_six(UnixStream& stream) {
+  std::string all;
+  while (all.size() < 6) all += co_await read_some(stream);
+  co_return all;
+}
+
 Task<void> send_and_end(UnixStream& stream, std::string_view bytes) {
   co_await stream.write_all(bytes);
   stream.shutdown(Shutdown::WRITE);
@@ -285,12 +291,7 @@ ON_SELECTORS("bytes behind others that came with a descriptor are read though no
   // The kernel gives them apart, so a short read doesn't say that there are no more.
   run_on(selector, []() -> Task<void> {
     auto [a, b] = socket_pair();
-    auto reads = [](UnixStream& stream) -> Task<std::string> {
-      std::string all;
-      while (all.size() < 6) all += co_await read_some(stream);
-      co_return all;
-    };
-    auto reader = spawn(reads(b));
+    auto reader = spawn(read_six(b));
     co_await sleep(1ms);
     const std::array<int, 1> fds{0};
     co_await a.send_with_fds("abc", fds);
@@ -305,12 +306,7 @@ ON_SELECTORS("bytes behind others from another process are read though nothing m
   run_on(selector, []() -> Task<void> {
     auto [a, b] = socket_pair();
     b.set_option(SOL_SOCKET, SO_PASSCRED, 1, "SO_PASSCRED");
-    auto reads = [](UnixStream& stream) -> Task<std::string> {
-      std::string all;
-      while (all.size() < 6) all += co_await read_some(stream);
-      co_return all;
-    };
-    auto reader = spawn(reads(b));
+    auto reader = spawn(read_six(b));
     co_await sleep(1ms);
     const pid_t child = ::fork();
     if (child == 0) {

@@ -157,10 +157,7 @@ ON_SELECTORS(
     auto [a, b] = socket_pair();
     auto reader = spawn(receive_pieces(b, 2, 100, 9));
     co_await sleep(1ms);
-    const std::array<int, 1> fds{0};
-    co_await a.send_with_fds("abc", fds);
-    co_await a.write_all("def");
-    co_await a.send_with_fds("ghi", fds);
+    co_await send_apart(a);
     const std::string got = co_await timeout(5s, reader);
     CHECK(got == "abcdefghi");
   });
