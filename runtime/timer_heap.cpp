@@ -1,5 +1,5 @@
 // The timer heap: children of i are 4i+1 ... 4i+4, which halves the levels of a binary heap for the same
-// comparisons; the runs, as in a quicksort that stops as soon as the first are known; and the row of these.
+// comparisons; the runs, as in a samplesort that stops as soon as the first are known; and the row of these.
 // SPDX-License-Identifier: MIT
 #include "timer_heap.hpp"
 
@@ -14,9 +14,14 @@ namespace {
 constexpr std::size_t slot_bits = 32;
 constexpr std::size_t largest_heap = 1024;  // it and its slots stay in the inner caches
 constexpr std::size_t longest_row = 1024;   // the same, unless it can't be shorter
-constexpr std::size_t most_runs = 32;       // besides those that halving makes
+constexpr std::size_t most_runs = 128;      // more than distributing makes
+constexpr std::size_t parts = 16;           // of a run that is distributed
 constexpr std::size_t few = 64;             // not worth a sweep
-// So many timers before its turn one is fetched from memory, and then its task.
+// Of the row: so few are sorted by std::sort at once, more are parted first, if need be that often.
+constexpr std::ptrdiff_t few_to_sort = 32;
+constexpr int sort_levels = 6;
+// So many timers before its turn its slot is fetched from memory, then the timer, and then its task.
+constexpr std::ptrdiff_t slot_ahead = 32;
 constexpr std::ptrdiff_t ahead = 16;
 constexpr std::ptrdiff_t task_ahead = 8;
 constexpr std::size_t line_size = 64;
@@ -82,6 +87,19 @@ void TimerHeap::make_heap() noexcept {
 
 inline void TimerHeap::drop_first() noexcept {
   if (--near_ > 0) sift_down(0, Entry(entries()[near_]));
+}
+
+// The row.
+
+// As std::sort, which would guess at each comparison, but for its last levels.
+void TimerHeap::sort(Entry* from, Entry* to, int levels) noexcept {
+  if (to - from <= few_to_sort || levels == 0) return std::sort(from, to, before);
+  Entry median[] = {from[0], from[(to - from) / 2], to[-1]};
+  std::sort(median, median + 3, before);
+  Entry* const middle = from + move_to_front(from, static_cast<std::size_t>(to - from),
+                                             [&](const Entry& each) { return before(each, median[1]); });
+  sort(from, middle, levels - 1);
+  sort(middle, to, levels - 1);
 }
 
 // What could come next.
@@ -193,6 +211,7 @@ Timer* TimerHeap::pop_due(TimePoint now) noexcept {
     first = *first_;
     if (first.deadline > now) return nullptr;
     ++first_;
+    if (end_ - first_ > slot_ahead) __builtin_prefetch(&slots_[slot_of(first_[slot_ahead].place)], 1);
     if (end_ - first_ > ahead) fetch(first_[ahead]);
     if (end_ - first_ > task_ahead) fetch_task(first_[task_ahead]);
   } else {
@@ -273,40 +292,55 @@ void TimerHeap::merge_runs() noexcept try {
 
 // The last run becomes the row, which is empty as the heap is.
 void TimerHeap::refill() noexcept {
-  while (runs_.back().entries.size() > longest_row && halve_last_run()) {
+  while (runs_.back().entries.size() > longest_row && distribute_last_run()) {
   }
   row_.swap(runs_.back().entries);
   runs_.pop_back();
   far_ -= row_.size();
   first_ = row_.data();
-  end_ = sweep_out(first_, first_ + row_.size());
-  std::sort(first_, end_, before);
+  end_ = first_ + row_.size();
+  if (removed_ > 0) end_ = sweep_out(first_, end_);
+  sort(first_, end_, sort_levels);
   for (const Entry* each = first_; each != end_ && each - first_ < ahead; ++each) fetch(*each);
 }
 
-// False: all of its deadlines are the same, or there is no memory for another run.
-bool TimerHeap::halve_last_run() noexcept try {
-  constexpr std::size_t samples = 15;
-  std::vector<Entry>& all = runs_.back().entries;
+// False: all of its deadlines are the same, or there is no memory for more runs.
+bool TimerHeap::distribute_last_run() noexcept try {
+  constexpr std::size_t samples = parts * 4;
+  runs_.reserve(runs_.size() + parts);
+  const std::vector<Entry>& all = runs_.back().entries;
   TimePoint sample[samples];
   for (std::size_t i = 0; i < samples; ++i) sample[i] = all[all.size() / samples * i].deadline;
-  std::nth_element(sample, sample + samples / 2, sample + samples);
-  TimePoint floor = sample[samples / 2];
-  std::size_t later =
-      move_to_front(all.data(), all.size(), [floor](const Entry& each) { return each.deadline >= floor; });
-  if (later == all.size()) {
-    // It is the earliest of all, and of many mostly.
-    const TimePoint earliest = floor;
-    later = move_to_front(all.data(), all.size(),
-                          [earliest](const Entry& each) { return each.deadline > earliest; });
-    if (later == 0) return false;
-    floor = earliest + std::chrono::nanoseconds(1);
+  std::sort(sample, sample + samples);
+  // If one deadline is most samples', then a part is for that alone.
+  TimePoint floors[parts] = {runs_.back().floor};
+  for (std::size_t i = 1; i < parts; ++i) {
+    const TimePoint next = i == 1 || floors[i - 1] == TimePoint::max()
+                               ? floors[i - 1]
+                               : floors[i - 1] + std::chrono::nanoseconds(1);
+    floors[i] = std::max(sample[samples / parts * i], next);
   }
-  std::vector<Entry> earlier(all.begin() + static_cast<std::ptrdiff_t>(later), all.end());
-  runs_.reserve(runs_.size() + 1);
-  runs_.back().entries.resize(later);
-  const TimePoint lowest = std::exchange(runs_.back().floor, floor);
-  runs_.push_back({std::move(earlier), lowest});
+  // Without a branch, since none could be foretold.
+  const auto part_of = [&floors](const Entry& each) noexcept {
+    std::size_t part = 0;
+    for (std::size_t half = parts / 2; half > 0; half /= 2)
+      part += half * std::size_t{each.deadline >= floors[part + half]};
+    return part;
+  };
+
+  std::size_t counts[parts] = {};
+  for (const Entry& each : all) ++counts[part_of(each)];
+  std::vector<Entry> entries[parts];
+  Entry* places[parts];
+  for (std::size_t i = 0; i < parts; ++i) {
+    if (counts[i] == all.size()) return false;
+    entries[i].resize(counts[i]);
+    places[i] = entries[i].data();
+  }
+  for (const Entry& each : all) *places[part_of(each)]++ = each;
+  runs_.pop_back();
+  for (std::size_t i = parts; i-- > 0;)
+    if (counts[i] > 0) runs_.push_back({std::move(entries[i]), floors[i]});
   return true;
 } catch (const std::bad_alloc&) {
   return false;

@@ -41,8 +41,9 @@ struct Timer {
 
 /// Of many timers most have left the caches, and a heap of a million entries has too. So the far ones lie in
 /// runs: each is unsorted, and earlier than the one before. When all that came before has fired, the last run
-/// is halved until it is small enough, and then sorted; that reads memory from one end to the other, where a
-/// heap would jump about. What is added since, and comes before the runs, is in a heap beside that row.
+/// is parted into smaller ones until it is small enough, and then sorted; that reads memory from one end to
+/// the other, where a heap would jump about. What is added since, and comes before the runs, is in a heap
+/// beside that row.
 ///
 /// No timer is touched while its entry moves: that has the deadline with it, and names the timer by a slot.
 /// Removing empties the slot; the entry goes when it comes to the front, or when half of all are such.
@@ -107,6 +108,7 @@ class HEDDLE_EXPORT TimerHeap {
   void sift_up(std::size_t index, const Entry& moving, std::size_t top) noexcept;
   void sift_down(std::size_t top, const Entry& moving) noexcept;
   void make_heap() noexcept;
+  static void sort(Entry* from, Entry* to, int levels) noexcept;
   void drop_first() noexcept;
   bool front_is_removed() const noexcept;
   void fetch(const Entry& entry) const noexcept;
@@ -116,7 +118,7 @@ class HEDDLE_EXPORT TimerHeap {
   void split();
   void merge_runs() noexcept;
   void refill() noexcept;
-  bool halve_last_run() noexcept;
+  bool distribute_last_run() noexcept;
   void sweep() noexcept;
   void renumber() noexcept;
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "../../runtime/allocation_faults.hpp"
 #include "../support/catch.hpp"
 
 using namespace heddle;
@@ -179,6 +180,47 @@ TEST_CASE("many far timers, most of which are removed, come out in order") {
   }
   CHECK(same);
   CHECK(heap.empty());
+}
+
+TEST_CASE("far timers of few deadlines, the first and the last of all times among them, come out in order") {
+  const long first = TimePoint::min().time_since_epoch().count();
+  const long last = TimePoint::max().time_since_epoch().count();
+  const std::vector<std::vector<long>> choices = {{7, 7, 7, 7, 7, 7, 7, 8},
+                                                  {7, 7, 7, 7, 7, 7, 7, 6},
+                                                  {last, last, last, last - 1},
+                                                  {first, last},
+                                                  {last}};
+  for (const std::vector<long>& choice : choices) {
+    std::mt19937 random(3);
+    Compared timers(20'000);
+    for (std::size_t i = 0; i < timers.count(); ++i)
+      timers.add(i, i < 8'000 ? static_cast<long>(i / 2) : choice[random() % choice.size()]);
+    for (std::size_t i = 0; i < 2'000; ++i) timers.remove(random() % timers.count());
+    for (long now = 0; now < 4'000; now += 500) timers.fire(at(now));
+    timers.fire(TimePoint::max());
+    CHECK(timers.agree());
+    CHECK(timers.fired() > 18'000);
+  }
+}
+
+TEST_CASE("far timers come out in order when there is no memory to sort them") {
+  constexpr std::size_t count = 20'000;
+  std::size_t failed = 0;
+  for (std::uint64_t number = 1; number < 100 && failed + 1 == number; ++number) {
+    std::mt19937 random(5);
+    TimerHeap heap;
+    std::deque<Alarm> alarms(count);
+    for (Alarm& alarm : alarms) heap.add(alarm, at(static_cast<long>(random() % 1'000'000)));
+    const AllocationFault fault(number);
+    std::size_t fired = 0;
+    for (TimePoint last; !heap.empty() && heap.earliest() >= last; ++fired) {
+      last = heap.earliest();
+      heap.pop_due(last);
+    }
+    CHECK(fired == count);
+    failed += fault.has_failed();
+  }
+  CHECK(failed >= (allocations_are_observed() ? 16 : 0));  // the parts of a run
 }
 
 TEST_CASE("a timer that is removed while it is due doesn't come out") {
