@@ -95,7 +95,7 @@ class Tree {
   void add(std::string& text, const TaskState& task, unsigned depth) {
     const std::string indent(2 * std::size_t{depth}, ' ');
     text += indent + label(task) + ": " + wait(loop_, task) + "\n";
-    for (const AsyncFrame* frame = task.leaf(); frame != nullptr; frame = frame->parent)
+    for (const AsyncFrame* frame = task.leaf(); frame != nullptr; frame = frame->parent())
       text += indent + "    at " + place(frame->where) + "\n";
     if (task.where.line() != 0) text += indent + "    spawned at " + place(task.where) + "\n";
     if (task.waits_at() != nullptr) waited_for_.push_back(task.waits_at()->describe().fd);

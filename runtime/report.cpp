@@ -90,15 +90,15 @@ void note_leaving(const AsyncFrame& frame) noexcept {
   InFlight& flight = in_flight;
   const bool same = exception == flight.exception && flight.seen.is_followed_by(Moment::now());
   if (same && &frame == flight.next) {
-    flight.next = frame.parent;
+    flight.next = frame.parent();
     return;
   }
   if (!same || !flight.resumed) flight.count = 0;
   flight.exception = exception;
   flight.seen = Moment::now();
-  flight.next = frame.parent;
+  flight.next = frame.parent();
   flight.resumed = false;
-  for (const AsyncFrame* each = &frame; each != nullptr; each = each->parent) flight.append(each->where);
+  for (const AsyncFrame* each = &frame; each != nullptr; each = each->parent()) flight.append(each->where);
   if (current.task != nullptr) flight.append(current.task->where);
 }
 

@@ -90,27 +90,16 @@ class TaskPromiseBase : public AsyncFrame {
       return static_cast<Awaitable&&>(awaitable);
   }
 
-  /// The coroutine is to be resumed, and when it ends `awaiting` goes on.
-  template <class Promise>
-  void start_from(std::coroutine_handle<Promise> awaiting) noexcept {
-    continuation_ = awaiting.address();
-    parent = frame_of(awaiting.promise());
-  }
-  /// The same for the outermost coroutine of a task.
-  void start_as_root() noexcept {
-    continuation_ = nullptr;
-    parent = nullptr;
-  }
-  std::coroutine_handle<> continuation() const noexcept {
-    return std::coroutine_handle<>::from_address(continuation_);
-  }
-
- private:
-  void* continuation_;  // not set before the start, as most are awaited at once
+  using AsyncFrame::continuation;
+  using AsyncFrame::is_a_root;
+  using AsyncFrame::is_awaited_by;
 };
 
 template <class T>
 class TaskPromise final : public TaskPromiseBase {
+  static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__,
+                "a coroutine's frame is aligned as operator new aligns: return a std::unique_ptr to that");
+
  public:
   TaskPromise() noexcept {}
   TaskPromise(const TaskPromise&) = delete;
@@ -162,11 +151,13 @@ class TaskPromise<void> final : public TaskPromiseBase {
   void return_void() noexcept {}
   void unhandled_exception() noexcept {
     error_ = std::current_exception();
-    failure_ = outcome_in_flight(*this);
+    if (outcome_in_flight(*this) == Outcome::CANCELLED) set_cancelled();
   }
 
   /// Of a coroutine that has ended.
-  Outcome outcome() const noexcept { return error_ ? failure_ : Outcome::VALUE; }
+  Outcome outcome() const noexcept {
+    return !error_ ? Outcome::VALUE : was_cancelled() ? Outcome::CANCELLED : Outcome::ERROR;
+  }
   const std::exception_ptr& error() const noexcept { return error_; }
 
   void take() {
@@ -176,7 +167,6 @@ class TaskPromise<void> final : public TaskPromiseBase {
 
  private:
   std::exception_ptr error_;
-  Outcome failure_;  // set with the error
 };
 
 /// The result of a coroutine function that yields a T (any movable type, or void). The body doesn't start
@@ -229,7 +219,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
-      coroutine_.promise().start_from(parent);
+      coroutine_.promise().is_awaited_by(parent);
       return transfer(coroutine_);
     }
     T await_resume() { return coroutine_.promise().take(); }

@@ -233,7 +233,7 @@ class Disturber final : public TurnObserver {
     place_ = &task == main_ ? "the main task" : "task " + std::to_string(task.id());
     if (!task.name().empty()) place_.append(" \"").append(task.name()).append("\"");
     place_ += state;
-    for (const AsyncFrame* frame = task.leaf(); frame != nullptr; frame = frame->parent)
+    for (const AsyncFrame* frame = task.leaf(); frame != nullptr; frame = frame->parent())
       if (frame->where.line() != 0)
         place_.append(" at ")
             .append(frame->where.file_name())

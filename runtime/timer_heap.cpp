@@ -156,7 +156,7 @@ TimerHeap::Entry* TimerHeap::sweep_out(Entry* from, Entry* to) noexcept {
 // without an effect, and drops its calls.)
 [[gnu::always_inline]] inline void TimerHeap::fetch(const Entry& entry) const noexcept {
   const auto timer = reinterpret_cast<std::uintptr_t>(slots_[slot_of(entry.place)].timer);
-  for (std::uintptr_t lines = 0; lines < 3; ++lines)
+  for (std::uintptr_t lines = 0; lines < 2; ++lines)
     __builtin_prefetch(reinterpret_cast<const void*>(timer - lines * line_size), 1);
 }
 

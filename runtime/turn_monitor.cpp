@@ -82,7 +82,7 @@ class TurnMonitor::Watcher {
     std::size_t count = 0;
     if (task != nullptr) {
       for (const AsyncFrame* frame = task->leaf(); frame != nullptr && count < places_.size() - 1;
-           frame = frame->parent)
+           frame = frame->parent())
         note(count, frame->where);
       note(count, task->where);
     }

@@ -196,7 +196,7 @@ TEST_CASE("generators feed each other, and a dump sees through all of them") {
     auto handle = spawn(consume(event));
     co_await yield();
     int depth = 0;
-    for (const AsyncFrame* frame = handle.state().leaf(); frame != nullptr; frame = frame->parent) {
+    for (const AsyncFrame* frame = handle.state().leaf(); frame != nullptr; frame = frame->parent()) {
       CHECK(std::string(frame->where.file_name()).find("async_generator_test.cpp") != std::string::npos);
       ++depth;
     }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../../runtime/report.hpp"
 #include "../../runtime/run.hpp"
 #include "../../runtime/sleep.hpp"
 #include "../../runtime/task_group.hpp"
@@ -316,7 +317,29 @@ Foreign await_task_outside(Task<void> task, std::string& message) {
   }
 }
 
+Foreign trace_outside(Task<void> task, AsyncTrace& trace) {
+  try {
+    co_await task;
+  } catch (const std::runtime_error&) {
+    trace = async_trace();
+  }
+}
+
 }  // namespace
+
+TEST_CASE("a trace ends where a coroutine that is not heddle's awaits a Task") {
+  if (HEDDLE_TRAMPOLINE) return;  // there a Task runs only on a loop
+  const auto thrower = []() -> Task<void> {
+    throw std::runtime_error("thrown");
+    co_return;
+  };
+  const auto outer = [&]() -> Task<void> { co_await thrower(); };
+  AsyncTrace alone, awaited;
+  trace_outside(thrower(), alone);
+  trace_outside(outer(), awaited);
+  CHECK(alone.size() > 0);
+  CHECK(awaited.size() == alone.size() + 1);
+}
 
 TEST_CASE("a co_await outside of a task is an error that says what to do") {
   const auto outside = [] {
