@@ -81,6 +81,7 @@ void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
   auto& task = static_cast<TaskState&>(runnable);
   task.begin_turn();
   auto& self = static_cast<BasicReceiveOperation&>(task.waiting_for());
+  task.fetch_coroutine();  // while the kernel works
   const bool emptied = self.receive(self.watch().fd);
   FdWatch& watch = self.watch();
   if (self.result_ <= 0 || watch.side(Direction::READ).others != nullptr) [[unlikely]]

@@ -206,6 +206,7 @@ void EventLoop::run_ready() noexcept {
     do {
       Runnable& turn = *next;
       next = turn.next;  // the turn may end its life, or queue it again
+      __builtin_prefetch(next, 1);
       turn.run(turn);
       if (++current.turns < 0) [[likely]]
         continue;
@@ -384,9 +385,10 @@ inline void EventLoop::dispatch(const Ready& event) noexcept {
 // Each event is read once, where the kernel left it. The usual one is of a descriptor that is watched for
 // edges.
 inline void EventLoop::dispatch_raw(KernelEvents events) {
+  const BaseSelector::Registration* const registrations = selector_->registrations();
   bool stray = false;
   for (const KernelEvent& event : events) {
-    const BaseSelector::Registration& registration = selector_->registration(event);
+    const BaseSelector::Registration& registration = registrations[event.fd()];
     if (registration.generation != event.generation()) [[unlikely]] {
       stray = true;
       continue;

@@ -20,6 +20,7 @@ bool ReadinessOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* fr
 // advance() again, for the usual case: an event has come to the only one who waits.
 void ReadinessOperation::step(Runnable& runnable) {
   auto& task = static_cast<TaskState&>(runnable);
+  task.fetch_next(&step);
   task.begin_turn();
   auto& self = static_cast<ReadinessOperation&>(task.waiting_for());
   const bool usual = self.woken_by_event() && self.watch().side(self.direction()).others == nullptr;

@@ -28,7 +28,7 @@ void SleepOperation::arm() {
 void SleepOperation::expire(Timer& timer) noexcept {
   auto& self = static_cast<SleepOperation&>(timer);
   self.fired_ = true;
-  self.task_->fetch_siblings();  // of many sleepers most have left the caches
+  self.task_->fetch_siblings();
   self.wake();
 }
 

@@ -160,6 +160,7 @@ const TaskOwner* TaskState::first_group() const noexcept {
 // Where the queue is is known before the task has come from memory, so many of them may be on their way at
 // once.
 void TaskState::schedule() noexcept {
+  __builtin_prefetch(resume_.address(), 1);
   if (&owner_->loop() != current.loop) [[unlikely]]
     return schedule_elsewhere();
   schedule_on(*current.ready);

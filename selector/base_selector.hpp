@@ -52,9 +52,10 @@ class HEDDLE_EXPORT BaseSelector {
   [[nodiscard]] virtual bool has_wait_raw() const noexcept { return false; }
   /// Waits as select() does, but asks no interrupt hook.
   KernelEvents wait_raw(Timeout timeout);
-  /// What is registered under the number in a KernelEvent, or was.
+  /// The table, by descriptor: what is registered under the number in a KernelEvent, or was. Good until the
+  /// next register_(), modify() or unregister().
   struct Registration;
-  [[nodiscard]] const Registration& registration(const KernelEvent& event) const noexcept;
+  [[nodiscard]] const Registration* registrations() const noexcept;
   /// The entry of select() for an event of a registration that is current; no events if there is nothing to
   /// report.
   [[nodiscard]] Ready read(const KernelEvent& event, const Registration& registration) const noexcept;
@@ -187,8 +188,8 @@ struct BaseSelector::Registration {
 };
 static_assert(sizeof(BaseSelector::Registration) == 64);
 
-inline const BaseSelector::Registration& BaseSelector::registration(const KernelEvent& event) const noexcept {
-  return slots_[static_cast<std::size_t>(event.fd())];
+inline const BaseSelector::Registration* BaseSelector::registrations() const noexcept {
+  return slots_.data();
 }
 
 inline std::uint32_t BaseSelector::generation(int fd) const noexcept {

@@ -335,8 +335,11 @@ TEST_CASE("a trace ends where a coroutine that is not heddle's awaits a Task") {
   };
   const auto outer = [&]() -> Task<void> { co_await thrower(); };
   AsyncTrace alone, awaited;
-  trace_outside(thrower(), alone);
-  trace_outside(outer(), awaited);
+  run_here([&]() -> Task<void> {
+    trace_outside(thrower(), alone);
+    co_await yield();
+    trace_outside(outer(), awaited);
+  });
   CHECK(alone.size() > 0);
   CHECK(awaited.size() == alone.size() + 1);
 }
