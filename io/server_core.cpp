@@ -329,7 +329,7 @@ void ServerCore::report_overdue() const noexcept {
   tell(
       Report{"a Server that was stopped waits for handlers that go on, though they were cancelled and their "
              "connections were reset",
-             nullptr, connections_->task_->where});
+             nullptr, connections_->task_->where()});
 }
 
 bool ServerCore::all_ended() const noexcept {
@@ -385,7 +385,7 @@ void ServerCore::report_failure(const ServerConnection& connection, const TaskSt
   // The descriptor's number alone would say little to who reads it later.
   constexpr std::string_view who = "the handler of a connection failed";
   char text[192];
-  Report report{who, task.error(), task.where, task.name(), task.id(), task.trace()};
+  Report report{who, task.error(), task.where(), task.name(), task.id(), task.trace()};
   const int fd = connection.fileno();
   if (char what[128]; fd >= 0 && loop_->system().describe(fd, what, sizeof what)) {
     const int size =

@@ -97,7 +97,7 @@ class Tree {
     text += indent + label(task) + ": " + wait(loop_, task) + "\n";
     for (const AsyncFrame* frame = task.leaf(); frame != nullptr; frame = frame->parent())
       text += indent + "    at " + place(frame->where) + "\n";
-    if (task.where.line() != 0) text += indent + "    spawned at " + place(task.where) + "\n";
+    if (task.where().line() != 0) text += indent + "    spawned at " + place(task.where()) + "\n";
     if (task.waits_at() != nullptr) waited_for_.push_back(task.waits_at()->describe().fd);
     auto child = std::lower_bound(
         children_.begin(), children_.end(), task.id(),

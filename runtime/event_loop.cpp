@@ -31,6 +31,9 @@ namespace heddle {
 namespace {
 
 constexpr int turns_between_polls = 64;
+// Of a look: as many as the turns before the next one. More would have left the caches when their turn comes,
+// and whom a timer wakes would stand behind them all.
+constexpr int most_events = turns_between_polls;
 // Steps that take some nanoseconds would pay more for asking the kernel than for themselves.
 constexpr Duration time_between_looks = std::chrono::microseconds(5);
 
@@ -293,7 +296,7 @@ inline EventLoop::Found EventLoop::look(Timeout timeout) {
   ++counters_.polls;
   try {
     if (reads_kernel_events_) [[likely]]
-      return {{}, selector_->wait_raw(timeout)};
+      return {{}, selector_->wait_raw(timeout, most_events)};
     return {selector_->select(timeout), {}};
   } catch (const std::system_error& error) {
     mailbox_->awake();

@@ -318,9 +318,9 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
 inline TaskState::TaskState(std::coroutine_handle<> root, TaskOwner& owner,
                             std::source_location spawned_at) noexcept
     : Runnable(&run_first),
-      where(spawned_at),
       resume_(root),
       queued_(true),
+      where_(spawned_at),
       owner_(&owner),
       root_(root),
       next_sibling_(owner.children_),

@@ -30,7 +30,7 @@ void throw_after_cleanup(std::exception_ptr body, const AsyncTrace& body_trace, 
   TaskState& task = *current.task;
   if (body && !is_cancelled(body)) {
     if (!is_cancelled(cleanup))
-      tell(Report{"a cleanup failed after what it was for had failed", cleanup, task.where, task.name(),
+      tell(Report{"a cleanup failed after what it was for had failed", cleanup, task.where(), task.name(),
                   task.id(), trace_in_flight(cleanup)});
     resume_trace(body, body_trace);
     std::rethrow_exception(std::move(body));

@@ -99,7 +99,7 @@ void note_leaving(const AsyncFrame& frame) noexcept {
   flight.next = frame.parent();
   flight.resumed = false;
   for (const AsyncFrame* each = &frame; each != nullptr; each = each->parent()) flight.append(each->where);
-  if (current.task != nullptr) flight.append(current.task->where);
+  if (current.task != nullptr) flight.append(current.task->where());
 }
 
 AsyncTrace trace_in_flight(const std::exception_ptr& error) noexcept {

@@ -42,7 +42,7 @@ class HEDDLE_EXPORT TaskHandle {
   std::string_view name() const noexcept { return state_->name(); }
   void set_name(std::string_view name) const { state_->set_name(name); }
   /// Where it was spawned.
-  std::source_location where() const noexcept { return state_->where; }
+  std::source_location where() const noexcept { return state_->where(); }
 
   bool done() const noexcept { return state_->done(); }
   bool cancelled() const noexcept { return state_->outcome() == Outcome::CANCELLED; }

@@ -346,7 +346,7 @@ void TaskState::keep_trace() noexcept try {
 }
 
 void TaskState::report_unretrieved() noexcept {
-  tell(Report{"nobody retrieved an exception", error(), where, name(), id_, trace()});
+  tell(Report{"nobody retrieved an exception", error(), where_, name(), id_, trace()});
 }
 
 void TaskState::throw_outcome() const {

@@ -118,8 +118,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
                                                leaf_offset_ * leaf_unit);
   }
   /// What spawned it.
-  std::source_location where;
-
+  std::source_location where() const noexcept { return where_; }
   /// When the task was suspended, by the loop's clock as it was read last; or, where an operation takes many
   /// steps before it is done (a long write, to a peer that reads slowly), when the last of them was taken.
   TimePoint suspended_since() const noexcept { return since_; }
@@ -279,14 +278,14 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   // Two lines of the cache: what a turn needs, and what the beginning and the end do. What suspend() sets
   // lies apart: GCC 12 packs neighbours into a vector register to store them at once, which takes twice as
   // long as to store them one by one.
+  Operation* waiting_ = nullptr;
+  std::uint32_t references_ = 2;
+  std::uint16_t cancel_requests_ = 0;
+  std::uint16_t held_requests_ = 0;  // how many of them wait for a shield to go
   union {
     std::coroutine_handle<> resume_;
     std::exception_ptr error_;  // of a task that has failed
   };
-  std::uint32_t references_ = 2;
-  std::uint16_t cancel_requests_ = 0;
-  std::uint16_t held_requests_ = 0;  // how many of them wait for a shield to go
-  Operation* waiting_ = nullptr;
   std::uint8_t leaf_offset_ = 0;
   std::int8_t budget_ = task_budget;  // of a turn; none while the next co_await has to throw
   Outcome outcome_ = Outcome::PENDING;
@@ -297,6 +296,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   bool retrieved_ = false;
   TimePoint since_;
 
+  std::source_location where_;
   TaskOwner* owner_ = nullptr;
   std::coroutine_handle<> root_;  // the outermost coroutine; null once the task is done
   TaskState* next_sibling_ = nullptr;

@@ -84,7 +84,7 @@ class TurnMonitor::Watcher {
       for (const AsyncFrame* frame = task->leaf(); frame != nullptr && count < places_.size() - 1;
            frame = frame->parent())
         note(count, frame->where);
-      note(count, task->where);
+      note(count, task->where());
     }
     place_count_.store(count, std::memory_order_relaxed);
     note_name(task != nullptr ? task->name() : std::string_view());

@@ -148,13 +148,13 @@ ReadyList BaseSelector::select(Timeout timeout) {
   return wait_again(timeout, started, error);
 }
 
-KernelEvents BaseSelector::wait_raw(Timeout timeout) {
+KernelEvents BaseSelector::wait_raw(Timeout timeout, int most) {
   check_open();
   const std::int64_t started = timeout.forever() || timeout.only_looks() ? 0 : now();
   Timeout left = timeout;
   for (;;) {
     KernelEvents events;
-    const int error = do_wait_raw(left, events);
+    const int error = do_wait_raw(left, most, events);
     if (error == 0 && (!events.empty() || left.only_looks())) [[likely]]
       return events;
     if (error == EINTR)
@@ -167,7 +167,7 @@ KernelEvents BaseSelector::wait_raw(Timeout timeout) {
   }
 }
 
-int BaseSelector::do_wait_raw(Timeout, KernelEvents&) { return ENOSYS; }
+int BaseSelector::do_wait_raw(Timeout, int, KernelEvents&) { return ENOSYS; }
 
 void BaseSelector::do_read(const KernelEvent&, Ready&) const noexcept {}
 

@@ -50,8 +50,9 @@ class HEDDLE_EXPORT BaseSelector {
   /// Whether this selector can. (No Capability: who decorates a selector and hands on its capabilities would
   /// promise too much.)
   [[nodiscard]] virtual bool has_wait_raw() const noexcept { return false; }
-  /// Waits as select() does, but asks no interrupt hook.
-  KernelEvents wait_raw(Timeout timeout);
+  /// Waits as select() does, but asks no interrupt hook, and reports no more than `most`: those that are left
+  /// come first the next time.
+  KernelEvents wait_raw(Timeout timeout, int most);
   /// The table, by descriptor: what is registered under the number in a KernelEvent, or was. Good until the
   /// next register_(), modify() or unregister().
   struct Registration;
@@ -117,7 +118,7 @@ class HEDDLE_EXPORT BaseSelector {
   /// (EINTR is the base's business). It may wait less than asked, never longer.
   virtual int do_wait(Timeout timeout) = 0;
   /// For wait_raw(). Returns 0 or an errno.
-  virtual int do_wait_raw(Timeout timeout, KernelEvents& events);
+  virtual int do_wait_raw(Timeout timeout, int most, KernelEvents& events);
   /// For read(): what it says, with no more than that in `ready`.
   virtual void do_read(const KernelEvent& event, Ready& ready) const noexcept;
   /// Called after a wait in which report() met what it did not know: get rid of its source, so that the next

@@ -98,7 +98,7 @@ void EpollSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcep
 }
 
 int EpollSelector::do_wait(Timeout timeout) {
-  const int count = wait_once(timeout);
+  const int count = wait_once(timeout, room());
   if (count < 0) [[unlikely]]
     return errno;
   Reports reports(*this);
@@ -108,8 +108,8 @@ int EpollSelector::do_wait(Timeout timeout) {
   return 0;
 }
 
-int EpollSelector::do_wait_raw(Timeout timeout, KernelEvents& events) {
-  const int count = wait_once(timeout);
+int EpollSelector::do_wait_raw(Timeout timeout, int most, KernelEvents& events) {
+  const int count = wait_once(timeout, std::min(room(), most));
   if (count < 0) [[unlikely]]
     return errno;
   events = KernelEvents(events_.data(), static_cast<std::size_t>(count));
@@ -121,26 +121,26 @@ void EpollSelector::do_read(const KernelEvent& event, Ready& ready) const noexce
   ready.hangup = is_hangup(event.events);
 }
 
-int EpollSelector::wait_once(Timeout timeout) noexcept {
+int EpollSelector::wait_once(Timeout timeout, int most) noexcept {
   auto* const events = reinterpret_cast<epoll_event*>(events_.data());
   return timeout.forever() || timeout.only_looks()
-             ? ::epoll_wait(epoll_, events, room(), timeout.forever() ? -1 : 0)
-             : wait_until(timeout);
+             ? ::epoll_wait(epoll_, events, most, timeout.forever() ? -1 : 0)
+             : wait_until(timeout, most);
 }
 
-int EpollSelector::wait_until(Timeout timeout) noexcept {
+int EpollSelector::wait_until(Timeout timeout, int most) noexcept {
   auto* const events = reinterpret_cast<epoll_event*>(events_.data());
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 35))
   const auto ns = timeout.duration().count();
   if (ns % 1'000'000 != 0 && has_pwait2_) {
     const timespec exactly{static_cast<std::time_t>(ns / 1'000'000'000),
                            static_cast<long>(ns % 1'000'000'000)};
-    const int count = ::epoll_pwait2(epoll_, events, room(), &exactly, nullptr);
+    const int count = ::epoll_pwait2(epoll_, events, most, &exactly, nullptr);
     if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
     has_pwait2_ = false;  // an old kernel, a sandbox or valgrind
   }
 #endif
-  return ::epoll_wait(epoll_, events, room(), timeout.milliseconds());
+  return ::epoll_wait(epoll_, events, most, timeout.milliseconds());
 }
 
 // A file that was closed here but lives on in a duplicate stays in the epoll set, and no call can name it any

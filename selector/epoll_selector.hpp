@@ -31,13 +31,13 @@ class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
   int do_modify(const SelectorKey& key, EventMask before, std::uint32_t generation, Trigger trigger) override;
   void do_unregister(const SelectorKey& key, std::uint32_t generation) noexcept override;
   int do_wait(Timeout timeout) override;
-  int do_wait_raw(Timeout timeout, KernelEvents& events) override;
+  int do_wait_raw(Timeout timeout, int most, KernelEvents& events) override;
   void do_read(const KernelEvent& event, Ready& ready) const noexcept override;
   int do_purge() override;
   void do_close() noexcept override;
 
-  int wait_once(Timeout timeout) noexcept;
-  int wait_until(Timeout timeout) noexcept;
+  int wait_once(Timeout timeout, int most) noexcept;
+  int wait_until(Timeout timeout, int most) noexcept;
   [[nodiscard]] int room() const noexcept { return static_cast<int>(events_.capacity()); }
 
   int epoll_ = -1;

@@ -392,3 +392,25 @@ ON_SELECTORS("a readiness operation that is awaited again waits again") {
     CHECK(expired);
   });
 }
+
+TEST_CASE(
+    "on epoll a timer that is due waits behind 64 of the descriptors that are ready, not behind them all") {
+  run_on("epoll", []() -> Task<void> {
+    constexpr std::size_t count = 200;
+    std::vector<Pair> pairs;
+    Log log;
+    std::vector<JoinHandle<void>> tasks;
+    for (std::size_t i = 0; i < count; ++i) {
+      pairs.push_back(Pair::sockets());
+      tasks.push_back(spawn(take_one(pairs[i].a.fileno(), log, "")));
+    }
+    co_await sleep(1ms);  // now all wait
+    for (Pair& pair : pairs) pair.b.write("x");
+    std::size_t before = count;
+    auto& loop = EventLoop::running();
+    loop.call_at(loop.time(), [&] { before = log.size(); });
+    for (auto& task : tasks) co_await task;
+    CHECK(before <= 64);
+    CHECK(log.size() == count);
+  });
+}

@@ -21,7 +21,7 @@ TEST_CASE("what wait_raw leaves to be read says what select would have said") {
     selector->register_(pair.b, EVENT_WRITE, 7);
     pair.b.write("x");
     must(::shutdown(pair.b.fileno(), SHUT_WR));
-    const KernelEvents events = selector->wait_raw(Duration(0));
+    const KernelEvents events = selector->wait_raw(Duration(0), 10);
     REQUIRE(events.size() == 2);
     for (const KernelEvent& event : events) {
       const auto& registration = selector->registrations()[event.fd()];
@@ -31,7 +31,28 @@ TEST_CASE("what wait_raw leaves to be read says what select would have said") {
       CHECK(ready.events == ready.key.events);
     }
     selector->close();
-    CHECK_THROWS_AS(selector->wait_raw(Duration(0)), SelectorClosed);
+    CHECK_THROWS_AS(selector->wait_raw(Duration(0), 10), SelectorClosed);
+  }
+}
+
+TEST_CASE("wait_raw reports no more than it is asked for, and then those that were left") {
+  for (const Subject& subject : subjects()) {
+    INFO(subject.name);
+    auto selector = subject.make();
+    if (!selector->has_wait_raw()) continue;
+    std::vector<Pair> pairs;
+    for (int i = 0; i < 5; ++i) {
+      pairs.push_back(Pair::sockets());
+      selector->register_(pairs.back().a, EVENT_READ, {}, Trigger::EDGE);
+      pairs.back().b.write("x");
+    }
+    std::vector<int> told;
+    for (const std::size_t expected : {2, 2, 1, 0}) {
+      const KernelEvents events = selector->wait_raw(Duration(0), 2);
+      CHECK(events.size() == expected);
+      for (const KernelEvent& event : events) told.push_back(event.fd());
+    }
+    for (std::size_t i = 0; i < told.size(); ++i) CHECK(told[i] == pairs[i].a.fileno());
   }
 }
 
@@ -47,11 +68,11 @@ TEST_CASE("an event that outlived its registration is told by its generation, an
     pair.b.write("x");
     pair.a.close();
     selector->unregister(number);
-    const KernelEvents events = selector->wait_raw(Duration(0));
+    const KernelEvents events = selector->wait_raw(Duration(0), 10);
     REQUIRE(events.size() == 1);
     CHECK(selector->registrations()[events[0].fd()].generation != events[0].generation());
     selector->purge();
-    CHECK(selector->wait_raw(Duration(0)).empty());
+    CHECK(selector->wait_raw(Duration(0), 10).empty());
   }
 }
 
@@ -60,6 +81,6 @@ TEST_CASE("who decorates a selector has no raw wait, and one without it says so"
     INFO(subject.name);
     auto selector = subject.make();
     CHECK(selector->has_wait_raw() == (subject.name == "epoll"));
-    if (!selector->has_wait_raw()) CHECK_THROWS_AS(selector->wait_raw(Duration(0)), std::system_error);
+    if (!selector->has_wait_raw()) CHECK_THROWS_AS(selector->wait_raw(Duration(0), 10), std::system_error);
   }
 }
