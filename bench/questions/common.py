@@ -16,6 +16,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLOOR, OURS = "raw C epoll loop", "heddle"
 OURS_SIMPLE = "heddle, a buffer each"  # the handler of the echo example
+OURS_UNIX = "heddle, Unix socket"
 FIRST = False  # servers and load go before all other work of the machine: --first sets it
 LINE = re.compile(r"listening on (\S+)")
 PYTHON = "/usr/bin/python3"
@@ -37,6 +38,7 @@ SERVERS = {
 }
 NOT_READINESS = ("raw C io_uring",)  # shown as a mark, not compared with
 COLOURS = {FLOOR: "#555555", "featureless floor": "#555555", "raw C io_uring": "#bbbbbb", OURS: "#d6604d", OURS_SIMPLE: "#f4a582",
+           OURS_UNIX: "#f4a582",
            "libevent": "#92c5de", "libuv": "#2166ac", "Asio callbacks": "#c2a5cf", "Asio coroutines": "#762a83",
            "Asio": "#762a83", "Go": "#35978f", "tokio": "#e08214", "uvloop": "#a6dba0", "asyncio": "#1b7837"}
 
@@ -234,32 +236,32 @@ def per_message(count, messages):
     return (count(2 * messages) - count(messages)) / messages
 
 
-def instructions(build, command, messages, **options):
+def instructions(build, command, messages, family="tcp", **options):
     """User-mode instructions per message, by callgrind."""
     def count(total):
         prefix = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-        with serving(command, prefix=prefix) as (process, address):
+        with serving(command, family, prefix) as (process, address):
             load(build, address, messages=total, **options)
         return int(re.search(r"Collected : (\d+)", process.errors)[1])
     return per_message(count, messages)
 
 
-def allocations(build, command, messages, **options):
+def allocations(build, command, messages, family="tcp", **options):
     """Heap allocations per message, by memcheck."""
     def count(total):
         prefix = ["valgrind", "--tool=memcheck", "--leak-check=no", "--undef-value-errors=no"]
-        with serving(command, prefix=prefix) as (process, address):
+        with serving(command, family, prefix) as (process, address):
             load(build, address, messages=total, **options)
         return int(re.search(r"total heap usage: ([\d,]+) allocs", process.errors)[1].replace(",", ""))
     return per_message(count, messages)
 
 
-def system_calls(build, command, messages, **options):
+def system_calls(build, command, messages, family="tcp", **options):
     """System calls per message, by strace; and which."""
     tables = {}
 
     def count(total):
-        with serving(command, prefix=["strace", "-f", "-c", "-o", "/dev/stderr"]) as (process, address):
+        with serving(command, family, ["strace", "-f", "-c", "-o", "/dev/stderr"]) as (process, address):
             load(build, address, messages=total, **options)
         table = {}
         for line in process.errors.splitlines():

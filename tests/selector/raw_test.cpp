@@ -47,7 +47,7 @@ TEST_CASE("wait_raw reports no more than it is asked for, and then those that we
       pairs.back().b.write("x");
     }
     std::vector<int> told;
-    for (const std::size_t expected : {2, 2, 1, 0}) {
+    for (const std::size_t expected : {std::size_t{2}, std::size_t{2}, std::size_t{1}, std::size_t{0}}) {
       const KernelEvents events = selector->wait_raw(Duration(0), 2);
       CHECK(events.size() == expected);
       for (const KernelEvent& event : events) told.push_back(event.fd());
