@@ -4,7 +4,6 @@
 
 #include <bit>
 #include <coroutine>
-#include <cstddef>
 #include <cstdint>
 #include <source_location>
 
@@ -16,8 +15,7 @@ namespace heddle {
 using SourcePlace = decltype(__builtin_source_location());
 static_assert(sizeof(SourcePlace) == sizeof(std::source_location));
 
-/// A link of the chain of coroutines that await each other; the innermost one knows the way out. The
-/// outermost link (no parent) is the task itself, and its `where` is the place that spawned it.
+/// A link of the chain of coroutines that await each other; the innermost one knows the way out.
 class AsyncFrame {
  public:
   /// Who awaits it, nullptr for a task and where a coroutine that is not heddle's does.
@@ -32,9 +30,9 @@ class AsyncFrame {
  protected:
   /// The coroutine is to be resumed, and when it ends `awaiting` goes on.
   template <class Promise>
-  void is_awaited_by(std::coroutine_handle<Promise> awaiting) noexcept;
+  void set_awaited_by(std::coroutine_handle<Promise> awaiting) noexcept;
   /// The same for the outermost coroutine of a task.
-  void is_a_root() noexcept { awaiting_ = 0; }
+  void set_root() noexcept { awaiting_ = 0; }
   std::coroutine_handle<> continuation() const noexcept {
     return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(awaiting_ & ~all_bits));
   }
@@ -64,7 +62,7 @@ AsyncFrame* frame_of(Promise& promise) noexcept {
 }
 
 template <class Promise>
-void AsyncFrame::is_awaited_by(std::coroutine_handle<Promise> awaiting) noexcept {
+void AsyncFrame::set_awaited_by(std::coroutine_handle<Promise> awaiting) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(awaiting.address());
   const auto frame = reinterpret_cast<std::uintptr_t>(frame_of(awaiting.promise()));
   awaiting_ = frame == address + frame_offset ? address | has_parent : address;

@@ -108,7 +108,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
       promise_type& promise = coroutine_.promise();
       promise.running_ = true;
-      promise.is_awaited_by(parent);
+      promise.set_awaited_by(parent);
       return transfer(coroutine_);
     }
     std::optional<T> await_resume() {

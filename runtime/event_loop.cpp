@@ -33,7 +33,7 @@ namespace {
 constexpr int turns_between_polls = 64;
 // Of a look: as many as the turns before the next one. More would have left the caches when their turn comes,
 // and whom a timer wakes would stand behind them all.
-constexpr int most_events = turns_between_polls;
+constexpr std::size_t most_events = turns_between_polls;
 // Steps that take some nanoseconds would pay more for asking the kernel than for themselves.
 constexpr Duration time_between_looks = std::chrono::microseconds(5);
 
@@ -194,7 +194,7 @@ void EventLoop::step(Timeout limit) {
 }
 
 std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
-  if (!ready_.empty() || !mailbox_->empty()) return TimePoint();
+  if (!ready_.empty() || !mailbox_->empty() || left_events_) return TimePoint();
   if (timers_.empty()) return std::nullopt;
   return timers_.earliest();
 }
@@ -284,6 +284,7 @@ void EventLoop::poll(Timeout limit) {
   current.now = looked_ = time();
 
   counters_.events += found.size();
+  left_events_ = found.raw.size() == most_events;
   if (reads_kernel_events_) [[likely]]
     dispatch_raw(found.raw);
   else
@@ -296,7 +297,7 @@ inline EventLoop::Found EventLoop::look(Timeout timeout) {
   ++counters_.polls;
   try {
     if (reads_kernel_events_) [[likely]]
-      return {{}, selector_->wait_raw(timeout, most_events)};
+      return {{}, selector_->wait_raw(timeout, static_cast<int>(most_events))};
     return {selector_->select(timeout), {}};
   } catch (const std::system_error& error) {
     mailbox_->awake();

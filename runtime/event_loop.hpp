@@ -286,6 +286,7 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   BaseSelector* selector_;
   bool owns_selector_;
   bool reads_kernel_events_ = false;  // the selector can
+  bool left_events_ = false;          // the last look took as many as it may: there may be more
   int process_;                       // whose loop it is
   bool stopped_ = false;
   bool woken_ = false;

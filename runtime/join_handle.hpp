@@ -139,7 +139,7 @@ inline TaskOwner& running_owner() {
 template <class T>
 [[gnu::noinline]] SpawnedTask<T>& start_task(typename Task<T>::Handle coroutine, TaskOwner& owner,
                                              std::source_location where) {
-  coroutine.promise().is_a_root();
+  coroutine.promise().set_root();
   Task<T> task(coroutine);  // until there is memory for its state
   return *new SpawnedTask<T>(task.release(), owner, where);
 }

@@ -91,8 +91,8 @@ class TaskPromiseBase : public AsyncFrame {
   }
 
   using AsyncFrame::continuation;
-  using AsyncFrame::is_a_root;
-  using AsyncFrame::is_awaited_by;
+  using AsyncFrame::set_awaited_by;
+  using AsyncFrame::set_root;
 };
 
 template <class T>
@@ -219,7 +219,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
-      coroutine_.promise().is_awaited_by(parent);
+      coroutine_.promise().set_awaited_by(parent);
       return transfer(coroutine_);
     }
     T await_resume() { return coroutine_.promise().take(); }

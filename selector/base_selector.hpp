@@ -50,11 +50,11 @@ class HEDDLE_EXPORT BaseSelector {
   /// Whether this selector can. (No Capability: who decorates a selector and hands on its capabilities would
   /// promise too much.)
   [[nodiscard]] virtual bool has_wait_raw() const noexcept { return false; }
-  /// Waits as select() does, but asks no interrupt hook, and reports no more than `most`: those that are left
-  /// come first the next time.
+  /// Waits as select() does, but asks no interrupt hook, and reports no more than `most`, which is one at
+  /// least: those that are left come first the next time, unless purge() is called.
   KernelEvents wait_raw(Timeout timeout, int most);
   /// The table, by descriptor: what is registered under the number in a KernelEvent, or was. Good until the
-  /// next register_(), modify() or unregister().
+  /// next register_().
   struct Registration;
   [[nodiscard]] const Registration* registrations() const noexcept;
   /// The entry of select() for an event of a registration that is current; no events if there is nothing to

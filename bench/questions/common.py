@@ -308,7 +308,7 @@ def hold_to_limits(name, figures):
     worse = [f"{key}: {figures[key]}, recorded {count}" for key, count in recorded.items()
              if figures[key] > count * 1.05 + 0.01]
     if worse:
-        raise SystemExit("heddle costs more than bench/limits.json says: " + "; ".join(worse))
+        raise SystemExit(f"heddle costs more than bench/limits.json says of {name}: " + "; ".join(worse))
 
 
 class Verdicts:

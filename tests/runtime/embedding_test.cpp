@@ -4,6 +4,7 @@
 
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "../../runtime/event_loop.hpp"
 #include "../../runtime/join_handle.hpp"
@@ -80,4 +81,23 @@ TEST_CASE("a loop that is closed has no descriptor") {
   EventLoop loop;
   loop.close();
   CHECK(thrown<std::logic_error>([&] { loop.fileno(); }) == "fileno() of an event loop that is closed");
+}
+
+ON_SELECTORS("a loop that has not attended to all descriptors that are ready wants to be run again at once") {
+  EventLoop loop(loop_options(selector));
+  std::vector<Pair> pairs;
+  std::size_t served = 0;
+  const auto serve = [&](int fd) -> Task<void> {
+    co_await readable(fd);
+    ++served;
+  };
+  for (int i = 0; i < 100; ++i) pairs.push_back(Pair::sockets());
+  loop.call_soon([&] {
+    for (Pair& pair : pairs) spawn(serve(pair.a.fileno()));
+  });
+  while (loop.next_deadline()) loop.run_once(Duration(0));
+  for (Pair& pair : pairs) pair.b.write("x");
+  do loop.run_once(Duration(0));
+  while (loop.next_deadline());
+  CHECK(served == pairs.size());
 }
