@@ -208,8 +208,8 @@ void EventLoop::run_ready() noexcept {
   while (Runnable* next = ready_.take()) {
     do {
       Runnable& turn = *next;
-      next = turn.next;  // the turn may end its life, or queue it again
-      __builtin_prefetch(next, 1);
+      next = turn.next;             // the turn may end its life, or queue it again
+      __builtin_prefetch(next, 1);  // by its turn it has mostly left the caches
       turn.run(turn);
       if (++current.turns < 0) [[likely]]
         continue;

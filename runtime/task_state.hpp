@@ -119,6 +119,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   }
   /// What spawned it.
   std::source_location where() const noexcept { return where_; }
+
   /// When the task was suspended, by the loop's clock as it was read last; or, where an operation takes many
   /// steps before it is done (a long write, to a peer that reads slowly), when the last of them was taken.
   TimePoint suspended_since() const noexcept { return since_; }

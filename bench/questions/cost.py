@@ -11,7 +11,7 @@ from questions import common, plot
 CONNECTIONS = 50
 
 
-def counted(build, command, messages, family="tcp"):
+def counted(build, command, messages, family):
     """All three; what a tool can't count of somebody is missing."""
     entry = {}
     options = {"connections": CONNECTIONS, "family": family}
@@ -28,17 +28,16 @@ def counted(build, command, messages, family="tcp"):
 
 
 def run(build, options):
-    servers = common.servers(build, options)
-    families = {}
+    servers = common.servers_and_simple(build, options)
     if common.OURS in servers:
-        families[common.OURS_UNIX] = "unix"
-        servers[common.OURS_UNIX] = common.servers(build, options, "own")[common.OURS]
+        servers[common.OURS_UNIX] = servers.pop(common.OURS_SIMPLE)
         servers[common.OURS] = [str(build / "examples/echo_server")]
     figures = {}
     for name, command in servers.items():
         common.progress(f"counting: {name}")
         try:
-            figures[name] = counted(build, command, 2_000 if options.quick else 20_000, families.get(name, "tcp"))
+            figures[name] = counted(build, command, 2_000 if options.quick else 20_000,
+                                    "unix" if name == common.OURS_UNIX else "tcp")
         except common.LeftOut as reason:
             common.left_out(name, reason)
 
