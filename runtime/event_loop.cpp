@@ -269,7 +269,8 @@ void EventLoop::poll(Timeout limit) {
     timeout = Duration(0);
   } else if (!timers_.empty()) {
     const TimePoint now = time();
-    const Duration left = std::max(timers_.earliest(), now) - now;  // TimePoint::min() - now would overflow
+    Duration left(0);
+    if (timers_.earliest() > now) left = (real_time_ ? timers_.wake_up() : timers_.earliest()) - now;
     if (timeout.forever() || left < timeout.duration()) timeout = left;
   }
   const bool sleeps = !timeout.only_looks() && mailbox_->fall_asleep();
@@ -336,12 +337,13 @@ bool EventLoop::waits_for_descriptors() const noexcept {
 void EventLoop::fire_timers() noexcept {
   const TimePoint now = current.now;
   TimePoint deadline = timers_.earliest();
+  int left = turns_between_polls;
   while (Timer* const timer = timers_.pop_due(now)) {
     ++counters_.timers_fired;
     counters_.lag = now - std::max(deadline, TimePoint());  // TimePoint::min() is a deadline too
     counters_.max_lag = std::max(counters_.max_lag, counters_.lag);
     timer->fire(*timer);
-    if (timers_.empty()) break;
+    if (--left == 0 || timers_.empty()) break;
     deadline = timers_.earliest();
   }
 }

@@ -76,11 +76,11 @@ struct LoopCounters {
 /// The scheduler under everything: a queue of what is ready, timers, a selector and a clock.
 ///
 /// What is ready runs first in, first out; nothing ever runs inline from the call that made it ready. While
-/// there is work, timers and posted calls are looked at every 64 steps, and so is the selector, unless these
-/// took no time to speak of: the kernel is asked at most every 5 us then. (A selector or a clock of the
-/// caller's is asked every 64 steps.) All members are for the loop's own thread, but call_soon_threadsafe().
-/// heddle::run() makes a loop and is all that most programs need; a loop of one's own is driven by
-/// run_until_complete(), run_forever() or run_once().
+/// there is work, timers (64 at a time) and posted calls are looked at every 64 steps, and so is the
+/// selector, unless these took no time to speak of: the kernel is asked at most every 5 us then. (A selector
+/// or a clock of the caller's is asked every 64 steps.) All members are for the loop's own thread, but
+/// call_soon_threadsafe(). heddle::run() makes a loop and is all that most programs need; a loop of one's own
+/// is driven by run_until_complete(), run_forever() or run_once().
 class HEDDLE_EXPORT EventLoop final : public TaskOwner {
  public:
   /// Throws ValueError for an unknown selector, std::system_error if the kernel refuses.
@@ -96,7 +96,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   CallHandle call_soon(F&& function, A&&... arguments) {
     return queue(make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
   }
-  /// The same after `delay`, never earlier, by the system's clock.
+  /// The same after `delay`, never earlier, by the system's clock. (Where thousands of timers wait, those
+  /// that are due within a millisecond may share a wake-up, and be that much late.)
   template <class F, class... A>
   CallHandle call_later(Duration delay, F&& function, A&&... arguments) {
     return call_at(deadline_after(delay), std::forward<F>(function), std::forward<A>(arguments)...);

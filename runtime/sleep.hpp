@@ -48,8 +48,8 @@ class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
 };
 static_assert(sizeof(void*) != 8 || sizeof(SleepOperation) == 40, "flags where Timer leaves room");
 
-/// Suspends the task for `duration`, never less; nullopt: until it is cancelled. Zero and less gives the
-/// others their turn, as asyncio's sleep(0).
+/// Suspends the task for `duration`, never less, and hardly more (see EventLoop::call_later); nullopt: until
+/// it is cancelled. Zero and less gives the others their turn, as asyncio's sleep(0).
 [[nodiscard]] inline SleepOperation sleep(Timeout duration) noexcept { return SleepOperation(duration); }
 /// The same until a point of the loop's time(). (By reference: GCC 12 keeps a copy in the coroutine's frame.)
 [[nodiscard]] inline SleepOperation sleep_until(const TimePoint& deadline) noexcept {

@@ -25,6 +25,8 @@ constexpr std::ptrdiff_t slot_ahead = 32;
 constexpr std::ptrdiff_t ahead = 16;
 constexpr std::ptrdiff_t task_ahead = 8;
 constexpr std::size_t line_size = 64;
+// So late may a timer be that shares its wake-up with others.
+constexpr std::chrono::nanoseconds most_late = std::chrono::milliseconds(1);
 
 std::uint32_t slot_of(std::uint64_t place) noexcept { return static_cast<std::uint32_t>(place); }
 
@@ -170,6 +172,17 @@ TimerHeap::Entry* TimerHeap::sweep_out(Entry* from, Entry* to) noexcept {
 }
 
 // From outside.
+
+TimePoint TimerHeap::wake_up() const noexcept {
+  if (first_ == end_ || first_->deadline > TimePoint::max() - most_late) return earliest();
+  TimePoint latest = first_->deadline + most_late;
+  // When the row ends before that, how late the last one is lies in an unsorted run.
+  if (runs_.empty() || runs_.back().floor > latest) {
+    const auto is_in_time = [latest](const Entry& each) { return each.deadline <= latest; };
+    latest = std::partition_point(first_, end_, is_in_time)[-1].deadline;
+  }
+  return near_ == 0 ? latest : std::min(latest, groups_.front().entries[root].deadline);
+}
 
 void TimerHeap::add(Timer& timer, TimePoint deadline) {
   if (order_ == std::numeric_limits<std::uint32_t>::max()) [[unlikely]]

@@ -133,6 +133,28 @@ TEST_CASE("a call at a time that has passed is made on the next turn") {
   CHECK(called == 3);
 }
 
+TEST_CASE("who is ready doesn't stand behind all timers that are due") {
+  EventLoop loop;
+  std::vector<int> order;
+  for (int i = 0; i < 1'000; ++i) loop.call_at(TimePoint(), [&order, i] { order.push_back(i); });
+  loop.call_soon([&] { loop.call_soon([&] { order.push_back(-1); }); });
+  while (order.size() < 1'001) loop.run_once(Duration(0));
+  CHECK(std::find(order.begin(), order.end(), -1) - order.begin() <= 128);
+  order.erase(std::find(order.begin(), order.end(), -1));
+  CHECK(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST_CASE("thousands of timers that are due close together share the loop's sleeps") {
+  EventLoop loop;
+  int left = 6'000;
+  const TimePoint start = loop.time() + 200ms;
+  const auto call = [&](Duration after) { loop.call_at(start + after, [&left] { --left; }); };
+  for (int i = 0; i < 2'000; ++i) call(i * 1ns);  // more than are sorted from the start
+  for (int i = 0; i < 4'000; ++i) call(i * 20us);
+  while (left > 0) loop.run_once();
+  CHECK(loop.counters().waits <= 160);  // 80 and some; if each woke the loop, more than a thousand
+}
+
 TEST_CASE("next_deadline says when the loop has to be run again") {
   EventLoop loop;
   CHECK_FALSE(loop.next_deadline().has_value());

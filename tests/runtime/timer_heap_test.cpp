@@ -223,6 +223,59 @@ TEST_CASE("far timers come out in order when there is no memory to sort them") {
   CHECK(failed >= (allocations_are_observed() ? 16 : 0));  // the parts of a run
 }
 
+TEST_CASE("few timers wake the loop each at its time") {
+  TimerHeap heap;
+  std::deque<Alarm> alarms(1'000);
+  for (std::size_t i = 0; i < alarms.size(); ++i) heap.add(alarms[i], at(static_cast<long>(1'000 + i)));
+  for (long now = 1'000; !heap.empty(); ++now) {
+    CHECK(heap.wake_up() == at(now));
+    CHECK(heap.pop_due(at(now)) != nullptr);
+  }
+}
+
+TEST_CASE("thousands of timers share wake-ups, and none is a millisecond late for that") {
+  constexpr long ms = 1'000'000;
+  const long apart = GENERATE(20L, 1'000L, 20'000L, 600'000L, 3 * ms);
+  CAPTURE(apart);
+  TimerHeap heap;
+  std::deque<Alarm> alarms(20'000);
+  for (std::size_t i = 0; i < alarms.size(); ++i)
+    heap.add(alarms[i * 7 % alarms.size()], at(ms + static_cast<long>(i * 7 % alarms.size()) * apart));
+  int wake_ups = 0;
+  while (!heap.empty()) {
+    const TimePoint wake_up = heap.wake_up();
+    CHECK(wake_up >= heap.earliest());
+    CHECK(wake_up - heap.earliest() <= std::chrono::milliseconds(1));
+    while (heap.pop_due(wake_up) != nullptr) {
+    }
+    ++wake_ups;
+  }
+  // The first ones are those of the heap, each at its time.
+  const long shared = static_cast<long>(alarms.size()) * apart / ms + 2;
+  CHECK(wake_ups <= std::min(static_cast<long>(alarms.size()), shared + 1'280));
+}
+
+TEST_CASE("a timer that was added later wakes the loop at its time, though others share a wake-up") {
+  TimerHeap heap;
+  std::deque<Alarm> alarms(20'000);
+  for (std::size_t i = 0; i < alarms.size(); ++i) heap.add(alarms[i], at(1'000 * static_cast<long>(i)));
+  while (heap.earliest() < at(5'000'000)) heap.pop_due(at(5'000'000));
+  REQUIRE(heap.wake_up() > at(5'500'000));
+  Alarm soon;
+  heap.add(soon, at(5'000'500));
+  CHECK(heap.wake_up() == at(5'000'500));
+}
+
+TEST_CASE("timers at the end of time have a wake-up, too") {
+  TimerHeap heap;
+  std::deque<Alarm> alarms(5'000);
+  for (std::size_t i = 0; i < alarms.size(); ++i)
+    heap.add(alarms[i], i < 1'000 ? at(0) : TimePoint::max() - std::chrono::nanoseconds(5'000 - i));
+  while (heap.pop_due(at(0)) != nullptr) {
+  }
+  CHECK(heap.wake_up() == heap.earliest());
+}
+
 TEST_CASE("a timer that is removed while it is due doesn't come out") {
   TimerHeap heap;
   std::deque<Alarm> alarms(100);
