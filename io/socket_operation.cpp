@@ -39,38 +39,33 @@ void PausingOperation::leaving(bool watch_is_going) noexcept {
 
 // Receiving.
 
-// Where bytes came (result_ tells): whether they were all that the socket had.
 template <ShortRead short_read>
-inline bool BasicReceiveOperation<short_read>::receive(int fd) noexcept {
-  if constexpr (short_read == ShortRead::EMPTIES) {
-    this->result_ = kernel().recv(fd, data_, size_, 0);
-    return static_cast<std::size_t>(this->result_) < size_;
-  } else {
-    iovec piece{data_, size_};
-    msghdr message{};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    this->result_ = kernel().recvmsg(fd, &message, 0);
-    return static_cast<std::size_t>(this->result_) < size_ && !may_be_cut(message);
-  }
+inline void BasicReceiveOperation<short_read>::receive(int fd) noexcept {
+  this->result_ = kernel().recv(fd, data_, size_, 0);
+}
+
+// Where bytes came: whether they were all that the socket had. The next receive needn't try then.
+template <ShortRead short_read>
+inline bool BasicReceiveOperation<short_read>::has_emptied(FdWatch& watch) const noexcept {
+  return static_cast<std::size_t>(this->result_) < size_ && !watch.hangup &&
+         (short_read == ShortRead::EMPTIES || this->perhaps_drained(watch));
 }
 
 template <ShortRead short_read>
 bool BasicReceiveOperation<short_read>::attempt(int fd, FdWatch* watch) noexcept {
-  const bool emptied = receive(fd);
-  return settle(fd, watch, emptied);
+  receive(fd);
+  return settle(fd, watch);
 }
 
 // What the last receive() said, and another one if it was interrupted.
 template <ShortRead short_read>
-bool BasicReceiveOperation<short_read>::settle(int fd, FdWatch* watch, bool emptied) noexcept {
-  while (this->result_ == -EINTR) emptied = receive(fd);
+bool BasicReceiveOperation<short_read>::settle(int fd, FdWatch* watch) noexcept {
+  while (this->result_ == -EINTR) receive(fd);
   if (would_block(this->result_)) {
     this->drained(Direction::READ, watch);
     return false;
   }
-  // The next receive needn't try then.
-  if (emptied && this->result_ > 0) this->drained_unless_hangup(Direction::READ, watch);
+  if (this->result_ > 0 && watch != nullptr && has_emptied(*watch)) this->drained(Direction::READ, watch);
   return true;
 }
 
@@ -82,11 +77,11 @@ void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
   task.begin_turn();
   auto& self = static_cast<BasicReceiveOperation&>(task.waiting_for());
   task.fetch_coroutine();  // while the kernel works
-  const bool emptied = self.receive(self.watch().fd);
+  self.receive(self.watch().fd);
   FdWatch& watch = self.watch();
   if (self.result_ <= 0 || watch.side(Direction::READ).others != nullptr) [[unlikely]]
-    return step_unusual(self.task(), emptied);
-  if (emptied && !watch.hangup)
+    return step_unusual(self.task());
+  if (self.has_emptied(watch))
     watch.side(Direction::READ).clear_drained();
   else
     watch.side(Direction::READ).clear();
@@ -94,9 +89,9 @@ void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
 }
 
 template <ShortRead short_read>
-void BasicReceiveOperation<short_read>::step_unusual(TaskState& task, bool emptied) {
+void BasicReceiveOperation<short_read>::step_unusual(TaskState& task) {
   auto& self = static_cast<BasicReceiveOperation&>(task.waiting_for());
-  if (self.settled(self, self.settle(self.watch().fd, &self.watch(), emptied))) task.go_on();
+  if (self.settled(self, self.settle(self.watch().fd, &self.watch()))) task.go_on();
 }
 
 template <ShortRead short_read>

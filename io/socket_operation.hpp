@@ -138,9 +138,11 @@ class HEDDLE_EXPORT SocketOperationOf : public Base {
 /// Whether a receive that got less than it had room for has left the socket empty.
 enum class ShortRead : unsigned char {
   EMPTIES,  ///< It has: TCP.
-  /// A Unix socket gives bytes that came with descriptors (or, with SO_PASSCRED, from another process) apart
-  /// from those that follow. Linux says so: a recvmsg(2) without room for such things sets MSG_CTRUNC
-  /// (unix(7)). Elsewhere a short read tells nothing.
+  /// Mostly it has. But a Unix socket gives bytes that came with descriptors (or, with SO_PASSCRED, from
+  /// another process) apart from those that follow. Linux says so to a recvmsg(2) without room for such
+  /// things by MSG_CTRUNC (unix(7)); recv(2), which costs a tenth of a message less, says nothing, and so the
+  /// loop looks again (EventLoop::doubt): who sends descriptors to somebody who doesn't ask for them may be
+  /// answered 100 ms later.
   EMPTIES_UNLESS_CUT,
 };
 
@@ -176,9 +178,10 @@ class HEDDLE_EXPORT BasicReceiveOperation final
   static void step(Runnable& runnable);
 
  private:
-  static void step_unusual(TaskState& task, bool emptied);
-  bool receive(int fd) noexcept;
-  bool settle(int fd, FdWatch* watch, bool emptied) noexcept;
+  static void step_unusual(TaskState& task);
+  void receive(int fd) noexcept;
+  bool has_emptied(FdWatch& watch) const noexcept;
+  bool settle(int fd, FdWatch* watch) noexcept;
 
   std::byte* data_;
   std::size_t size_;

@@ -36,6 +36,7 @@ constexpr int turns_between_polls = 64;
 constexpr std::size_t most_events = turns_between_polls;
 // Steps that take some nanoseconds would pay more for asking the kernel than for themselves.
 constexpr Duration time_between_looks = std::chrono::microseconds(5);
+constexpr Duration doubt_lasts = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -482,6 +483,38 @@ void EventLoop::arm(FdWatch& watch, Direction direction, bool owned) {
   if (owned) watch.owned = true;
 }
 
+bool EventLoop::doubt(FdWatch& watch) noexcept {
+  if (watch.loop != this) return false;
+  if (!watch.edge()) return true;  // its selector reports again what is left
+  if (!real_time_) return (system_.poll_now(watch.fd, POLLIN) & POLLIN) == 0;
+  try {
+    doubted_.push_back(watch.fd);
+    if (!second_look_.armed()) timers_.add(second_look_, looked_ + doubt_lasts);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  watch.doubted = true;
+  return true;
+}
+
+void EventLoop::look_again(Timer& timer) noexcept {
+  EventLoop& self = static_cast<SecondLook&>(timer).loop;
+  for (const int fd : self.doubted_) {
+    FdWatch* const watch = self.find_watch(fd);
+    if (watch == nullptr || !std::exchange(watch->doubted, false) || !watch->edge()) continue;
+    FdWatch::Side& side = watch->side(Direction::READ);
+    if (!side.ready() && (self.system_.poll_now(fd, POLLIN) & POLLIN) != 0) self.notify(side);
+  }
+  self.doubted_.clear();
+}
+
+void EventLoop::end_doubts() noexcept {
+  timers_.remove(second_look_);
+  for (const int fd : doubted_)
+    if (FdWatch* const watch = find_watch(fd)) watch->doubted = false;
+  doubted_.clear();
+}
+
 // `events` of a level-triggered watch, or none of any.
 void EventLoop::want(FdWatch& watch, EventMask events) {
   if (events == watch.registered) return;
@@ -613,6 +646,7 @@ void EventLoop::close() noexcept {
     schedule(*posted);
     posted = next;
   }
+  end_doubts();
   while (Timer* const timer = timers_.pop_due(TimePoint::max())) timer->fire(*timer);
   while (!ready_.empty()) run_ready();
 

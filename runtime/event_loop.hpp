@@ -9,6 +9,7 @@
 #include <source_location>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "../selector/base_selector.hpp"
 #include "../selector/system.hpp"
@@ -215,6 +216,11 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   /// Registers what `watch` needs now that somebody waits for `direction`. Throws what the selector throws,
   /// and std::system_error with EBADF if the descriptor is closed; then nothing has changed.
   void arm(FdWatch& watch, Direction direction, bool owned);
+  /// Somebody has read what there was and, without asking the kernel again, takes `watch` for drained, though
+  /// no event would tell if it isn't. The loop looks within 100 ms, once for all that was read meanwhile, and
+  /// then it is as if an event had come. (With a clock or a System of the caller's it looks at once.) False:
+  /// there is more, or no memory to note it.
+  bool doubt(FdWatch& watch) noexcept;
   /// Nobody may wait for `watch` any more: drops it, or what it needn't watch.
   void disarm_if_idle(FdWatch& watch) noexcept;
   /// An owner closes its descriptor: everybody who waits gets ECANCELED, and the number is no longer watched.
@@ -275,6 +281,8 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void poll(Timeout limit);
   void collect_mail() noexcept;
   void fire_timers() noexcept;
+  static void look_again(Timer& timer) noexcept;
+  void end_doubts() noexcept;
   Found look(Timeout timeout);
   Found wait_in_virtual_time(Timeout timeout);
   bool waits_for_descriptors() const noexcept;
@@ -296,6 +304,12 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   Mailbox* mailbox_;
   LoopSignals* signals_ = nullptr;
   FdWatch* watches_ = nullptr;
+  // Whose watch is doubted; some of them may be gone.
+  std::vector<int> doubted_;
+  struct SecondLook : Timer {
+    explicit SecondLook(EventLoop& its_loop) noexcept : Timer(&look_again), loop(its_loop) {}
+    EventLoop& loop;
+  } second_look_{*this};
   bool virtual_time_;
   bool real_time_;  // the kernel's clock, which no look at a selector moves
   bool detect_deadlock_;
@@ -332,6 +346,10 @@ inline TaskState::TaskState(std::coroutine_handle<> root, TaskOwner& owner,
   owner.children_ = this;
   if (next_sibling_ != nullptr) next_sibling_->link_ = &next_sibling_;
   owner.loop().ready_queue().push(*this);
+}
+
+inline bool DescriptorOperation::perhaps_drained(FdWatch& watch) noexcept {
+  return watch.doubted || current.loop->doubt(watch);
 }
 
 inline void TaskState::inherit() noexcept {

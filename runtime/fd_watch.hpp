@@ -95,6 +95,7 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated {
   EventMask registered{0};  ///< what the selector was asked for
   bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
   bool hangup = false;      ///< the peer sends no more: reads don't block
+  bool doubted = false;     ///< the loop is going to look whether there is more to read: EventLoop::doubt()
   Side sides[2];
   FdWatch* next = nullptr;  // the loop's list
   FdWatch** link = nullptr;
@@ -204,6 +205,9 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     if (watch != nullptr && !watch->hangup) [[likely]]
       watch->side(direction).set_drained();
   }
+  /// The next read has to wait, as far as can be told: if there is something after all, the loop finds it a
+  /// little later. False where it can't look, so that the next read has to try.
+  static bool perhaps_drained(FdWatch& watch) noexcept;
   /// While waiting(), first in the queue: it is not to try until unpause(). (An edge may wake it all the
   /// same, and it has to pause() again.)
   void pause() noexcept { place_.state = State::PAUSED; }
