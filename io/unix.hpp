@@ -36,7 +36,7 @@ class HEDDLE_EXPORT UnixSocket : public Socket {
 };
 
 /// A stream over a Unix socket. Reading and writing: see StreamSocket. Bytes behind others that came with
-/// descriptors (or, with SO_PASSCRED, from another process) may be read up to 100 ms late, unless the
+/// descriptors (or, with SO_PASSCRED, from another process) may be read 100 ms late, unless the
 /// descriptors were received with receive_with_fds(): read_some() doesn't learn that there were any.
 class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::EMPTIES_UNLESS_CUT> {
  public:

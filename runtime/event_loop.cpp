@@ -351,7 +351,7 @@ void EventLoop::fire_timers() noexcept {
 
 LoopCounters EventLoop::counters() const noexcept {
   LoopCounters counters = counters_;
-  counters.timers = timers_.size();
+  counters.timers = timers_.size() - second_look_.armed();
   counters.tasks_spawned = last_task_id_;
   return counters;
 }
@@ -484,7 +484,7 @@ void EventLoop::arm(FdWatch& watch, Direction direction, bool owned) {
 }
 
 bool EventLoop::doubt(FdWatch& watch) noexcept {
-  if (watch.loop != this) return false;
+  if (watch.loop != this || watch.cut) return false;
   if (!watch.edge()) return true;  // its selector reports again what is left
   if (!real_time_) return (system_.poll_now(watch.fd, POLLIN) & POLLIN) == 0;
   try {
@@ -499,20 +499,24 @@ bool EventLoop::doubt(FdWatch& watch) noexcept {
 
 void EventLoop::look_again(Timer& timer) noexcept {
   EventLoop& self = static_cast<SecondLook&>(timer).loop;
-  for (const int fd : self.doubted_) {
+  std::vector<int>& fds = self.looked_at_;
+  if (fds.empty()) fds.swap(self.doubted_);
+  const auto look = [&self](int fd) {
     FdWatch* const watch = self.find_watch(fd);
-    if (watch == nullptr || !std::exchange(watch->doubted, false) || !watch->edge()) continue;
+    if (watch == nullptr || !std::exchange(watch->doubted, false)) return;
     FdWatch::Side& side = watch->side(Direction::READ);
-    if (!side.ready() && (self.system_.poll_now(fd, POLLIN) & POLLIN) != 0) self.notify(side);
+    if (side.ready() || (self.system_.poll_now(fd, POLLIN) & POLLIN) == 0) return;
+    watch->cut = true;
+    self.notify(side);
+  };
+  for (int left = turns_between_polls; left > 0 && !fds.empty(); --left, fds.pop_back()) look(fds.back());
+  if (fds.empty() && self.doubted_.empty()) return;
+  try {
+    // The rest when the others had their turns.
+    self.timers_.add(timer, current.now + (fds.empty() ? doubt_lasts : Duration(1)));
+  } catch (const std::bad_alloc&) {
+    for (; !fds.empty(); fds.pop_back()) look(fds.back());
   }
-  self.doubted_.clear();
-}
-
-void EventLoop::end_doubts() noexcept {
-  timers_.remove(second_look_);
-  for (const int fd : doubted_)
-    if (FdWatch* const watch = find_watch(fd)) watch->doubted = false;
-  doubted_.clear();
 }
 
 // `events` of a level-triggered watch, or none of any.
@@ -646,7 +650,7 @@ void EventLoop::close() noexcept {
     schedule(*posted);
     posted = next;
   }
-  end_doubts();
+  timers_.remove(second_look_);
   while (Timer* const timer = timers_.pop_due(TimePoint::max())) timer->fire(*timer);
   while (!ready_.empty()) run_ready();
 

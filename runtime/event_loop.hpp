@@ -69,8 +69,9 @@ struct LoopCounters {
   std::uint64_t budget_yields = 0;  ///< a task had spent its budget and let the others go first
   std::uint64_t timers_fired = 0;
   std::uint64_t tasks_spawned = 0;
-  std::size_t timers = 0;      ///< in the heap now
-  Duration lag = Duration(0);  ///< how late the timer that fired last was
+  std::size_t timers = 0;  ///< in the heap now
+  Duration lag =
+      Duration(0);  ///< how late the timer that fired last was (of thousands up to 1 ms on purpose)
   Duration max_lag = Duration(0);
 };
 
@@ -217,9 +218,9 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   /// and std::system_error with EBADF if the descriptor is closed; then nothing has changed.
   void arm(FdWatch& watch, Direction direction, bool owned);
   /// Somebody has read what there was and, without asking the kernel again, takes `watch` for drained, though
-  /// no event would tell if it isn't. The loop looks within 100 ms, once for all that was read meanwhile, and
+  /// no event would tell if it isn't. The loop looks after 100 ms, once for all that was read meanwhile, and
   /// then it is as if an event had come. (With a clock or a System of the caller's it looks at once.) False:
-  /// there is more, or no memory to note it.
+  /// there is more, or may be: FdWatch::cut; or no memory to note it.
   bool doubt(FdWatch& watch) noexcept;
   /// Nobody may wait for `watch` any more: drops it, or what it needn't watch.
   void disarm_if_idle(FdWatch& watch) noexcept;
@@ -282,7 +283,6 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   void collect_mail() noexcept;
   void fire_timers() noexcept;
   static void look_again(Timer& timer) noexcept;
-  void end_doubts() noexcept;
   Found look(Timeout timeout);
   Found wait_in_virtual_time(Timeout timeout);
   bool waits_for_descriptors() const noexcept;
@@ -304,8 +304,9 @@ class HEDDLE_EXPORT EventLoop final : public TaskOwner {
   Mailbox* mailbox_;
   LoopSignals* signals_ = nullptr;
   FdWatch* watches_ = nullptr;
-  // Whose watch is doubted; some of them may be gone.
+  // Whose watch is doubted, and those of them that are being looked at; some may be gone.
   std::vector<int> doubted_;
+  std::vector<int> looked_at_;
   struct SecondLook : Timer {
     explicit SecondLook(EventLoop& its_loop) noexcept : Timer(&look_again), loop(its_loop) {}
     EventLoop& loop;

@@ -83,7 +83,11 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated {
   const Side& side(Direction direction) const noexcept { return sides[static_cast<unsigned>(direction)]; }
   /// The registration is edge-triggered.
   bool edge() const noexcept { return edge_loop != nullptr; }
-  void set_edge(bool edge) noexcept { edge_loop = edge ? loop : nullptr; }
+  /// A new registration begins with a report of what is there, so it ends all doubt.
+  void set_edge(bool edge) noexcept {
+    edge_loop = edge ? loop : nullptr;
+    doubted = false;
+  }
   bool idle() const noexcept {
     return sides[0].first() == nullptr && sides[1].first() == nullptr && sides[0].callback == nullptr &&
            sides[1].callback == nullptr;
@@ -96,6 +100,7 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated {
   bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
   bool hangup = false;      ///< the peer sends no more: reads don't block
   bool doubted = false;     ///< the loop is going to look whether there is more to read: EventLoop::doubt()
+  bool cut = false;         ///< there was: until nothing is found, no read is taken for the last one
   Side sides[2];
   FdWatch* next = nullptr;  // the loop's list
   FdWatch** link = nullptr;
@@ -197,8 +202,10 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   bool woken_by_event() const noexcept { return place_.state == State::WOKEN; }
   /// The next operation of this direction has to wait for an event first.
   static void drained(Direction direction, FdWatch* watch) noexcept {
-    if (watch != nullptr) [[likely]]
-      watch->side(direction).set_drained();
+    if (watch == nullptr) [[unlikely]]
+      return;
+    watch->side(direction).set_drained();
+    if (direction == Direction::READ) watch->cut = false;
   }
   /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
   static void drained_unless_hangup(Direction direction, FdWatch* watch) noexcept {

@@ -57,9 +57,10 @@ class HEDDLE_EXPORT TimerHeap {
       return groups_.front().entries[root].deadline;
     return row_is_first() ? first_->deadline : groups_.front().entries[root].deadline;
   }
-  /// When to wake up, if none is due yet: at earliest(), while there are no more than the heap takes (1,024).
-  /// Of more than that hundreds may be due within a millisecond, and to sleep between them costs more than
-  /// they do: those share a wake-up, when the last one is due. No timer is a millisecond late for that.
+  /// When to wake up, if none is due yet: at earliest(), as long as there are no more than the heap takes
+  /// (1,024). Of more than that hundreds may be due within a millisecond, and to sleep between them costs
+  /// more than they do: those share a wake-up, when the last one is due. No timer is more than a millisecond
+  /// late for that.
   TimePoint wake_up() const noexcept;
 
   /// What is due at the same time comes out in the order in which it was added. Throws std::bad_alloc, and
