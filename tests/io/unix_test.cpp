@@ -37,7 +37,7 @@ Task<std::string> read_as_many(UnixStream& stream, std::size_t count) {
   while (all.size() < count) all += co_await read_some(stream);
   co_return all;
 }
-Task<std::string> read_six(UnixStream& stream) { return read_as_many(stream, 6); }
+Task<std::string> read_six(UnixStream& stream) { co_return co_await read_as_many(stream, 6); }
 
 Task<void> yield_for_ever() {
   for (;;) co_await yield();
