@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <unistd.h>
-#include <heddle/selector/make_selector.hpp>
+#include <heddle/selector/mechanisms/make_selector.hpp>
 
 #include <algorithm>
 #include <cstdio>

@@ -1,7 +1,7 @@
 # heddle_add_library: one layer of heddle as a target, built and later installed like the others.
 # SPDX-License-Identifier: MIT
 #
-# Users write <heddle/io/tcp.hpp> whether they build heddle or have it installed. In the build tree that works
+# Users write <heddle/io/net/tcp.hpp> whether they build heddle or have it installed. In the build tree that works
 # through symbolic links from <build>/include/heddle to the source folders.
 include(GNUInstallDirs)
 set(heddle_include_root "${PROJECT_BINARY_DIR}/include")
@@ -26,8 +26,8 @@ endfunction()
 
 # heddle_add_library(<layer> SOURCES <.cpp>... HEADERS <public .hpp>... [LINK <what its users link to as well>...]
 #                    [FOLDER <folder>])
-# makes heddle_<layer>, with the alias heddle::<layer>, whose headers are <heddle/folder/...>; a layer's folder has
-# its name. Lists are explicit: a file that is not listed is not built,
+# makes heddle_<layer>, with the alias heddle::<layer>, whose headers are <heddle/folder/room/...>; a layer's folder
+# has its name. Lists are explicit: a file that is not listed is not built,
 # and a header that is not listed is not installed (a test compares the lists with the folders).
 # A layer without sources is header-only.
 function(heddle_add_library layer)

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdio>
-#include <heddle/io/address.hpp>
-#include <heddle/runtime/event_loop.hpp>
+#include <heddle/io/address/address.hpp>
+#include <heddle/runtime/loop/event_loop.hpp>
 #include <vector>
 
 inline void announce(const std::vector<heddle::Address>& addresses) {

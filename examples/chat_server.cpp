@@ -7,14 +7,14 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <heddle/io/lines.hpp>
-#include <heddle/io/server.hpp>
-#include <heddle/runtime/broadcast.hpp>
-#include <heddle/runtime/run.hpp>
-#include <heddle/runtime/signals.hpp>
-#include <heddle/runtime/sleep.hpp>
-#include <heddle/runtime/timeout.hpp>
-#include <heddle/runtime/when_any.hpp>
+#include <heddle/io/server/server.hpp>
+#include <heddle/io/stream/lines.hpp>
+#include <heddle/runtime/loop/signals.hpp>
+#include <heddle/runtime/sync/broadcast.hpp>
+#include <heddle/runtime/task/run.hpp>
+#include <heddle/runtime/task/sleep.hpp>
+#include <heddle/runtime/task/timeout.hpp>
+#include <heddle/runtime/task/when_any.hpp>
 #include <set>
 
 #include "announce.hpp"

@@ -7,10 +7,10 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <heddle/io/tcp.hpp>
-#include <heddle/runtime/gather.hpp>
-#include <heddle/runtime/run.hpp>
-#include <heddle/runtime/to_thread.hpp>
+#include <heddle/io/net/tcp.hpp>
+#include <heddle/runtime/task/gather.hpp>
+#include <heddle/runtime/task/run.hpp>
+#include <heddle/runtime/threads/to_thread.hpp>
 #include <string>
 
 heddle::Task<void> send_input(heddle::TcpStream& server) {

@@ -3,9 +3,9 @@
 #include <array>
 #include <cstdio>
 #include <exception>
-#include <heddle/io/resolver.hpp>
-#include <heddle/io/tcp.hpp>
-#include <heddle/runtime/run.hpp>
+#include <heddle/io/address/resolver.hpp>
+#include <heddle/io/net/tcp.hpp>
+#include <heddle/runtime/task/run.hpp>
 
 #include "options.hpp"
 

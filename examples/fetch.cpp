@@ -13,16 +13,16 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <heddle/io/stream_reader.hpp>
-#include <heddle/io/tcp.hpp>
+#include <heddle/io/net/tcp.hpp>
+#include <heddle/io/stream/stream_reader.hpp>
 #ifdef HEDDLE_HAVE_TLS
-#include <heddle/io/tls_stream.hpp>
+#include <heddle/io/tls/tls_stream.hpp>
 #endif
 #include <strings.h>
-#include <heddle/runtime/gather.hpp>
-#include <heddle/runtime/run.hpp>
-#include <heddle/runtime/semaphore.hpp>
-#include <heddle/runtime/timeout.hpp>
+#include <heddle/runtime/sync/semaphore.hpp>
+#include <heddle/runtime/task/gather.hpp>
+#include <heddle/runtime/task/run.hpp>
+#include <heddle/runtime/task/timeout.hpp>
 #include <stdexcept>
 
 using namespace std::chrono_literals;

@@ -6,7 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <heddle/runtime/timeout.hpp>
+#include <heddle/runtime/task/timeout.hpp>
 #include <optional>
 #include <span>
 #include <stdexcept>

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 #include <ctime>
-#include <heddle/io/file.hpp>
-#include <heddle/runtime/event_loop.hpp>
+#include <heddle/io/file/file.hpp>
+#include <heddle/runtime/loop/event_loop.hpp>
 #include <memory>
 #include <string>
 #include <unordered_map>

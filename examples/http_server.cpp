@@ -6,15 +6,15 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <heddle/io/server.hpp>
+#include <heddle/io/server/server.hpp>
 #ifdef HEDDLE_HAVE_TLS
-#include <heddle/io/tls_stream.hpp>
+#include <heddle/io/tls/tls_stream.hpp>
 #endif
-#include <heddle/runtime/gather.hpp>
-#include <heddle/runtime/run.hpp>
-#include <heddle/runtime/signals.hpp>
-#include <heddle/runtime/timeout.hpp>
-#include <heddle/runtime/when_any.hpp>
+#include <heddle/runtime/loop/signals.hpp>
+#include <heddle/runtime/task/gather.hpp>
+#include <heddle/runtime/task/run.hpp>
+#include <heddle/runtime/task/timeout.hpp>
+#include <heddle/runtime/task/when_any.hpp>
 #include <utility>
 #include <variant>
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <ctime>
-#include <heddle/io/tcp.hpp>
+#include <heddle/io/net/tcp.hpp>
 #include <set>
 #include <string>
 #include <utility>

@@ -7,9 +7,9 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <heddle/io/tcp.hpp>
-#include <heddle/runtime/event_loop.hpp>
-#include <heddle/runtime/join_handle.hpp>
+#include <heddle/io/net/tcp.hpp>
+#include <heddle/runtime/loop/event_loop.hpp>
+#include <heddle/runtime/task/join_handle.hpp>
 
 heddle::Task<void> echo(heddle::TcpStream client) try {
   std::array<std::byte, 16384> buffer;

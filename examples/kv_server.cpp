@@ -7,12 +7,12 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <heddle/io/server.hpp>
-#include <heddle/io/stream_reader.hpp>
-#include <heddle/runtime/run.hpp>
-#include <heddle/runtime/signals.hpp>
-#include <heddle/runtime/timeout.hpp>
-#include <heddle/runtime/when_any.hpp>
+#include <heddle/io/server/server.hpp>
+#include <heddle/io/stream/stream_reader.hpp>
+#include <heddle/runtime/loop/signals.hpp>
+#include <heddle/runtime/task/run.hpp>
+#include <heddle/runtime/task/timeout.hpp>
+#include <heddle/runtime/task/when_any.hpp>
 
 #include "announce.hpp"
 #include "kv_commands.hpp"

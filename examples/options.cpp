@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <heddle/selector/make_selector.hpp>
+#include <heddle/selector/mechanisms/make_selector.hpp>
 #include <stdexcept>
 
 namespace {

@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <heddle/selector/make_selector.hpp>
+#include <heddle/selector/mechanisms/make_selector.hpp>
 #include <stdexcept>
 #include <string>
 #include <system_error>

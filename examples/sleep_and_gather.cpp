@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: MIT
 #include <chrono>
 #include <cstdio>
-#include <heddle/runtime/gather.hpp>
-#include <heddle/runtime/run.hpp>
-#include <heddle/runtime/sleep.hpp>
-#include <heddle/runtime/task_group.hpp>
-#include <heddle/runtime/timeout.hpp>
+#include <heddle/runtime/task/gather.hpp>
+#include <heddle/runtime/task/run.hpp>
+#include <heddle/runtime/task/sleep.hpp>
+#include <heddle/runtime/task/task_group.hpp>
+#include <heddle/runtime/task/timeout.hpp>
 #include <stdexcept>
 #include <string>
 

@@ -6,11 +6,11 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <heddle/io/copy.hpp>
-#include <heddle/io/server.hpp>
-#include <heddle/runtime/run.hpp>
-#include <heddle/runtime/signals.hpp>
-#include <heddle/runtime/when_any.hpp>
+#include <heddle/io/server/server.hpp>
+#include <heddle/io/stream/copy.hpp>
+#include <heddle/runtime/loop/signals.hpp>
+#include <heddle/runtime/task/run.hpp>
+#include <heddle/runtime/task/when_any.hpp>
 
 #include "announce.hpp"
 #include "options.hpp"

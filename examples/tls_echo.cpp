@@ -4,10 +4,10 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <heddle/io/resolver.hpp>
-#include <heddle/io/tls_stream.hpp>
-#include <heddle/runtime/run.hpp>
-#include <heddle/runtime/timeout.hpp>
+#include <heddle/io/address/resolver.hpp>
+#include <heddle/io/tls/tls_stream.hpp>
+#include <heddle/runtime/task/run.hpp>
+#include <heddle/runtime/task/timeout.hpp>
 
 #include "options.hpp"
 

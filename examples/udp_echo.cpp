@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: MIT
 #include <cstdio>
 #include <exception>
-#include <heddle/io/resolver.hpp>
-#include <heddle/io/udp.hpp>
-#include <heddle/runtime/run.hpp>
+#include <heddle/io/address/resolver.hpp>
+#include <heddle/io/net/udp.hpp>
+#include <heddle/runtime/task/run.hpp>
 
 #include "options.hpp"
 

@@ -4,11 +4,11 @@
 #include <array>
 #include <cstdio>
 #include <exception>
-#include <heddle/io/tcp.hpp>
-#include <heddle/io/unix.hpp>
-#include <heddle/runtime/queue.hpp>
-#include <heddle/runtime/run.hpp>
-#include <heddle/runtime/sleep.hpp>
+#include <heddle/io/net/tcp.hpp>
+#include <heddle/io/net/unix.hpp>
+#include <heddle/runtime/sync/queue.hpp>
+#include <heddle/runtime/task/run.hpp>
+#include <heddle/runtime/task/sleep.hpp>
 #include <optional>
 #include <span>
 #include <string_view>

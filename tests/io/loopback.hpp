@@ -10,11 +10,11 @@
 #include <string_view>
 #include <utility>
 
-#include "../../io/tcp.hpp"
-#include "../../runtime/gather.hpp"
-#include "../../runtime/run.hpp"
-#include "../../runtime/sleep.hpp"
-#include "../../runtime/timeout.hpp"
+#include "../../io/net/tcp.hpp"
+#include "../../runtime/task/gather.hpp"
+#include "../../runtime/task/run.hpp"
+#include "../../runtime/task/sleep.hpp"
+#include "../../runtime/task/timeout.hpp"
 #include "../selector/files.hpp"
 #include "../support/on_selectors.hpp"
 

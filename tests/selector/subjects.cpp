@@ -5,14 +5,14 @@
 #include <cstdio>
 #include <system_error>
 
-#include "../../selector/checked_selector.hpp"
-#include "../../selector/devpoll_selector.hpp"
-#include "../../selector/epoll_selector.hpp"
-#include "../../selector/kqueue_selector.hpp"
-#include "../../selector/poll_selector.hpp"
-#include "../../selector/select_selector.hpp"
-#include "../../selector/tracing_selector.hpp"
-#include "../../selector/uring_selector.hpp"
+#include "../../selector/decorators/checked_selector.hpp"
+#include "../../selector/decorators/tracing_selector.hpp"
+#include "../../selector/mechanisms/devpoll_selector.hpp"
+#include "../../selector/mechanisms/epoll_selector.hpp"
+#include "../../selector/mechanisms/kqueue_selector.hpp"
+#include "../../selector/mechanisms/poll_selector.hpp"
+#include "../../selector/mechanisms/select_selector.hpp"
+#include "../../selector/mechanisms/uring_selector.hpp"
 
 namespace heddle::test {
 namespace {

@@ -6,8 +6,8 @@
 #include <sstream>
 #include <type_traits>
 
-#include "../../selector/default_selector.hpp"
-#include "../../selector/make_selector.hpp"
+#include "../../selector/mechanisms/default_selector.hpp"
+#include "../../selector/mechanisms/make_selector.hpp"
 #include "../support/catch.hpp"
 
 using namespace heddle;

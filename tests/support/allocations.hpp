@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "../../runtime/allocation_faults.hpp"
+#include "../../runtime/testing/allocation_faults.hpp"
 
 namespace heddle::test {
 

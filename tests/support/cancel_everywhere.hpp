@@ -9,9 +9,9 @@
 #include <thread>
 #include <utility>
 
-#include "../../runtime/event_loop.hpp"
-#include "../../runtime/join_handle.hpp"
-#include "../../runtime/sleep.hpp"
+#include "../../runtime/loop/event_loop.hpp"
+#include "../../runtime/task/join_handle.hpp"
+#include "../../runtime/task/sleep.hpp"
 #include "../selector/files.hpp"
 #include "catch.hpp"
 

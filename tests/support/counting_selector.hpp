@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "../../selector/base_selector.hpp"
-#include "../../selector/make_selector.hpp"
+#include "../../selector/mechanisms/make_selector.hpp"
 
 namespace heddle::test {
 

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <utility>
 
-#include "../../runtime/run.hpp"
-#include "../../selector/make_selector.hpp"
+#include "../../runtime/task/run.hpp"
+#include "../../selector/mechanisms/make_selector.hpp"
 #include "catch.hpp"
 
 /// A test case with `selector`, the name of one, in its body.

@@ -6,9 +6,9 @@
 #include <string>
 #include <utility>
 
-#include "../../runtime/cancelled.hpp"
-#include "../../runtime/sleep.hpp"
-#include "../../runtime/task.hpp"
+#include "../../runtime/core/cancelled.hpp"
+#include "../../runtime/core/task.hpp"
+#include "../../runtime/task/sleep.hpp"
 
 namespace heddle::test {
 

@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: MIT
 #include <sys/socket.h>
 #include <unistd.h>
-#include <heddle/selector/default_selector.hpp>
 #include <heddle/selector/errors.hpp>
+#include <heddle/selector/mechanisms/default_selector.hpp>
 
 #include <cstdio>
 #include <stdexcept>

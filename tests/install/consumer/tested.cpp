@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <heddle/heddle.hpp>
-#include <heddle/runtime/allocation_faults.hpp>
-#include <heddle/runtime/testing.hpp>
+#include <heddle/runtime/testing/allocation_faults.hpp>
+#include <heddle/runtime/testing/testing.hpp>
 #include <stdexcept>
 #include <string>
 

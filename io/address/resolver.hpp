@@ -1,0 +1,31 @@
+// resolve: names to addresses, without blocking the loop.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "../../runtime/core/task.hpp"
+#include "address.hpp"
+
+namespace heddle {
+
+/// A name that could not be resolved; what() names it.
+struct HEDDLE_EXPORT ResolveError : std::runtime_error {
+  /// `code` is getaddrinfo(3)'s EAI_ value.
+  ResolveError(const std::string& host, int code);
+  ResolveError(const ResolveError&) noexcept;
+  ~ResolveError() override;
+
+  int code;
+};
+
+/// The addresses of `host` for TCP at `port`, in the order getaddrinfo(3) gives them (RFC 6724), each
+/// once; never empty.
+/// A numeric host is answered at once. Names are looked up on another thread; cancelling abandons the
+/// look-up. Throws ResolveError.
+HEDDLE_EXPORT Task<std::vector<Address>> resolve(std::string host, std::uint16_t port);
+
+}  // namespace heddle

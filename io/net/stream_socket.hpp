@@ -1,0 +1,123 @@
+// StreamSocket: reading and writing, as all connections do it.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "../../runtime/core/task.hpp"
+#include "../../selector/timeout.hpp"
+#include "../operation/buffers.hpp"
+#include "../operation/file_transfer.hpp"
+#include "../operation/socket_operation.hpp"
+#include "../operation/vector_operation.hpp"
+#include "socket.hpp"
+
+namespace heddle {
+
+/// What StreamSocket::finish() does.
+HEDDLE_EXPORT Task<void> finish_connection(Socket& socket, Timeout limit);
+
+/// A connected socket of the kind `Base`. Any number of tasks of one loop may read and write at the same
+/// time: operations of a direction complete in the order in which they were started. Buffers must live until
+/// the co_await returns. All operations throw std::system_error (ECONNRESET, EPIPE, ... ; ECANCELED when the
+/// stream is closed under them; EBADF when it was closed before) and Cancelled. `co_await
+/// operation.as_result()` yields a Result instead of a system_error.
+template <class Base, ShortRead short_read>
+class StreamSocket : public Base {
+ public:
+  using Receive = BasicReceiveOperation<short_read>;
+  using ReceiveVector = BasicReceiveVectorOperation<short_read>;
+
+  StreamSocket() noexcept = default;
+  explicit StreamSocket(Fd fd) noexcept : Base(std::move(fd)) {}
+
+  /// Reads what is there, at least one byte: yields how many. 0: the peer ended its side. Cancel-safe.
+  [[nodiscard]] Receive read_some(std::span<std::byte> buffer) { return Receive(this->fd(), buffer); }
+  /// The same for an array or a vector; in a co_await GCC 12 would keep the span of it in the frame.
+  template <class Buffer>
+    requires std::convertible_to<Buffer&, std::span<std::byte>>
+  [[nodiscard]] Receive read_some(Buffer& buffer) {
+    return Receive(this->fd(), buffer);
+  }
+  [[nodiscard]] Receive read_some(std::span<char> buffer) {
+    return read_some(std::as_writable_bytes(buffer));
+  }
+  /// The same into several buffers, one after the other. The array of them must live until the co_await
+  /// returns, too.
+  [[nodiscard]] ReceiveVector read_some(std::span<const MutableBuffer> buffers) {
+    return ReceiveVector(this->fd(), buffers);
+  }
+
+  /// Reads what is there without waiting: yields how many bytes. 0: the peer ended its side (or the buffer is
+  /// empty). nullopt: nothing can be read now, so `co_await readable()` before trying again: as far as the
+  /// loop knows nothing is there; or a read of another task waits, which comes first; or the task has used up
+  /// its turn, or is asked to stop, and the co_await sees to that. No buffer is needed while a task waits:
+  /// all connections of a loop can share one. To be called by tasks and callbacks of the stream's loop.
+  /// Throws std::system_error as read_some() does, but not Cancelled; std::logic_error when no loop runs, or
+  /// another.
+  [[nodiscard]] std::optional<std::size_t> try_read_some(std::span<std::byte> buffer) {
+    return Receive::try_now(this->fd(), buffer);
+  }
+  [[nodiscard]] std::optional<std::size_t> try_read_some(std::span<char> buffer) {
+    return try_read_some(std::as_writable_bytes(buffer));
+  }
+
+  /// As read_some(), and leaves the bytes where they are. Cancel-safe.
+  [[nodiscard]] PeekOperation peek(std::span<std::byte> buffer) { return PeekOperation(this->fd(), buffer); }
+  [[nodiscard]] PeekOperation peek(std::span<char> buffer) { return peek(std::as_writable_bytes(buffer)); }
+
+  /// Writes what the kernel takes now, at least one byte: yields how many. Cancel-safe.
+  [[nodiscard]] SendOperation write_some(std::span<const std::byte> buffer) {
+    return SendOperation(this->fd(), buffer);
+  }
+  [[nodiscard]] SendOperation write_some(std::string_view text) {
+    return write_some(std::as_bytes(std::span(text)));
+  }
+  [[nodiscard]] SendVectorOperation write_some(std::span<const ConstBuffer> buffers) {
+    return SendVectorOperation(this->fd(), buffers);
+  }
+  /// Writes what the kernel takes now without waiting: yields how many bytes, also 0, for the reasons that
+  /// try_read_some() has for nullopt. `co_await write_all()` writes the rest; what other tasks write
+  /// meanwhile may come before it. To be called from where try_read_some() may be, and throws the same.
+  [[nodiscard]] std::size_t try_write_some(std::span<const std::byte> buffer) {
+    return SendOperation::try_now(this->fd(), buffer);
+  }
+  [[nodiscard]] std::size_t try_write_some(std::string_view text) {
+    return try_write_some(std::as_bytes(std::span(text)));
+  }
+  [[nodiscard]] std::size_t try_write_some(std::span<const ConstBuffer> buffers) {
+    return SendVectorOperation::try_now(this->fd(), buffers);
+  }
+
+  /// Writes the whole buffer. Not cancel-safe: a part of it may be written then.
+  [[nodiscard]] SendAllOperation write_all(std::span<const std::byte> buffer) {
+    return SendAllOperation(this->fd(), buffer);
+  }
+  [[nodiscard]] SendAllOperation write_all(std::string_view text) {
+    return write_all(std::as_bytes(std::span(text)));
+  }
+  [[nodiscard]] SendAllVectorOperation write_all(std::span<const ConstBuffer> buffers) {
+    return SendAllVectorOperation(this->fd(), buffers);
+  }
+  /// Writes `count` bytes of an open file, from `offset` on, or all there are: yields how many. The kernel
+  /// copies them. Not cancel-safe.
+  [[nodiscard]] SendFileOperation send_file(int file, std::uint64_t offset, std::uint64_t count) {
+    return SendFileOperation(this->fd(), file, offset, count);
+  }
+  [[nodiscard]] SendFileOperation send_file(const Fd& file, std::uint64_t offset, std::uint64_t count) {
+    return send_file(file.fileno(), offset, count);
+  }
+  /// Ends this side, waits until the peer has ended its own, dropping what it still sends, and closes the
+  /// socket; also when that takes longer than `limit`, fails or is cancelled. Closed before all is read, a
+  /// connection of TCP is reset, and the peer can lose what was written last. The stream stays where it is
+  /// until then. Throws nothing but Cancelled.
+  HEDDLE_CORO_WRAPPER Task<void> finish(Timeout limit) { return finish_connection(*this, limit); }
+};
+
+}  // namespace heddle

@@ -1,0 +1,101 @@
+// UdpSocket: datagrams over IP, one by one or many at once.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "../operation/datagram_batch.hpp"
+#include "../operation/datagram_operation.hpp"
+#include "ip_socket.hpp"
+
+namespace heddle {
+
+/// How to bind a UdpSocket.
+struct UdpOptions {
+  bool reuse_address = false;  ///< SO_REUSEADDR: several sockets may receive a multicast group at one port
+  bool reuse_port =
+      false;             ///< SO_REUSEPORT: several sockets share the port, and the kernel spreads datagrams
+  bool v6_only = false;  ///< an IPv6 socket takes no IPv4
+};
+
+/// A UDP socket. Owns it; move-only. Any number of tasks of one loop may send and receive at the same time:
+/// operations of a direction complete in the order in which they were started. Buffers, batches and addresses
+/// must live until the co_await returns. All operations throw std::system_error (EMSGSIZE: the datagram is
+/// too large; ECONNREFUSED, on a connected socket: nobody received an earlier one; ECANCELED when the socket
+/// is closed under them; EBADF when it was closed before) and Cancelled; `co_await operation.as_result()`
+/// yields a Result instead of a system_error. Nothing here allocates.
+class HEDDLE_EXPORT UdpSocket : public IpSocket {
+ public:
+  UdpSocket() noexcept = default;
+  /// Takes over a non-blocking socket.
+  explicit UdpSocket(Fd fd) noexcept : IpSocket(std::move(fd)) {}
+
+  /// A socket at `address`; port 0: the kernel picks one (see local_address). Throws std::system_error that
+  /// names the address.
+  static UdpSocket bind(const Address& address, const UdpOptions& options = {});
+  /// A socket that sends to `peer`, and receives only from there. Nothing is sent yet, so that nobody answers
+  /// is no error. Throws std::system_error that names the address.
+  static UdpSocket connect(const Address& peer);
+  /// The same for a socket that was bound; it may be connected anew.
+  void connect_to(const Address& peer);
+  /// It sends and receives to and from everywhere again.
+  void disconnect();
+
+  /// Waits for a datagram; yields a ReceivedFrom: its size, whether it was cut off, where it came from. A
+  /// size of 0 is a datagram like others.
+  [[nodiscard]] ReceiveFromOperation<Address> recv_from(std::span<std::byte> buffer) {
+    return ReceiveFromOperation<Address>(fd(), buffer);
+  }
+  [[nodiscard]] ReceiveFromOperation<Address> recv_from(std::span<char> buffer) {
+    return recv_from(std::as_writable_bytes(buffer));
+  }
+  /// The same without the address: yields a Received.
+  [[nodiscard]] ReceiveDatagramOperation recv(std::span<std::byte> buffer) {
+    return ReceiveDatagramOperation(fd(), buffer);
+  }
+  [[nodiscard]] ReceiveDatagramOperation recv(std::span<char> buffer) {
+    return recv(std::as_writable_bytes(buffer));
+  }
+  /// Sends a datagram: yields nothing. (The network may lose it.)
+  [[nodiscard]] SendDatagramOperation send_to(std::span<const std::byte> buffer, const Address& to) {
+    return SendDatagramOperation(fd(), buffer, to);
+  }
+  [[nodiscard]] SendDatagramOperation send_to(std::string_view text, const Address& to) {
+    return send_to(std::as_bytes(std::span(text)), to);
+  }
+  /// The same to the peer that the socket is connected to.
+  [[nodiscard]] SendDatagramOperation send(std::span<const std::byte> buffer) {
+    return SendDatagramOperation(fd(), buffer);
+  }
+  [[nodiscard]] SendDatagramOperation send(std::string_view text) {
+    return send(std::as_bytes(std::span(text)));
+  }
+
+  /// Waits for datagrams and puts what is there into the batch: yields how many, at least one.
+  [[nodiscard]] ReceiveBatchOperation recv_batch(DatagramBatch& batch) {
+    return ReceiveBatchOperation(fd(), batch);
+  }
+  /// Sends what the batch holds: yields how many those were.
+  [[nodiscard]] SendBatchOperation send_batch(DatagramBatch& batch) {
+    return SendBatchOperation(fd(), batch);
+  }
+
+  /// SO_BROADCAST: sending to a broadcast address is allowed.
+  void set_broadcast(bool on);
+  bool broadcast() const;
+  /// Receives what is sent to the multicast address `group`; `interface` is the number of a network interface
+  /// (if_nametoindex(3)), 0: the system picks one. Throws std::system_error that names the group.
+  void join_group(const Address& group, unsigned interface = 0);
+  void leave_group(const Address& group, unsigned interface = 0);
+  /// The interface that multicasts are sent on.
+  void set_multicast_interface(unsigned interface);
+  /// How many routers a multicast may pass; 1 unless set.
+  void set_multicast_hops(int hops);
+  int multicast_hops() const;
+  /// Whether multicasts that are sent are received on this machine, too.
+  void set_multicast_loop(bool on);
+  bool multicast_loop() const;
+};
+
+}  // namespace heddle

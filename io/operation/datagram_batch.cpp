@@ -1,0 +1,177 @@
+// Batches: recvmmsg(2) and sendmmsg(2) on memory that is laid out once.
+// SPDX-License-Identifier: MIT
+#include "datagram_batch.hpp"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "../../selector/errors.hpp"
+#include "socket_operation_steps.hpp"
+
+#ifndef __linux__
+struct mmsghdr {
+  msghdr msg_hdr;
+  unsigned msg_len;
+};
+#endif
+
+namespace heddle {
+
+namespace {
+
+constexpr std::size_t most_messages = 1024;  // a call takes no more (UIO_MAXIOV)
+
+}  // namespace
+
+DatagramBatch::DatagramBatch(std::size_t capacity, std::size_t datagram_size)
+    : capacity_(capacity), datagram_size_(datagram_size) {
+  if (capacity == 0 || datagram_size == 0) throw ValueError("a DatagramBatch without room");
+  auto bytes = std::make_unique<std::byte[]>(capacity * datagram_size);
+  auto addresses = std::make_unique<Address[]>(capacity);
+  auto entries = std::make_unique<Entry[]>(capacity);
+  auto headers = std::make_unique<mmsghdr[]>(capacity);
+  auto pieces = std::make_unique<iovec[]>(capacity);
+  for (std::size_t i = 0; i < capacity; ++i) {
+    pieces[i] = {bytes.get() + i * datagram_size, datagram_size};
+    headers[i] = {};
+    headers[i].msg_hdr.msg_iov = &pieces[i];
+    headers[i].msg_hdr.msg_iovlen = 1;
+  }
+  bytes_ = bytes.release();
+  addresses_ = addresses.release();
+  entries_ = entries.release();
+  messages_ = headers.release();
+  pieces.release();
+}
+
+DatagramBatch::DatagramBatch(DatagramBatch&& other) noexcept
+    : capacity_(std::exchange(other.capacity_, 0)),
+      datagram_size_(other.datagram_size_),
+      size_(std::exchange(other.size_, 0)),
+      sent_(std::exchange(other.sent_, 0)),
+      bytes_(std::exchange(other.bytes_, nullptr)),
+      addresses_(std::exchange(other.addresses_, nullptr)),
+      entries_(std::exchange(other.entries_, nullptr)),
+      messages_(std::exchange(other.messages_, nullptr)) {}
+
+DatagramBatch& DatagramBatch::operator=(DatagramBatch&& other) noexcept {
+  std::swap(capacity_, other.capacity_);
+  std::swap(datagram_size_, other.datagram_size_);
+  std::swap(size_, other.size_);
+  std::swap(sent_, other.sent_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(addresses_, other.addresses_);
+  std::swap(entries_, other.entries_);
+  std::swap(messages_, other.messages_);
+  return *this;
+}
+
+DatagramBatch::~DatagramBatch() {
+  if (messages_ != nullptr) delete[] messages_[0].msg_hdr.msg_iov;
+  delete[] messages_;
+  delete[] entries_;
+  delete[] addresses_;
+  delete[] bytes_;
+}
+
+std::span<std::byte> DatagramBatch::operator[](std::size_t index) noexcept {
+  return {bytes_ + index * datagram_size_, entries_[index].size};
+}
+
+std::string_view DatagramBatch::text(std::size_t index) const noexcept {
+  return {reinterpret_cast<const char*>(bytes_ + index * datagram_size_), entries_[index].size};
+}
+
+void DatagramBatch::resize(std::size_t index, std::size_t bytes) {
+  if (bytes > datagram_size_)
+    throw ValueError("a datagram of " + std::to_string(bytes) + " bytes in a DatagramBatch for " +
+                     std::to_string(datagram_size_));
+  entries_[index].size = bytes;
+}
+
+void DatagramBatch::push(std::span<const std::byte> bytes, const Address& to) {
+  if (full())
+    throw ValueError("the DatagramBatch is full: it has room for " + std::to_string(capacity_) +
+                     " datagrams");
+  resize(size_, bytes.size());
+  if (!bytes.empty()) std::memcpy(bytes_ + size_ * datagram_size_, bytes.data(), bytes.size());
+  addresses_[size_] = to;
+  entries_[size_].truncated = false;
+  ++size_;
+}
+
+// Fills in what the kernel may have changed, or the user.
+void DatagramBatch::prepare(std::size_t first, std::size_t end, bool to_receive) noexcept {
+  for (std::size_t i = first; i < end; ++i) {
+    msghdr& header = messages_[i].msg_hdr;
+    header.msg_flags = 0;
+    header.msg_iov->iov_len = to_receive ? datagram_size_ : entries_[i].size;
+    const bool named = to_receive || addresses_[i].length() != 0;
+    header.msg_name = named ? addresses_[i].data() : nullptr;
+    header.msg_namelen = to_receive ? Address::capacity() : addresses_[i].length();
+  }
+}
+
+void DatagramBatch::note_received(std::size_t count) noexcept {
+  size_ = count;
+  sent_ = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    entries_[i] = {messages_[i].msg_len, (messages_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0};
+    addresses_[i].set_length(std::min<unsigned>(messages_[i].msg_hdr.msg_namelen, Address::capacity()));
+  }
+}
+
+bool ReceiveBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
+  DatagramBatch& batch = *batch_;
+  const std::size_t most = std::min(batch.capacity_, most_messages);
+  batch.prepare(0, most, true);
+  result_ =
+      uninterrupted([&] { return kernel().recvmmsg(fd, batch.messages_, static_cast<unsigned>(most), 0); });
+  if (would_block(result_)) {
+    drained(direction(), watch);
+    return false;
+  }
+  // Fewer than there is room for don't mean that there are no more: an error may have come between.
+  if (result_ >= 0) batch.note_received(static_cast<std::size_t>(result_));
+  return true;
+}
+
+template class SocketOperationOf<ReceiveBatchOperation, Direction::READ>;
+
+bool SendBatchOperation::await_ready() {
+  sent_ = 0;
+  if (batch_->sent_ < batch_->size_) return false;
+  batch_->sent_ = 0;
+  return done_at_once();
+}
+
+bool SendBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
+  DatagramBatch& batch = *batch_;
+  while (batch.sent_ < batch.size_) {
+    const std::size_t end = std::min(batch.size_, batch.sent_ + most_messages);
+    batch.prepare(batch.sent_, end, false);
+    result_ = uninterrupted([&] {
+      return kernel().sendmmsg(fd, batch.messages_ + batch.sent_, static_cast<unsigned>(end - batch.sent_),
+                               0);
+    });
+    if (would_block(result_)) {
+      drained(direction(), watch);
+      return false;
+    }
+    if (result_ < 0) return true;
+    batch.sent_ += static_cast<std::size_t>(result_);
+    sent_ += static_cast<std::size_t>(result_);
+  }
+  batch.sent_ = 0;
+  result_ = 0;
+  return true;
+}
+
+template class SocketOperationOf<SendBatchOperation, Direction::WRITE>;
+
+}  // namespace heddle

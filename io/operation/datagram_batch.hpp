@@ -1,0 +1,121 @@
+// DatagramBatch: many datagrams that are received or sent by one system call.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "../address/address.hpp"
+#include "socket_operation.hpp"
+
+struct mmsghdr;
+
+namespace heddle {
+
+/// Room for datagrams and their addresses, allocated once and used again and again. What recv_batch() put
+/// there can be sent by send_batch(): back to where it came from, unless told otherwise. It must outlive the
+/// operation that uses it, and not be touched meanwhile.
+class HEDDLE_EXPORT DatagramBatch {
+ public:
+  /// For up to `capacity` datagrams of up to `datagram_size` bytes each. Throws ValueError when one of them
+  /// is 0, std::bad_alloc.
+  DatagramBatch(std::size_t capacity, std::size_t datagram_size);
+  DatagramBatch(DatagramBatch&& other) noexcept;
+  DatagramBatch& operator=(DatagramBatch&& other) noexcept;
+  ~DatagramBatch();
+
+  std::size_t capacity() const noexcept { return capacity_; }
+  std::size_t datagram_size() const noexcept { return datagram_size_; }
+  /// How many datagrams it holds.
+  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+  bool full() const noexcept { return size_ == capacity_; }
+  /// Forgets them.
+  void clear() noexcept { size_ = sent_ = 0; }
+
+  /// The bytes of a datagram, by index below size().
+  std::span<std::byte> operator[](std::size_t index) noexcept;
+  std::string_view text(std::size_t index) const noexcept;
+  /// Where it came from, and where it will be sent to; no address: to the peer that the socket is connected
+  /// to.
+  Address& address(std::size_t index) noexcept { return addresses_[index]; }
+  const Address& address(std::size_t index) const noexcept { return addresses_[index]; }
+  /// It was longer than datagram_size(), and the rest is lost.
+  bool truncated(std::size_t index) const noexcept { return entries_[index].truncated; }
+
+  /// Sets how many bytes of a datagram's room are it. Throws ValueError for more than datagram_size().
+  void resize(std::size_t index, std::size_t bytes);
+  /// Copies a datagram behind the others. Throws ValueError when there is no room, or it is too long.
+  void push(std::span<const std::byte> bytes, const Address& to = Address());
+  void push(std::string_view text, const Address& to = Address()) {
+    push(std::as_bytes(std::span(text)), to);
+  }
+
+  /// How many of them send_batch() has sent. When it threw, that is the index of the one that can't be sent.
+  std::size_t sent() const noexcept { return sent_; }
+  /// Leaves that one out: the next send_batch() goes on behind it.
+  void skip() noexcept { sent_ += sent_ < size_; }
+
+ private:
+  friend class ReceiveBatchOperation;
+  friend class SendBatchOperation;
+
+  struct Entry {
+    std::size_t size = 0;
+    bool truncated = false;
+  };
+
+  void prepare(std::size_t first, std::size_t end, bool to_receive) noexcept;
+  void note_received(std::size_t count) noexcept;
+
+  std::size_t capacity_;
+  std::size_t datagram_size_;
+  std::size_t size_ = 0;
+  std::size_t sent_ = 0;
+  std::byte* bytes_ = nullptr;
+  Address* addresses_ = nullptr;
+  Entry* entries_ = nullptr;
+  mmsghdr* messages_ = nullptr;  // and one iovec each, behind them
+};
+
+/// Yields how many datagrams came, at least one: what is there, up to the batch's capacity. They replace what
+/// the batch held. Cancel-safe.
+class HEDDLE_EXPORT ReceiveBatchOperation final
+    : public SocketOperationOf<ReceiveBatchOperation, Direction::READ> {
+ public:
+  ReceiveBatchOperation(Fd& socket, DatagramBatch& batch) : SocketOperationOf(socket), batch_(&batch) {}
+
+  // For the base classes.
+
+  static constexpr const char* name = "recvmmsg";
+  std::size_t value() const noexcept { return static_cast<std::size_t>(result_); }
+  bool attempt(int fd, FdWatch* watch) noexcept;
+
+ private:
+  DatagramBatch* batch_;
+};
+
+/// Sends the datagrams of a batch, from sent() on, and yields how many those were. Not cancel-safe, but
+/// sent() tells how far it came; awaited again, it goes on there. When all are sent, they are marked as not
+/// sent again.
+class HEDDLE_EXPORT SendBatchOperation final
+    : public SocketOperationOf<SendBatchOperation, Direction::WRITE> {
+ public:
+  SendBatchOperation(Fd& socket, DatagramBatch& batch) : SocketOperationOf(socket), batch_(&batch) {}
+
+  bool await_ready();
+
+  // For the base classes.
+
+  static constexpr const char* name = "sendmmsg";
+  std::size_t value() const noexcept { return sent_; }
+  bool attempt(int fd, FdWatch* watch) noexcept;
+
+ private:
+  DatagramBatch* batch_;
+  std::size_t sent_ = 0;
+};
+
+}  // namespace heddle

@@ -1,0 +1,74 @@
+// Fd: owns a descriptor, and what its event loop knows of it.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <utility>
+
+#include "../../runtime/loop/fd_watch.hpp"
+#include "../../runtime/loop/ready.hpp"
+#include "../../selector/system.hpp"
+
+namespace heddle {
+
+/// The sole owner of a descriptor, which must be non-blocking. It joins the event loop on which it is first
+/// waited for and stays with it: from then on it is used, moved and closed on that loop's thread. It may
+/// outlive the loop, and join another one then.
+class HEDDLE_EXPORT Fd {
+ public:
+  Fd() noexcept = default;
+  /// Takes over `fd`. It is closed through the running loop's System, or the kernel when no loop runs.
+  explicit Fd(int fd) noexcept;
+  Fd(int fd, System& system) noexcept : slot_{fd, &FdWatch::none}, system_(&system) {}
+  Fd(Fd&& other) noexcept : slot_(std::exchange(other.slot_, WatchSlot())), system_(other.system_) {}
+  Fd& operator=(Fd&& other) noexcept {
+    if (this != &other) {
+      close();
+      slot_ = std::exchange(other.slot_, WatchSlot());
+      system_ = other.system_;
+    }
+    return *this;
+  }
+  ~Fd() {
+    if (slot_.fd >= 0) close();
+  }
+
+  /// -1 when there is none.
+  int fileno() const noexcept { return slot_.fd; }
+  bool is_open() const noexcept { return slot_.fd >= 0; }
+
+  /// Every operation that waits for the descriptor ends with ECANCELED and never touches the number again;
+  /// then it is unregistered and closed. Nothing if it is closed already.
+  void close() noexcept;
+  /// The same without closing: the number is the caller's now.
+  int release() noexcept;
+
+  /// As heddle::readable() and writable(), and the registration stays, so waiting again costs no system call.
+  [[nodiscard]] ReadinessOperation readable() {
+    return ReadinessOperation(checked_slot("readable"), Direction::READ);
+  }
+  [[nodiscard]] ReadinessOperation writable() {
+    return ReadinessOperation(checked_slot("writable"), Direction::WRITE);
+  }
+
+  // For operations.
+
+  WatchSlot& slot() noexcept { return slot_; }
+  /// Throws std::system_error (EBADF) when the descriptor is closed.
+  WatchSlot& checked_slot(const char* operation) {
+    if (slot_.fd < 0) [[unlikely]]
+      throw_closed(operation);
+    return slot_;
+  }
+  System& system() const noexcept { return *system_; }
+
+ private:
+  [[noreturn]] static void throw_closed(const char* operation);
+
+  WatchSlot slot_;
+  System* system_ = nullptr;
+};
+
+/// The System of the running loop, the kernel when no loop runs.
+HEDDLE_EXPORT System& current_system() noexcept;
+
+}  // namespace heddle

@@ -1,0 +1,58 @@
+// sendfile(2) and splice(2), in pieces that leave the others their turn.
+// SPDX-License-Identifier: MIT
+#include "file_transfer.hpp"
+
+#include <algorithm>
+
+#include "../../runtime/task/sleep.hpp"
+#include "../../selector/errors.hpp"
+#include "socket_operation_steps.hpp"
+
+namespace heddle {
+
+namespace {
+
+constexpr std::uint64_t most_a_turn = 1 << 20;
+
+}  // namespace
+
+bool SendFileOperation::attempt(int fd, FdWatch* watch) noexcept {
+  for (std::uint64_t left = most_a_turn; sent_ < count_;) {
+    if (left == 0) return retry_after(Duration(0));
+    auto position = static_cast<std::int64_t>(offset_ + sent_);
+    const auto size = static_cast<std::size_t>(std::min(left, count_ - sent_));
+    result_ = uninterrupted([&] { return kernel().sendfile(fd, file_, &position, size); });
+    if (would_block(result_)) {
+      drained(direction(), watch);
+      return false;
+    }
+    if (result_ < 0) return true;
+    if (result_ == 0) break;  // the file is at its end
+    sent_ += static_cast<std::uint64_t>(result_);
+    left -= static_cast<std::uint64_t>(result_);
+  }
+  result_ = 0;
+  return true;
+}
+
+template class SocketOperationOf<SendFileOperation, Direction::WRITE, PausingOperation>;
+
+Task<std::size_t> splice(Fd& from, Fd& to, std::size_t most) {
+  // One that never has to wait must be stoppable, too, and leave the others their turn.
+  if (current.budget < 1)
+    co_await yield();
+  else
+    --current.budget;
+  for (;;) {
+    const int in = from.checked_slot("splice").fd;
+    const int out = to.checked_slot("splice").fd;
+    const std::ptrdiff_t moved = uninterrupted([&] { return kernel().splice(in, out, most); });
+    if (moved >= 0) co_return static_cast<std::size_t>(moved);
+    if (!would_block(moved)) throw_errno(static_cast<int>(-moved), "splice", out);
+    // It doesn't tell which of them it was.
+    co_await from.readable();
+    co_await to.writable();
+  }
+}
+
+}  // namespace heddle

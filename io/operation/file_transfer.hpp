@@ -1,0 +1,47 @@
+// SendFileOperation, splice: bytes that go from descriptor to descriptor without passing through the process.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "../../runtime/core/task.hpp"
+#include "socket_operation.hpp"
+
+namespace heddle {
+
+/// Yields how many bytes of a file were sent: all that were asked for, or as many as there are up to its end.
+/// The file's own position stays as it is. Between megabytes the others have their turn; but the kernel
+/// reads the file while the loop waits, so a slow disk is felt. Not cancel-safe: cancelled or failed, it may
+/// have sent a part. Throws std::system_error: EINVAL for what isn't a file of a file system, ENOSYS where
+/// there is no sendfile(2).
+class HEDDLE_EXPORT SendFileOperation final
+    : public SocketOperationOf<SendFileOperation, Direction::WRITE, PausingOperation> {
+ public:
+  SendFileOperation(Fd& socket, int file, std::uint64_t offset, std::uint64_t count)
+      : SocketOperationOf(socket), file_(file), offset_(offset), count_(count) {}
+
+  bool await_ready() {
+    sent_ = 0;
+    return count_ == 0 && done_at_once();
+  }
+
+  // For the base classes.
+
+  static constexpr const char* name = "sendfile";
+  std::uint64_t value() const noexcept { return sent_; }
+  bool attempt(int fd, FdWatch* watch) noexcept;
+
+ private:
+  int file_;
+  std::uint64_t offset_;
+  std::uint64_t count_;
+  std::uint64_t sent_ = 0;
+};
+
+/// Moves some bytes, at most `most`, from one descriptor to another, one of which is a pipe, by splice(2):
+/// waits until there are some and there is room for them, and yields how many; 0: `from` is at its end.
+/// Both must be non-blocking. While it runs, nobody else should read from `from` or write to `to`.
+/// Cancel-safe. Throws std::system_error: EINVAL when neither is a pipe, ENOSYS where there is no splice(2).
+HEDDLE_EXPORT Task<std::size_t> splice(Fd& from, Fd& to, std::size_t most);
+
+}  // namespace heddle

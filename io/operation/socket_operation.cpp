@@ -1,0 +1,203 @@
+// What each socket operation does when its turn comes, and what it learns about the socket's readiness from
+// that.
+// SPDX-License-Identifier: MIT
+#include "socket_operation.hpp"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+
+#include "../../runtime/loop/event_loop.hpp"
+#include "socket_operation_steps.hpp"
+
+namespace heddle {
+
+// Pausing.
+
+void PausingOperation::begin_pause() noexcept {
+  due_ = false;
+  if (pause_ <= Duration(0)) {
+    unpause();
+    return;
+  }
+  try {
+    current.loop->timers().add(*this, current.loop->deadline_after(pause_));
+    pause();
+  } catch (const std::bad_alloc&) {
+    // Not even for a timer is there memory: the next event tries again.
+  }
+}
+
+void PausingOperation::end_pause(Timer& timer) noexcept { static_cast<PausingOperation&>(timer).unpause(); }
+
+void PausingOperation::leaving(bool watch_is_going) noexcept {
+  if (!armed()) return;
+  task_->owner()->loop().timers().remove(*this);
+  if (!watch_is_going) unpause();
+}
+
+// Receiving.
+
+template <ShortRead short_read>
+inline void BasicReceiveOperation<short_read>::receive(int fd) noexcept {
+  this->result_ = kernel().recv(fd, data_, size_, 0);
+}
+
+// Where bytes came: whether they were all that the socket had. The next receive needn't try then.
+template <ShortRead short_read>
+inline bool BasicReceiveOperation<short_read>::has_emptied(FdWatch& watch) const noexcept {
+  return static_cast<std::size_t>(this->result_) < size_ && !watch.hangup &&
+         (short_read == ShortRead::EMPTIES || this->perhaps_drained(watch));
+}
+
+template <ShortRead short_read>
+bool BasicReceiveOperation<short_read>::attempt(int fd, FdWatch* watch) noexcept {
+  receive(fd);
+  return settle(fd, watch);
+}
+
+// What the last receive() said, and another one if it was interrupted.
+template <ShortRead short_read>
+bool BasicReceiveOperation<short_read>::settle(int fd, FdWatch* watch) noexcept {
+  while (this->result_ == -EINTR) receive(fd);
+  if (would_block(this->result_)) {
+    this->drained(Direction::READ, watch);
+    return false;
+  }
+  if (this->result_ > 0 && watch != nullptr && has_emptied(*watch)) this->drained(Direction::READ, watch);
+  return true;
+}
+
+// advance() again, for the usual case: bytes have come, and nobody else waits for some. One pointer is kept
+// over the call, and the rest read again: that is less than to save and restore the registers for it.
+template <ShortRead short_read>
+void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
+  auto& task = static_cast<TaskState&>(runnable);
+  task.begin_turn();
+  auto& self = static_cast<BasicReceiveOperation&>(task.waiting_for());
+  task.fetch_coroutine();  // while the kernel works
+  self.receive(self.watch().fd);
+  FdWatch& watch = self.watch();
+  if (self.result_ <= 0 || watch.side(Direction::READ).others != nullptr) [[unlikely]]
+    return step_unusual(self.task());
+  if (self.has_emptied(watch))
+    watch.side(Direction::READ).clear_drained();
+  else
+    watch.side(Direction::READ).clear();
+  self.task().go_on();
+}
+
+template <ShortRead short_read>
+void BasicReceiveOperation<short_read>::step_unusual(TaskState& task) {
+  auto& self = static_cast<BasicReceiveOperation&>(task.waiting_for());
+  if (self.settled(self, self.settle(self.watch().fd, &self.watch()))) task.go_on();
+}
+
+template <ShortRead short_read>
+[[gnu::flatten]] std::optional<std::size_t> BasicReceiveOperation<short_read>::try_now(
+    Fd& socket, std::span<std::byte> buffer) {
+  if (buffer.empty()) return 0;
+  BasicReceiveOperation self(socket, buffer);
+  if (!Base::done_now(self)) return std::nullopt;
+  return self.value();
+}
+
+template class BasicReceiveOperation<ShortRead::EMPTIES>;
+template class BasicReceiveOperation<ShortRead::EMPTIES_UNLESS_CUT>;
+template class SocketOperationOf<BasicReceiveOperation<ShortRead::EMPTIES>, Direction::READ>;
+template class SocketOperationOf<BasicReceiveOperation<ShortRead::EMPTIES_UNLESS_CUT>, Direction::READ>;
+
+bool PeekOperation::attempt(int fd, FdWatch* watch) noexcept {
+  result_ = uninterrupted([&] { return kernel().recv(fd, data_, size_, MSG_PEEK); });
+  if (!would_block(result_)) return true;
+  drained(direction(), watch);
+  return false;
+}
+
+template class SocketOperationOf<PeekOperation, Direction::READ>;
+
+// Sending.
+
+bool SendOperation::attempt(int fd, FdWatch* watch) noexcept {
+  do result_ = kernel().send(fd, data_, size_, 0);
+  while (result_ == -EINTR);
+  if (would_block(result_)) [[unlikely]] {
+    drained(direction(), watch);
+    return false;
+  }
+  if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(direction(), watch);
+  return true;
+}
+
+[[gnu::flatten]] std::size_t SendOperation::try_now(Fd& socket, std::span<const std::byte> buffer) {
+  if (buffer.empty()) return 0;
+  SendOperation self(socket, buffer);
+  return done_now(self) ? self.value() : 0;
+}
+
+template class SocketOperationOf<SendOperation, Direction::WRITE>;
+
+bool SendAllOperation::attempt(int fd, FdWatch* watch) noexcept {
+  result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
+  return settle(fd, watch);
+}
+
+// What the last send() said, and more of them until all is sent or the kernel takes no more.
+bool SendAllOperation::settle(int fd, FdWatch* watch) noexcept {
+  for (;;) {
+    if (result_ >= 0)
+      sent_ += static_cast<std::size_t>(result_);
+    else if (would_block(result_)) {
+      drained(direction(), watch);
+      return false;
+    } else if (result_ != -EINTR) {
+      return true;
+    }
+    if (sent_ == size_) {
+      result_ = 0;
+      return true;
+    }
+    result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
+  }
+}
+
+// The task has to stop or has spent its budget, others wait already, or the kernel didn't take all.
+bool SendAllOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  sent_ = 0;
+  bool done = false;
+  if (result_ == not_tried) {
+    done = try_first(*this);
+  } else {
+    begin_first();
+    done = settle(fd(), slot().watch != &FdWatch::none ? slot().watch : nullptr);
+    if (done) finish();
+  }
+  if (done && current.budget >= 0) return false;
+  suspend_waiting(*this, coroutine, frame);
+  return true;
+}
+
+template class SocketOperationOf<SendAllOperation, Direction::WRITE>;
+
+// Connecting.
+
+bool ConnectOperation::attempt(int fd, FdWatch* watch) noexcept {
+  if (!begun_) {
+    result_ = kernel().connect(fd, address_, length_);
+    // Interrupted, it goes on by itself (connect(2)).
+    if (result_ != -EINPROGRESS && result_ != -EINTR) return true;
+    begun_ = true;
+    drained(direction(), watch);
+    return false;
+  }
+  int error = 0;
+  unsigned length = sizeof error;
+  result_ = kernel().getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  if (result_ == 0) result_ = -error;
+  return true;
+}
+
+template class SocketOperationOf<ConnectOperation, Direction::WRITE>;
+
+}  // namespace heddle

@@ -1,0 +1,197 @@
+// How children are reaped: by who waits for them, or else by a thread.
+// SPDX-License-Identifier: MIT
+#include "child_process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "../../selector/errors.hpp"
+
+namespace heddle {
+
+namespace {
+
+// A detached thread that takes no signals. Throws std::system_error.
+template <class Function>
+void start_quiet_thread(Function function) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    std::thread(function).detach();
+  } catch (...) {
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw;
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace
+
+int ChildProcess::try_reap() noexcept {
+  if (reaped_) return error_ != 0 ? -error_ : 1;
+  if (thread_waits_) {
+    // Not before the thread has seen it: the thread knows the process by its number alone.
+    pollfd entry{exit_.fileno(), POLLIN, 0};
+    if (::poll(&entry, 1, 0) <= 0) return 0;
+  }
+  siginfo_t info = {};
+  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG) < 0) {
+    if (errno == EINTR) return 0;
+    error_ = errno;
+    reaped_ = true;
+    return -error_;
+  }
+  if (info.si_pid == 0) return 0;
+  reaped_ = true;
+  if (info.si_code == CLD_EXITED)
+    status_.code = info.si_status;
+  else
+    status_ = ExitStatus{-1, info.si_status};
+  return 1;
+}
+
+bool ChildProcess::reap() {
+  const int result = try_reap();
+  if (result < 0)
+    throw std::system_error(-result, std::generic_category(), "wait for process " + std::to_string(pid_));
+  return result > 0;
+}
+
+int ChildProcess::kill(int signal) const noexcept {
+  if (reaped_) return -ESRCH;
+  return ::kill(group_ ? -pid_ : pid_, signal) < 0 ? -errno : 0;
+}
+
+// The children that nobody waits for. Its thread lives as long as there are any.
+class Reaper {
+ public:
+  // Leaked: its thread may outlive main().
+  static Reaper& shared() {
+    static Reaper& reaper = *new Reaper;
+    return reaper;
+  }
+
+  void adopt(ChildProcess& child) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (child.try_reap() != 0) {
+      delete &child;
+      return;
+    }
+    child.next_ = std::exchange(first_, &child);
+    wake();
+  }
+
+  void look() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (first_ == nullptr) return;
+    reap_all();
+    if (first_ != nullptr && !running_) wake();
+  }
+
+ private:
+  void reap_all() noexcept {
+    for (ChildProcess** link = &first_; *link != nullptr;) {
+      ChildProcess& child = **link;
+      if (child.try_reap() == 0) {
+        link = &child.next_;
+      } else {
+        *link = child.next_;
+        delete &child;
+      }
+    }
+  }
+
+  // Without descriptors or threads they have to wait for look().
+  void wake() noexcept {
+    if (running_) {
+      (void)!::write(wake_[1], "", 1);
+      return;
+    }
+#ifdef __linux__
+    if (::pipe2(wake_, O_NONBLOCK | O_CLOEXEC) < 0) return;
+#else
+    if (::pipe(wake_) < 0) return;
+    for (const int fd : wake_) {
+      ::fcntl(fd, F_SETFL, O_NONBLOCK);
+      ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+#endif
+    try {
+      start_quiet_thread([this] { serve(); });
+      running_ = true;
+    } catch (const std::exception&) {
+      close_wake();
+    }
+  }
+
+  void close_wake() noexcept {
+    ::close(wake_[0]);
+    ::close(wake_[1]);
+  }
+
+  void serve() noexcept {
+    std::vector<pollfd> entries;
+    for (;;) {
+      int limit = -1;
+      {
+        const std::lock_guard lock(mutex_);
+        char drained[64];
+        while (::read(wake_[0], drained, sizeof drained) > 0) {
+        }
+        reap_all();
+        if (first_ == nullptr) {
+          running_ = false;
+          close_wake();
+          return;
+        }
+        entries.clear();
+        try {
+          entries.push_back({wake_[0], POLLIN, 0});
+          for (const ChildProcess* child = first_; child != nullptr; child = child->next_)
+            entries.push_back({child->exit_.fileno(), POLLIN, 0});
+        } catch (const std::bad_alloc&) {
+          limit = 100;
+        }
+      }
+      ::poll(entries.data(), static_cast<nfds_t>(entries.size()), limit);
+    }
+  }
+
+  std::mutex mutex_;
+  ChildProcess* first_ = nullptr;
+  int wake_[2] = {-1, -1};
+  bool running_ = false;
+};
+
+void ChildProcess::release() noexcept {
+  if (--references_ != 0) return;
+  // From here on it is watched by no loop; and closed by the kernel, as the loop's System may go.
+  exit_ = Fd(exit_.release(), kernel_system());
+  Reaper::shared().adopt(*this);
+}
+
+void ChildProcess::reap_orphans() noexcept { Reaper::shared().look(); }
+
+void close_at_end_of(int pid, int signal_fd) {
+  start_quiet_thread([pid, signal_fd] {
+    siginfo_t info;
+    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+    }
+    ::close(signal_fd);
+  });
+}
+
+}  // namespace heddle

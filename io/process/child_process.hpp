@@ -1,0 +1,59 @@
+// ChildProcess: a child that somebody waits for, and who sees to its end when nobody does. Not installed.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+
+#include "../operation/fd.hpp"
+#include "command.hpp"
+
+namespace heddle {
+
+/// Shared by a Process and those who wait for it; counted on the loop's thread. Let go of before the process
+/// was reaped, it is the reaper's: a thread that lives as long as there are such children.
+class ChildProcess {
+ public:
+  /// `exit_fd` is readable when the process has ended. `thread_waits`: because a thread has seen that.
+  ChildProcess(int pid, Fd exit_fd, bool thread_waits, bool group, OnDrop on_drop) noexcept
+      : exit_(std::move(exit_fd)), pid_(pid), thread_waits_(thread_waits), group_(group), on_drop_(on_drop) {}
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  void add_reference() noexcept { ++references_; }
+  void release() noexcept;
+
+  int pid() const noexcept { return pid_; }
+  OnDrop on_drop() const noexcept { return on_drop_; }
+  Fd& exit() noexcept { return exit_; }
+  const ExitStatus& status() const noexcept { return status_; }
+  /// Reaps it if it has ended; true if it has. Throws std::system_error (ECHILD).
+  bool reap();
+  /// 0, or the negative errno; -ESRCH if it was reaped.
+  int kill(int signal) const noexcept;
+
+  /// Children that could not be left to the reaper's thread, because that could not be started, are looked
+  /// after at such moments.
+  static void reap_orphans() noexcept;
+
+ private:
+  friend class Reaper;
+  ~ChildProcess() = default;
+  int try_reap() noexcept;  // 1: it has ended; 0: not yet; or a negative errno
+
+  Fd exit_;
+  ChildProcess* next_ = nullptr;  // of the reaper's
+  ExitStatus status_;
+  int pid_;
+  int error_ = 0;
+  unsigned references_ = 1;
+  bool reaped_ = false;
+  bool thread_waits_;
+  bool group_;
+  OnDrop on_drop_;
+};
+
+/// Starts a thread that closes `signal_fd` when the process `pid` has ended, without reaping it. Throws
+/// std::system_error.
+void close_at_end_of(int pid, int signal_fd);
+
+}  // namespace heddle

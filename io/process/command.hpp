@@ -1,0 +1,145 @@
+// Command: which program to run, and how; ExitStatus: how it ended.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../../selector/export.hpp"
+
+namespace heddle {
+
+/// Where one of the three standard streams of a new process comes from or goes to.
+class Stdio {
+ public:
+  /// What ours is: shared with this process.
+  static constexpr Stdio inherit() noexcept { return Stdio(Kind::INHERIT); }
+  /// /dev/null.
+  static constexpr Stdio null() noexcept { return Stdio(Kind::NONE); }
+  /// A new pipe, whose other end the Process has.
+  static constexpr Stdio pipe() noexcept { return Stdio(Kind::PIPE); }
+  /// A descriptor of the caller's, which has to be open when the process is spawned and stays the caller's.
+  static constexpr Stdio descriptor(int fd) noexcept { return Stdio(Kind::DESCRIPTOR, fd); }
+  /// For error(): where the output goes.
+  static constexpr Stdio same_as_output() noexcept { return Stdio(Kind::OUTPUT); }
+
+ private:
+  friend class Command;
+  friend class Launch;
+  enum class Kind : unsigned char { UNSET, INHERIT, NONE, PIPE, DESCRIPTOR, OUTPUT };
+
+  explicit constexpr Stdio(Kind kind, int fd = -1) noexcept : kind_(kind), fd_(fd) {}
+
+  Kind kind_;
+  int fd_;
+};
+
+/// What happens to a process whose Process object goes before it has ended. No zombie is left in any case.
+enum class OnDrop : unsigned char {
+  KILL,       ///< SIGKILL
+  TERMINATE,  ///< SIGTERM, and then it is left alone
+  LEAVE,      ///< it runs on
+};
+
+/// A program, its arguments and its surroundings. May be used any number of times.
+///
+///     Command("git", "log", "-1").cwd("/src").output(Stdio::pipe())
+class HEDDLE_EXPORT Command {
+ public:
+  /// `program` is looked for in this process's PATH unless it has a slash in it. The arguments are those
+  /// after argv[0], which is `program`.
+  template <std::convertible_to<std::string>... A>
+  explicit Command(std::string program, A&&... arguments) : argv_{std::move(program)} {
+    (argv_.push_back(std::forward<A>(arguments)), ...);
+  }
+  /// `sh -c script`.
+  static Command shell(std::string script) { return Command("/bin/sh", "-c", std::move(script)); }
+
+  Command& arg(std::string argument) {
+    argv_.push_back(std::move(argument));
+    return *this;
+  }
+  Command& args(const std::vector<std::string>& arguments) {
+    argv_.insert(argv_.end(), arguments.begin(), arguments.end());
+    return *this;
+  }
+  /// Sets a variable for the process, on top of this process's environment. Throws ValueError for a name that
+  /// is none.
+  Command& env(const std::string& name, const std::string& value);
+  /// From nothing on instead of this process's environment.
+  Command& clear_env() noexcept {
+    environment_.clear();
+    inherits_environment_ = false;
+    return *this;
+  }
+  /// The directory it starts in. A program with a slash in it that is relative is looked for from there.
+  Command& cwd(std::string directory) {
+    directory_ = std::move(directory);
+    return *this;
+  }
+  /// Its standard input, output and error: inherited unless said otherwise.
+  Command& input(Stdio stdio) noexcept {
+    stdio_[0] = stdio;
+    return *this;
+  }
+  Command& output(Stdio stdio) noexcept {
+    stdio_[1] = stdio;
+    return *this;
+  }
+  Command& error(Stdio stdio) noexcept {
+    stdio_[2] = stdio;
+    return *this;
+  }
+  /// It leads a process group of its own: signals that are sent by its Process go to all of the group, and
+  /// those of the terminal (Ctrl-C) don't reach it.
+  Command& new_group(bool on = true) noexcept {
+    new_group_ = on;
+    return *this;
+  }
+  /// Only the standard streams are open in it (which is so by default); otherwise also what isn't
+  /// close-on-exec here.
+  Command& close_others(bool on) noexcept {
+    close_others_ = on;
+    return *this;
+  }
+  Command& on_drop(OnDrop what) noexcept {
+    on_drop_ = what;
+    return *this;
+  }
+  /// For streams of which nothing was said.
+  Command& by_default(Stdio input, Stdio output, Stdio error) noexcept;
+
+  const std::string& program() const noexcept { return argv_.front(); }
+
+ private:
+  friend class Launch;
+  friend class Process;
+
+  std::vector<std::string> argv_;
+  std::vector<std::string> environment_;  // "NAME=value"
+  std::string directory_;
+  Stdio stdio_[3]{Stdio(Stdio::Kind::UNSET), Stdio(Stdio::Kind::UNSET), Stdio(Stdio::Kind::UNSET)};
+  OnDrop on_drop_ = OnDrop::KILL;
+  bool inherits_environment_ = true;
+  bool new_group_ = false;
+  bool close_others_ = true;
+};
+
+/// How a process ended: by exit with `code`, or by a signal.
+struct HEDDLE_EXPORT ExitStatus {
+  int code = 0;    ///< 0 to 255; -1 when a signal ended it
+  int signal = 0;  ///< 0 when it exited
+
+  bool exited() const noexcept { return signal == 0; }
+  bool signalled() const noexcept { return signal != 0; }
+  /// It exited with 0.
+  bool success() const noexcept { return signal == 0 && code == 0; }
+  bool operator==(const ExitStatus&) const noexcept = default;
+};
+
+/// "exited with 3", "was ended by SIGTERM".
+HEDDLE_EXPORT std::string to_string(const ExitStatus& status);
+
+}  // namespace heddle

@@ -1,0 +1,85 @@
+// Process: another program, its streams and its end.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "../../runtime/core/task.hpp"
+#include "../../selector/timeout.hpp"
+#include "../file/pipe.hpp"
+#include "command.hpp"
+
+namespace heddle {
+
+class ChildProcess;
+
+/// What a process has left.
+struct ProcessOutput {
+  ExitStatus status;
+  std::string output;
+  std::string error;
+};
+
+/// A child process. Move-only; of the loop on which it is first waited for. If it still runs when its Process
+/// goes, it is dealt with as Command::on_drop() says (SIGKILL), and reaped in any case: there are never
+/// zombies. Nobody else may wait for it (no wait(-1), and SIGCHLD must not be ignored: waiting fails with
+/// ECHILD then).
+class HEDDLE_EXPORT Process {
+ public:
+  /// Starts `command` by posix_spawn(3), with no signal blocked and SIGPIPE, SIGXFSZ and SIGCHLD at their
+  /// defaults. Throws std::system_error that names the program (ENOENT, EACCES, EMFILE, ...), ValueError for
+  /// a zero byte in a string.
+  static Process spawn(const Command& command);
+
+  Process() noexcept = default;
+  Process(Process&& other) noexcept;
+  Process& operator=(Process&& other) noexcept;
+  ~Process() { drop(); }
+
+  /// Its process id, also after its end (when it may be another's); -1 where there is none.
+  int pid() const noexcept;
+
+  /// Our ends of its standard streams, as far as these are Stdio::pipe(); closed otherwise.
+  WritePipe& input() noexcept { return input_; }
+  ReadPipe& output() noexcept { return output_; }
+  ReadPipe& error() noexcept { return error_; }
+
+  /// Waits for its end. Any number of tasks may wait, also after the end, and while this object is moved or
+  /// destroyed. It doesn't read the streams: a process that fills a pipe nobody reads doesn't end.
+  /// Cancel-safe. Throws std::system_error (ECHILD when somebody else has reaped it).
+  Task<ExitStatus> wait() const;
+  /// The same without waiting; nullopt while it runs.
+  std::optional<ExitStatus> poll() const;
+
+  /// Sends a signal, to its group if it leads one (Command::new_group). False if it has ended and that was
+  /// seen. Throws std::system_error (EINVAL, EPERM).
+  bool kill(int signal);
+  /// SIGTERM.
+  bool terminate();
+  /// SIGTERM, and SIGKILL if it runs longer than `grace` after that; waits for its end. Cancelled, it may run
+  /// on.
+  Task<ExitStatus> stop(Timeout grace);
+
+  /// Writes `input` to it and closes its standard input, reads output and error to their ends, all at the
+  /// same time, and waits for its end. Only streams that are pipes take part; input for one that isn't throws
+  /// std::logic_error. A process that doesn't want all of its input is no error. Cancelled, what was read is
+  /// lost, the pipes are closed and the process runs on. This object must neither be moved nor destroyed
+  /// meanwhile. (Where grandchildren have inherited the streams, these end with the last of them.)
+  Task<ProcessOutput> communicate(std::string input = {});
+
+ private:
+  void drop() noexcept;
+
+  ChildProcess* child_ = nullptr;
+  WritePipe input_;
+  ReadPipe output_;
+  ReadPipe error_;
+};
+
+/// Runs `command` to its end with `input`, and yields its status, output and error; streams that the command
+/// says something of are used as it says. Cancelled, it kills the process and waits for its end first. Throws
+/// what Process::spawn() does; a status other than success is no exception.
+HEDDLE_EXPORT Task<ProcessOutput> run_process(Command command, std::string input = {});
+
+}  // namespace heddle

@@ -1,0 +1,247 @@
+// Server: listens, and runs a handler for each connection.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "../../runtime/core/awaitable.hpp"
+#include "../../runtime/core/call.hpp"
+#include "../../runtime/core/task.hpp"
+#include "../../runtime/task/sleep.hpp"
+#include "../../runtime/task/timeout.hpp"
+#include "../../selector/timeout.hpp"
+#include "../net/tcp.hpp"
+#include "server_core.hpp"
+
+namespace heddle {
+
+/// What a Server runs for each connection: a function that takes a `Stream&`, which the server closes when
+/// the handler is done, or a `Stream`, which is the handler's own; and that returns a Task<void>.
+template <class Handler, class Stream>
+concept ConnectionHandler = std::is_invocable_r_v<Task<void>, Handler&, Stream&> ||
+                            std::is_invocable_r_v<Task<void>, Handler&, Stream>;
+
+template <class Stream>
+class ServerConnectionOf final : public ServerConnection {
+ public:
+  ServerConnectionOf(Stream its_stream, Guard<Semaphore> place) noexcept
+      : ServerConnection(std::move(place)), stream(std::move(its_stream)) {}
+
+  Stream stream;
+
+ private:
+  bool abort() noexcept override {
+    if constexpr (requires { stream.is_open(); })
+      if (!stream.is_open()) return false;  // the handler has taken it
+    if constexpr (requires { stream.abort(); })
+      stream.abort();
+    else
+      stream.close();
+    return true;
+  }
+  int fileno() const noexcept override {
+    if constexpr (requires { stream.fileno(); })
+      return stream.fileno();
+    else
+      return -1;
+  }
+};
+
+/// What a Server can listen with.
+template <class L>
+concept ConnectionListener = requires(L& listener) {
+  { listener.accept() } -> Awaitable;
+  listener.close();
+};
+
+/// A listener and its handler.
+template <class Listener, class Handler>
+class ServerSourceOf final : public ServerSource {
+  using Stream = std::remove_cvref_t<AwaitResult<decltype(std::declval<Listener&>().accept())>>;
+  static_assert(
+      ConnectionHandler<Handler, Stream>,
+      "the handler of a Server takes what accept() yields, or a reference to it, and returns Task<void>");
+
+ public:
+  ServerSourceOf(ServerCore& core, Listener&& listener, Handler handler, std::source_location where)
+      : ServerSource(core, where),
+        listener_(std::forward<Listener>(listener)),
+        handler_(std::move(handler)) {}
+
+ private:
+  Task<void> accept_all() override {
+    for (;;) {
+      bool failed = false;
+      try {
+        co_await accept_one();
+        accepted();
+      } catch (const std::exception&) {
+        pass_or_rethrow();
+        failed = true;
+      }
+      if (failed) co_await sleep(pause);
+    }
+  }
+
+  Task<void> accept_one() {
+    Guard<Semaphore> place;
+    Semaphore* const places = core().places();
+    if constexpr (requires { listener_.readable(); }) {
+      if (places != nullptr) {
+        // Who has no connection waiting doesn't keep a place from others who do: also where somebody else has
+        // accepted it meanwhile, or there was no descriptor for it.
+        std::optional<Stream> taken;
+        while (!taken) {
+          co_await listener_.readable();
+          place = co_await places->scoped();
+          try {
+            taken.emplace(co_await timeout(longest_with_a_place, listener_.accept()));
+          } catch (const TimeoutError&) {
+            place.release();
+          }
+        }
+        start(std::move(*taken), std::move(place));
+        co_return;
+      }
+    }
+    Stream stream = co_await listener_.accept();
+    if (places != nullptr) place = co_await places->scoped();  // a listener that can't be asked before
+    start(std::move(stream), std::move(place));
+  }
+
+  // Whatever fails here costs this connection, and nobody else.
+  void start(Stream stream, Guard<Semaphore> place) noexcept {
+    ServerConnectionOf<Stream>* connection = nullptr;
+    try {
+      connection = new ServerConnectionOf<Stream>(std::move(stream), std::move(place));
+      run(*connection, handle(connection->stream));
+    } catch (...) {
+      not_started(connection);
+    }
+  }
+
+  HEDDLE_CORO_WRAPPER Task<void> handle(Stream& stream) {
+    if constexpr (std::is_invocable_v<Handler&, Stream&>)
+      return handler_(stream);
+    else
+      return handler_(std::move(stream));
+  }
+
+  void close() noexcept override { listener_.close(); }
+
+  Listener listener_;
+  Handler handler_;
+};
+
+/// Listens at one or more places and runs a handler, a coroutine, for each connection.
+///
+///     heddle::Task<void> serve() {
+///       heddle::Server server;
+///       server.listen(heddle::Address("127.0.0.1", 7000), echo);  // Task<void> echo(TcpStream&)
+///       co_await heddle::when_any(server.serve(), heddle::signal(SIGTERM));
+///     }
+///
+/// Handlers run beside each other as children of serve(), which doesn't end before they have. What one of
+/// them throws ends its connection and is told to the loop's report handler, once; a peer that has gone
+/// (ECONNRESET, EPIPE, ...) is no news unless ServerOptions says so. When descriptors run out, peers that
+/// wait are refused until there are some again (see TcpListener::accept).
+///
+/// To be used on one loop's thread; for several threads, give each a Server of its own (see run_on_threads,
+/// TcpListener::bind_shared). Destroying it while serve() runs stops at once, as stop(0) does.
+class HEDDLE_EXPORT Server {
+ public:
+  explicit Server(const ServerOptions& options = {});
+  Server(Server&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  Server& operator=(Server&& other) noexcept {
+    std::swap(core_, other.core_);
+    return *this;
+  }
+  ~Server();
+
+  /// Listens at `address` too, and yields it with the port that the kernel has picked if that was 0. The
+  /// handler is kept as long as connections are. Peers may connect from now on, and wait until serve() runs.
+  /// Throws std::system_error that names the address.
+  template <class Handler>
+  Address listen(const Address& address, Handler handler, const ListenOptions& options = {},
+                 std::source_location where = std::source_location::current()) {
+    TcpListener listener = TcpListener::bind(address, options);
+    const Address bound = listener.local_address();
+    add(std::move(listener), std::move(handler), where);
+    return bound;
+  }
+  /// The same at every address of a host, all with one port; "" is every address of this machine. Throws
+  /// ResolveError, too.
+  template <class Handler>
+  Task<std::vector<Address>> listen(std::string host, std::uint16_t port, Handler handler,
+                                    ListenOptions options = {},
+                                    std::source_location where = std::source_location::current()) {
+    std::vector<TcpListener> listeners = co_await TcpListener::bind_host(std::move(host), port, options);
+    std::vector<Address> addresses;
+    for (TcpListener& listener : listeners) {
+      addresses.push_back(listener.local_address());
+      add(std::move(listener), handler, where);
+    }
+    co_return addresses;
+  }
+  /// Serves what `listener` accepts: a TcpListener, a UnixListener, or anything else with accept() and
+  /// close(); an lvalue must outlive serve(), an rvalue is owned. Throws std::logic_error after stop().
+  template <class Listener, class Handler>
+    requires ConnectionListener<std::remove_reference_t<Listener>>
+  void add(Listener&& listener, Handler handler,
+           std::source_location where = std::source_location::current()) {
+    core().add(*new ServerSourceOf<Listener, Handler>(core(), std::forward<Listener>(listener),
+                                                      std::move(handler), where));
+  }
+
+  /// Serves until stop() or close() is called, and all handlers have ended. A request to stop this task does
+  /// the same as stop() and comes out, as Cancelled, when that is done; a second one doesn't wait for the
+  /// rest of the grace, a third aborts (what runs it beside others, as when_any() does, passes on the first
+  /// alone). Throws what a listener fails with that can't accept any more, after
+  /// the handlers were stopped; std::logic_error when it listens nowhere, or serves already. Returns at once
+  /// if it was stopped before.
+  HEDDLE_CORO_WRAPPER Task<void> serve() { return core().serve(ServerCore::Reference(core())); }
+
+  /// Ends the service, in steps: no more connections are accepted, and the listeners are closed (peers that
+  /// were not accepted yet see a reset); handlers may
+  /// go on for `grace` (zero and less: not at all; nullopt: for as long as they like); those that are left
+  /// are cancelled; after ServerOptions::abort_after the connections of those that go on nevertheless are
+  /// reset. Called again it can only shorten the grace. May be called from a handler.
+  void stop(Timeout grace) { core().stop(grace); }
+  /// The same with ServerOptions::grace.
+  void stop() { core().stop(core().options().grace); }
+  /// stop(), and waits until serve() has ended. If the wait is cancelled, stopping goes on. A handler that
+  /// awaits this waits for itself, until it is cancelled after the grace.
+  HEDDLE_CORO_WRAPPER Task<void> close(Timeout grace) {
+    return core().close(ServerCore::Reference(core()), grace);
+  }
+  HEDDLE_CORO_WRAPPER Task<void> close() { return close(core().options().grace); }
+
+  /// `co_await server.stopping()` waits until stop() is called, by whomever: for a handler that is between
+  /// two requests, and needn't use up the grace. Cancel-safe.
+  EventOperation stopping() { return core().stopping(); }
+
+  /// Connections are accepted.
+  bool is_serving() const { return core().is_serving(); }
+  ServerCounters counters() const { return core().counters(); }
+
+ private:
+  /// Throws std::logic_error for a Server that was moved from.
+  ServerCore& core() const {
+    if (core_ == nullptr) throw_moved_from();
+    return *core_;
+  }
+  [[noreturn]] static void throw_moved_from();
+
+  ServerCore* core_;
+};
+
+}  // namespace heddle

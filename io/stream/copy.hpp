@@ -1,0 +1,62 @@
+// copy, copy_bidirectional: everything from one stream into another, and both ways at once.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "../../runtime/task/gather.hpp"
+#include "../../selector/errors.hpp"
+#include "stream.hpp"
+
+namespace heddle {
+
+/// How many bytes went each way.
+struct CopyCounts {
+  std::uint64_t a_to_b = 0;
+  std::uint64_t b_to_a = 0;
+};
+
+template <ReadStream From, WriteStream To>
+Task<void> copy_counting(From& from, To& to, std::uint64_t& count, std::size_t buffer_size) {
+  if (buffer_size == 0) throw ValueError("copy() with a buffer of 0 bytes");
+  std::vector<std::byte> buffer(buffer_size);
+  while (const std::size_t size = co_await from.read_some(std::span(buffer))) {
+    co_await to.write_all(std::span<const std::byte>(buffer.data(), size));
+    count += size;
+  }
+}
+
+template <Stream From, Stream To>
+Task<void> copy_and_finish(From& from, To& to, std::uint64_t& count, std::size_t buffer_size) {
+  co_await copy_counting(from, to, count, buffer_size);
+  co_await finish_writing(to);
+}
+
+/// Writes all that comes from `from`, to its end, into `to`, and yields how many bytes that were. Neither is
+/// closed; both must outlive the call. Throws what the streams throw. Not cancel-safe: bytes that were read
+/// may not have been written.
+template <ReadStream From, WriteStream To>
+Task<std::uint64_t> copy(From& from, To& to, std::size_t buffer_size = 32768) {
+  std::uint64_t count = 0;
+  co_await copy_counting(from, to, count, buffer_size);
+  co_return count;
+}
+
+/// Both ways at once, as a proxy does: when one side has ended, the other is told so (shutdown_write), and
+/// the way back goes on. Yields the counts when both have ended. When either way fails, the other is
+/// cancelled, and the error thrown; `progress`, which must outlive the call, has what was written till then.
+template <Stream A, Stream B>
+Task<CopyCounts> copy_bidirectional(A& a, B& b, CopyCounts* progress = nullptr,
+                                    std::size_t buffer_size = 32768) {
+  CopyCounts counts;
+  CopyCounts& count = progress != nullptr ? *progress : counts;
+  count = CopyCounts();
+  co_await gather(copy_and_finish(a, b, count.a_to_b, buffer_size),
+                  copy_and_finish(b, a, count.b_to_a, buffer_size));
+  co_return count;
+}
+
+}  // namespace heddle

@@ -1,0 +1,35 @@
+// MemoryListener: where MemoryStreams come from, for a server without sockets.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+
+#include "../../runtime/sync/queue.hpp"
+#include "memory_stream.hpp"
+
+namespace heddle {
+
+/// What a TcpListener is for TcpStreams, on one loop's thread. Not movable.
+class HEDDLE_EXPORT MemoryListener {
+ public:
+  using Accept = Queue<MemoryStream>::GetOperation;
+
+  /// So many connections wait to be accepted; then connect() is ECONNREFUSED.
+  explicit MemoryListener(std::size_t backlog = 4096) noexcept : waiting_(backlog) {}
+
+  bool is_open() const noexcept { return !waiting_.is_shut_down(); }
+  /// Connections that nobody has accepted are closed. Who waits in accept() gets QueueShutDown.
+  void close() noexcept { waiting_.shutdown(true); }
+
+  /// The client's end of a new connection. Throws std::system_error (ECONNREFUSED) when it is closed or full.
+  MemoryStream connect(std::size_t capacity = 65536);
+  /// Waits for the other end of a connect(). Cancel-safe: no connection is lost.
+  Accept accept() noexcept { return waiting_.get(); }
+  /// How many wait to be accepted.
+  std::size_t waiting() const noexcept { return waiting_.qsize(); }
+
+ private:
+  Queue<MemoryStream> waiting_;
+};
+
+}  // namespace heddle

@@ -1,0 +1,110 @@
+// WriteBuffer: the bytes that a StreamWriter has and its stream hasn't taken yet.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "../../runtime/sync/wait_list.hpp"
+#include "../../selector/export.hpp"
+#include "../operation/buffers.hpp"
+
+namespace heddle {
+
+class WriteBuffer;
+
+/// Waits until somebody else has sent something, has stopped sending, or has written something.
+class HEDDLE_EXPORT WriteBufferOperation final : public WaitOperation {
+ public:
+  explicit WriteBufferOperation(WaitList& waiters) noexcept : waiters_(waiters) {}
+
+  bool await_ready() {
+    check_can_begin();
+    return attempt(false);
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    wait(waiters_, coroutine);
+  }
+  void await_resume() const { check("StreamWriter.drain()"); }
+  WaitInfo describe() const noexcept override;
+
+ private:
+  WaitList& waiters_;
+};
+
+/// Small pieces are put together, large ones may be taken over as they are. What was written once doesn't
+/// move in memory until it was sent.
+class HEDDLE_EXPORT WriteBuffer {
+ public:
+  WriteBuffer() noexcept = default;
+  WriteBuffer(const WriteBuffer&) = delete;
+  WriteBuffer& operator=(const WriteBuffer&) = delete;
+  /// Ends the program if somebody sends from it.
+  ~WriteBuffer();
+
+  /// Throws std::bad_alloc; then nothing has changed. After fail() it does nothing.
+  void write(std::string_view bytes);
+  void take_over(std::string&& bytes);
+
+  std::size_t size() const noexcept { return static_cast<std::size_t>(written_ - sent_); }
+  std::uint64_t written() const noexcept { return written_; }
+  std::uint64_t sent() const noexcept { return sent_; }
+
+  /// Whether what was written before `position` is still to be sent. Throws what fail() was told.
+  bool has_before(std::uint64_t position) {
+    if (error_) [[unlikely]]
+      throw_error();
+    return sent_ < position;
+  }
+
+  /// What comes next, in as many pieces as there are, or as fit. Returns how many.
+  std::size_t pieces(std::span<ConstBuffer> into) const noexcept;
+  /// So many bytes were sent.
+  void advance(std::size_t size) noexcept;
+  /// Nothing can be sent any more: what is here is dropped, and so is what will be written.
+  void fail(std::exception_ptr error) noexcept;
+  /// It has failed, and nobody was told.
+  bool failed_silently() const noexcept { return error_ != nullptr && !told_; }
+  bool failed() const noexcept { return error_ != nullptr; }
+
+  /// Somebody sends. Only one task at a time does, the others wait for changed().
+  bool sending() const noexcept { return sending_; }
+  class Sending {
+   public:
+    explicit Sending(WriteBuffer& buffer) noexcept : buffer_(buffer) { buffer.sending_ = true; }
+    Sending(const Sending&) = delete;
+    Sending& operator=(const Sending&) = delete;
+    ~Sending() {
+      buffer_.sending_ = false;
+      buffer_.waiters_.grant_all();
+    }
+
+   private:
+    WriteBuffer& buffer_;
+  };
+  WriteBufferOperation changed() noexcept { return WriteBufferOperation(waiters_); }
+
+ private:
+  [[noreturn]] void throw_error();
+  void append(std::string&& chunk);
+  void note_written(std::size_t size) noexcept;
+
+  std::vector<std::string> chunks_;
+  std::size_t first_ = 0;  // of the chunks, what is before it was sent
+  std::size_t begun_ = 0;  // how much of that one was sent
+  std::string spare_;      // an empty chunk that has memory
+  std::uint64_t written_ = 0;
+  std::uint64_t sent_ = 0;
+  std::exception_ptr error_;
+  bool told_ = false;
+  bool sending_ = false;
+  WaitList waiters_;
+};
+
+}  // namespace heddle

@@ -1,0 +1,111 @@
+// TlsContext, TlsOptions: certificates, whom to trust, and what else TLS connections have in common.
+// TlsError.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../../selector/export.hpp"
+
+struct ssl_ctx_st;
+
+namespace heddle {
+
+/// What went wrong in TLS; what() names the operation, the descriptor and OpenSSL's reason: "TLS handshake
+/// with \"example.org\" on fd 7: certificate verify failed (certificate has expired)". Failures of the
+/// connection underneath are std::system_error as ever.
+class HEDDLE_EXPORT TlsError : public std::runtime_error {
+ public:
+  enum class Kind : unsigned char {
+    CONFIGURATION,  ///< a certificate or key that can't be read, an option that makes no sense
+    CERTIFICATE,    ///< the peer's certificate was not accepted
+    TRUNCATED,      ///< the peer closed the connection without a goodbye: bytes may be missing
+    PROTOCOL,       ///< anything else, also garbage, and what the peer complains of (an alert)
+  };
+
+  TlsError(Kind its_kind, const std::string& message, unsigned long its_code = 0);
+  TlsError(const TlsError&) noexcept;
+  ~TlsError() override;
+
+  Kind kind;
+  unsigned long code;  ///< OpenSSL's, 0 where there is none
+};
+
+enum class TlsVersion : unsigned char { TLS_1_2, TLS_1_3 };
+
+/// Whether a server asks its clients for certificates, which it verifies against ca_file or ca_pem.
+enum class ClientCertificate : unsigned char { NONE, OPTIONAL, REQUIRED };
+
+/// All of it may be left as it is, but a server needs a certificate and its key.
+struct HEDDLE_EXPORT TlsOptions {
+  TlsOptions();
+  TlsOptions(const TlsOptions&);
+  TlsOptions(TlsOptions&&) noexcept;
+  TlsOptions& operator=(const TlsOptions&);
+  TlsOptions& operator=(TlsOptions&&) noexcept;
+  ~TlsOptions();
+
+  /// One's own certificate, followed by those that lead to the root, and its key: files in PEM, or PEM
+  /// itself.
+  std::string certificate_file;
+  std::string key_file;
+  std::string certificate_pem;
+  std::string key_pem;
+  std::string key_password;
+
+  /// Whom to trust: certificates in PEM. Neither of both: a client trusts whom the system does.
+  std::string ca_file;
+  std::string ca_pem;
+  /// A client's: false takes any certificate of any server, so anybody may be on the other end.
+  bool verify = true;
+  /// A server's.
+  ClientCertificate client_certificate = ClientCertificate::NONE;
+
+  /// Protocols (ALPN, RFC 7301), the preferred first: "h2", "http/1.1". A server takes the first of its own
+  /// that the client has; if there is none the handshake fails.
+  std::vector<std::string> alpn;
+  TlsVersion min_version = TlsVersion::TLS_1_2;
+  /// Sessions are resumed by tickets. A client keeps one for each server name, up to 256.
+  bool resumption = true;
+  /// The peer may end the connection without a goodbye: that is read as an end instead of a TlsError. Only
+  /// for protocols that know by themselves when they are complete.
+  bool ignore_truncation = false;
+};
+
+/// What TLS connections are made from. A copy refers to the same; it may be used by the loops of several
+/// threads. Making one takes milliseconds (the system's roots are read), so make one and keep it.
+class HEDDLE_EXPORT TlsContext {
+ public:
+  /// Throws TlsError (CONFIGURATION).
+  static TlsContext client(const TlsOptions& options = {});
+  static TlsContext server(const TlsOptions& options);
+
+  TlsContext(const TlsContext& other) noexcept;
+  TlsContext(TlsContext&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  TlsContext& operator=(TlsContext other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~TlsContext();
+
+  bool is_client() const noexcept;
+  /// A server's: clients that ask for `name`, or for a subdomain if it begins with "*.", get the certificates
+  /// of `other`. To be called before the first connection.
+  void add_name(const std::string& name, TlsContext other);
+
+  // For TlsEngine.
+
+  struct State;
+  State& state() const noexcept { return *state_; }
+
+ private:
+  explicit TlsContext(State* state) noexcept : state_(state) {}
+
+  State* state_;
+};
+
+}  // namespace heddle

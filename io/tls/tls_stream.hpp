@@ -1,0 +1,217 @@
+// TlsStream: an encrypted connection over TCP, or over any other stream.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "../../runtime/core/task.hpp"
+#include "../../runtime/sync/lock.hpp"
+#include "../../selector/timeout.hpp"
+#include "../net/tcp.hpp"
+#include "tls_context.hpp"
+#include "tls_engine.hpp"
+
+namespace heddle {
+
+[[noreturn]] HEDDLE_EXPORT void throw_no_tls();
+[[noreturn]] HEDDLE_EXPORT void throw_tls_writing_ended();
+[[noreturn]] HEDDLE_EXPORT void throw_tls_closed(const char* operation, int error);
+/// The request to stop that has just been thrown comes out of the task's next co_await.
+HEDDLE_EXPORT void postpone_cancel() noexcept;
+
+/// What a TlsStream and the coroutines that work on it share; counted on the loop's thread. It does all the
+/// work; see TlsStream for what it promises.
+template <class S>
+class TlsConnection {
+ public:
+  TlsConnection(S stream, const TlsContext& context, std::string name)
+      : engine(context, std::move(name)), transport(std::move(stream)) {}
+  TlsConnection(const TlsConnection&) = delete;
+  TlsConnection& operator=(const TlsConnection&) = delete;
+
+  /// Keeps the connection while a coroutine, which may not have started yet, works on it.
+  class Reference {
+   public:
+    explicit Reference(TlsConnection& connection) noexcept : connection_(&connection) {
+      ++connection_->references_;
+    }
+    Reference(Reference&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
+    Reference& operator=(Reference&&) = delete;
+    ~Reference() {
+      if (connection_ != nullptr) connection_->release();
+    }
+    TlsConnection* operator->() const noexcept { return connection_; }
+    TlsConnection& operator*() const noexcept { return *connection_; }
+
+   private:
+    TlsConnection* connection_;
+  };
+  void release() noexcept {
+    if (--references_ == 0) delete this;
+  }
+
+  static Task<void> handshake(Reference self);
+  static Task<std::size_t> read_some(Reference self, std::span<std::byte> buffer);
+  static Task<std::size_t> write_some(Reference self, std::span<const std::byte> buffer);
+  static Task<void> write_all(Reference self, std::span<const std::byte> buffer);
+  static Task<void> shutdown_write(Reference self);
+  static Task<void> say_goodbye(Reference self);
+  void close() noexcept {
+    closed_ = true;
+    transport.close();
+  }
+  bool closed() const noexcept { return closed_; }
+
+  int fileno() const noexcept {
+    if constexpr (requires(const S& stream) { stream.fileno(); })
+      return transport.fileno();
+    else
+      return -1;
+  }
+
+  TlsEngine engine;
+  S transport;
+
+ private:
+  ~TlsConnection() = default;
+
+  Task<void> fill();
+  Task<void> fill_beside(std::exception_ptr& failure);
+  Task<void> flush();
+  Task<void> flush_beside();
+  Task<void> fill_and_flush();
+  Task<void> send_alert();
+
+  void check_closed(const char* operation, int error) const {
+    if (closed_) throw_tls_closed(operation, error);
+  }
+
+  Lock reading_;
+  Lock writing_;
+  Lock flushing_;
+  unsigned references_ = 1;
+  bool closed_ = false;
+};
+
+/// A TLS connection over a stream S, which it owns. Any number of tasks may read and write at the same time:
+/// operations of a direction complete in the order in which they were started. They throw TlsError, what the
+/// stream underneath throws (std::system_error), and Cancelled; none of them leaves the connection in a state
+/// in which it can't go on: what is encrypted and not yet sent when an operation is cancelled is sent by the
+/// next one, whichever that is. Closing or destroying it ends those who wait at it with ECANCELED. Move-only;
+/// it may be moved while it is in use.
+///
+/// TLS 1.2 and 1.3; renegotiation is refused, new tickets and keys are dealt with as they come. The kernel's
+/// own TLS (kTLS) is not used: all bytes pass through OpenSSL.
+template <class S>
+class BasicTlsStream {
+ public:
+  BasicTlsStream() noexcept = default;
+  explicit BasicTlsStream(TlsConnection<S>* connection) noexcept : connection_(connection) {}
+  BasicTlsStream(BasicTlsStream&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
+  BasicTlsStream& operator=(BasicTlsStream&& other) noexcept {
+    if (this != &other) {
+      drop();
+      connection_ = std::exchange(other.connection_, nullptr);
+    }
+    return *this;
+  }
+  ~BasicTlsStream() { drop(); }
+
+  /// Connects by TCP, and then by TLS with `host` as the server's name. Throws ResolveError as well.
+  static Task<BasicTlsStream> connect(std::string host, std::uint16_t port, TlsContext context)
+    requires std::same_as<S, TcpStream>;
+
+  /// Reads what is there, at least one byte: yields how many. 0: the peer has said goodbye. Cancel-safe.
+  HEDDLE_CORO_WRAPPER Task<std::size_t> read_some(std::span<std::byte> buffer) {
+    return TlsConnection<S>::read_some(reference(), buffer);
+  }
+  template <class Buffer>
+    requires std::convertible_to<Buffer&, std::span<std::byte>>
+  HEDDLE_CORO_WRAPPER Task<std::size_t> read_some(Buffer& buffer) {
+    return TlsConnection<S>::read_some(reference(), buffer);
+  }
+  HEDDLE_CORO_WRAPPER Task<std::size_t> read_some(std::span<char> buffer) {
+    return read_some(std::as_writable_bytes(buffer));
+  }
+  /// Writes at most 16 KiB and yields how many bytes. Cancel-safe: cancelled, nothing was written; once the
+  /// bytes are encrypted their number is yielded, and the request to stop comes out of the next co_await.
+  HEDDLE_CORO_WRAPPER Task<std::size_t> write_some(std::span<const std::byte> buffer) {
+    return TlsConnection<S>::write_some(reference(), buffer);
+  }
+  HEDDLE_CORO_WRAPPER Task<std::size_t> write_some(std::string_view text) {
+    return write_some(std::as_bytes(std::span(text)));
+  }
+  /// Writes the whole buffer. Not cancel-safe: a part of it may be written then.
+  HEDDLE_CORO_WRAPPER Task<void> write_all(std::span<const std::byte> buffer) {
+    return TlsConnection<S>::write_all(reference(), buffer);
+  }
+  HEDDLE_CORO_WRAPPER Task<void> write_all(std::string_view text) {
+    return write_all(std::as_bytes(std::span(text)));
+  }
+  /// Says goodbye (close_notify): the peer reads to the end and sees 0. This side may read on. Writing later
+  /// is EPIPE.
+  HEDDLE_CORO_WRAPPER Task<void> shutdown_write() { return TlsConnection<S>::shutdown_write(reference()); }
+  /// Says goodbye, waits for the peer's, dropping what it still sends, and closes the connection; also when
+  /// that takes longer than `limit`, fails or is cancelled. Throws nothing but Cancelled.
+  Task<void> finish(Timeout limit);
+  /// Closes the connection at once, without a goodbye: the peer can't know that it has got everything.
+  /// Idempotent.
+  void close() noexcept {
+    if (connection_ != nullptr) connection_->close();
+  }
+  bool is_open() const noexcept { return connection_ != nullptr && !connection_->closed(); }
+  /// Of the stream underneath; -1 where there is none.
+  int fileno() const noexcept { return connection_ != nullptr ? connection_->fileno() : -1; }
+  /// The stream underneath. Nothing must be read from it or written to it.
+  S& transport() { return connection().transport; }
+
+  /// What was agreed upon: the ALPN protocol (empty: none), "TLSv1.3", the cipher, whether an earlier session
+  /// was resumed; what name the client has asked for; and who the peer says it is (empty: nothing).
+  std::string alpn() const { return connection().engine.alpn(); }
+  std::string version() const { return connection().engine.version(); }
+  std::string cipher() const { return connection().engine.cipher(); }
+  bool resumed() const { return connection().engine.resumed(); }
+  std::string server_name() const { return connection().engine.server_name(); }
+  std::string peer_subject() const { return connection().engine.peer_subject(); }
+  std::string peer_certificate() const { return connection().engine.peer_certificate(); }
+
+ private:
+  TlsConnection<S>& connection() const {
+    if (connection_ == nullptr) throw_no_tls();
+    return *connection_;
+  }
+  typename TlsConnection<S>::Reference reference() const {
+    return typename TlsConnection<S>::Reference(connection());
+  }
+  void drop() noexcept {
+    if (connection_ == nullptr) return;
+    connection_->close();
+    std::exchange(connection_, nullptr)->release();
+  }
+
+  TlsConnection<S>* connection_ = nullptr;
+};
+
+using TlsStream = BasicTlsStream<TcpStream>;
+
+/// Makes a TLS connection of a stream, as the client or the server that `context` is made for. A client that
+/// verifies needs the server's name, which its certificate must be for. Throws TlsError when the handshake
+/// fails; then, and when it is cancelled, the stream is closed.
+template <class S>
+Task<BasicTlsStream<S>> start_tls(S stream, TlsContext context, std::string server_name = {}) {
+  auto* const connection = new TlsConnection<S>(std::move(stream), context, std::move(server_name));
+  BasicTlsStream<S> tls(connection);
+  co_await TlsConnection<S>::handshake(typename TlsConnection<S>::Reference(*connection));
+  co_return tls;
+}
+
+}  // namespace heddle
+
+#include "tls_connection.hpp"

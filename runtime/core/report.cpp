@@ -1,0 +1,159 @@
+// Reports and traces: places are collected while an exception goes from coroutine to coroutine.
+// SPDX-License-Identifier: MIT
+#include "report.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "../loop/event_loop.hpp"
+#include "../task/task_group.hpp"
+#include "current.hpp"
+#include "task_state.hpp"
+#include "trace.hpp"
+
+namespace heddle {
+
+namespace {
+
+// Beyond that many places a trace is cut.
+constexpr std::size_t longest_trace = 32;
+
+// A part of a turn: it is over when the task finishes an operation, or its turn ends.
+struct Moment {
+  const TaskState* task = nullptr;
+  int turn = 0;
+  int budget = 0;
+
+  static Moment now() noexcept { return {current.task, current.turn_number(), current.budget}; }
+  // Where coroutines are entered by way of the loop (see transfer.hpp), that has counted one more meanwhile.
+  bool is_followed_by(const Moment& later) const noexcept {
+    return task == later.task && budget == later.budget && (turn == later.turn || turn + 1 == later.turn);
+  }
+};
+
+struct InFlight {
+  // Which one: never dereferenced. Once it was caught another may come to lie there: that happens in another
+  // moment, mostly.
+  const void* exception = nullptr;
+  Moment seen;
+  const AsyncFrame* next = nullptr;  // the coroutine that it comes to next
+  bool resumed = false;              // its trace so far is another task's
+  std::size_t count = 0;
+  std::source_location places[longest_trace];
+
+  void append(std::source_location place) noexcept {
+    if (count < longest_trace && place.line() != 0) places[count++] = place;
+  }
+};
+
+constinit thread_local InFlight in_flight;
+
+// An exception_ptr is a pointer to the exception.
+const void* identity(const std::exception_ptr& error) noexcept {
+  static_assert(sizeof(error) == sizeof(const void*));
+  const void* exception = nullptr;
+  std::memcpy(&exception, &error, sizeof exception);
+  return exception;
+}
+
+void print_error(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& exception) {
+    std::fprintf(stderr, ": %s", exception.what());
+  } catch (...) {
+    std::fputs(": an exception that is no std::exception", stderr);
+  }
+}
+
+// Those of a group came each by its own way.
+void print_members(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const ExceptionGroup& group) {
+    for (std::size_t i = 0; i < group.exceptions().size(); ++i) {
+      std::fprintf(stderr, "  error %zu", i + 1);
+      print_error(group.exceptions()[i]);
+      std::fputc('\n', stderr);
+      print_trace(group.traces()[i]);
+    }
+  } catch (...) {
+  }
+}
+
+}  // namespace
+
+void note_leaving(const AsyncFrame& frame) noexcept {
+  const void* const exception = identity(std::current_exception());
+  InFlight& flight = in_flight;
+  const bool same = exception == flight.exception && flight.seen.is_followed_by(Moment::now());
+  if (same && &frame == flight.next) {
+    flight.next = frame.parent();
+    return;
+  }
+  if (!same || !flight.resumed) flight.count = 0;
+  flight.exception = exception;
+  flight.seen = Moment::now();
+  flight.next = frame.parent();
+  flight.resumed = false;
+  for (const AsyncFrame* each = &frame; each != nullptr; each = each->parent()) flight.append(each->where);
+  if (current.task != nullptr) flight.append(current.task->where());
+}
+
+AsyncTrace trace_in_flight(const std::exception_ptr& error) noexcept {
+  const InFlight& flight = in_flight;
+  if (identity(error) != flight.exception) return {};
+  try {
+    return AsyncTrace(flight.places, flight.places + flight.count);
+  } catch (const std::bad_alloc&) {
+    return {};
+  }
+}
+
+void resume_trace(const std::exception_ptr& error, std::span<const std::source_location> trace) noexcept {
+  InFlight& flight = in_flight;
+  flight.exception = identity(error);
+  flight.seen = Moment::now();
+  flight.next = nullptr;
+  flight.resumed = true;
+  flight.count = std::min(trace.size(), longest_trace);
+  std::copy_n(trace.begin(), flight.count, flight.places);
+}
+
+void tell(const Report& report) noexcept {
+  if (current.loop != nullptr)
+    current.loop->report(report);
+  else
+    print_report(report);
+}
+
+AsyncTrace async_trace() {
+  const std::exception_ptr error = std::current_exception();
+  return error ? trace_in_flight(error) : AsyncTrace();
+}
+
+void print_trace(std::span<const std::source_location> trace) noexcept {
+  for (const std::source_location& place : trace)
+    std::fprintf(stderr, "    at %s:%u in %s\n", place.file_name(), static_cast<unsigned>(place.line()),
+                 place.function_name());
+}
+
+void print_report(const Report& report) noexcept {
+  std::fprintf(stderr, "heddle: %.*s", static_cast<int>(report.message.size()), report.message.data());
+  if (report.error) print_error(report.error);
+  if (report.task_id != 0)
+    std::fprintf(stderr, " (task %llu", static_cast<unsigned long long>(report.task_id));
+  if (!report.task_name.empty())
+    std::fprintf(stderr, "%s\"%.*s\"", report.task_id != 0 ? " " : " (",
+                 static_cast<int>(report.task_name.size()), report.task_name.data());
+  std::fputs(report.task_id != 0 || !report.task_name.empty() ? ")\n" : "\n", stderr);
+  if (!report.trace.empty())
+    print_trace(report.trace);
+  else if (report.where.line() != 0)
+    print_trace(std::span(&report.where, 1));
+  if (report.error) print_members(report.error);
+}
+
+}  // namespace heddle

@@ -1,0 +1,374 @@
+// TaskState: the part of a spawned task that outlives its coroutine: schedule, cancellation, result, joiners.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <source_location>
+#include <span>
+#include <string_view>
+
+#include "../../selector/export.hpp"
+#include "async_frame.hpp"
+#include "cancelled.hpp"
+#include "current.hpp"
+#include "frame_allocator.hpp"
+#include "runnable.hpp"
+#include "task.hpp"
+
+namespace heddle {
+
+class Operation;
+struct TaskExtras;
+struct TaskLocals;
+
+/// Whoever a running task belongs to: its loop, or a TaskGroup. Every task has exactly one owner until it is
+/// done.
+class HEDDLE_EXPORT TaskOwner {
+ public:
+  EventLoop& loop() const noexcept { return loop_; }
+  TaskState* first_child() const noexcept { return children_; }
+
+  /// Asks every child to stop.
+  void cancel_children() noexcept;
+
+ protected:
+  explicit TaskOwner(EventLoop& loop) noexcept : loop_(loop) {}
+  TaskOwner(const TaskOwner&) = delete;
+  TaskOwner& operator=(const TaskOwner&) = delete;
+  ~TaskOwner() = default;
+
+  /// `child` has its outcome and is on the list no more. A loop has nothing to do then, and isn't called.
+  virtual void child_done(TaskState& /*child*/) noexcept {}
+
+ private:
+  friend class TaskState;
+  EventLoop& loop_;
+  TaskState* children_ = nullptr;
+  TaskOwner* next_group_ = nullptr;  // of the same task
+};
+
+/// Is told when a task is done. Linked through itself into the task's list, so it must not move or die before
+/// it has been told or was removed.
+class HEDDLE_EXPORT TaskObserver {
+ public:
+  TaskObserver(const TaskObserver&) = delete;
+  TaskObserver& operator=(const TaskObserver&) = delete;
+
+ protected:
+  TaskObserver() noexcept = default;
+  ~TaskObserver() = default;
+
+ private:
+  friend class TaskState;
+  /// `task` has its outcome, and this is on its list no more.
+  virtual void task_done(TaskState& task) noexcept = 0;
+
+  TaskObserver* next_observer_ = nullptr;
+};
+
+/// A spawned task: from its beginning a child of its owner, and in the loop's queue, so it doesn't run before
+/// the next turn. Counted references: one is held by the running coroutine, one by the JoinHandle that is
+/// made with it.
+class HEDDLE_EXPORT TaskState : public Runnable {
+ public:
+  /// Requests the task to stop: the co_await it is suspended at, or else its next one, throws Cancelled. A
+  /// task that hasn't started never will. Returns false, and does nothing, if the task is done. The requests
+  /// are counted (cancel_requests), but those that come before the Cancelled is thrown make one Cancelled
+  /// together.
+  bool cancel() noexcept { return cancel_inside(0); }
+  /// The same for a part of the task (a timeout, a group) that came to be when `shields` shields stood around
+  /// it: only shields that were raised since hold its request off.
+  bool cancel_inside(unsigned shields) noexcept;
+  /// Takes one request back (a timeout does, when the request was its own) and returns how many are left. No
+  /// Cancelled is due any more if of those in force all have made one: `delivered` of them are known to.
+  unsigned uncancel(unsigned delivered = 0) noexcept;
+  unsigned cancel_requests() const noexcept { return cancel_requests_; }
+  /// Those of them that no shield holds off.
+  unsigned requests_in_force() const noexcept {
+    return static_cast<unsigned>(cancel_requests_ - held_requests_);
+  }
+  /// Of these, those that have made a Cancelled; one may be due still, and come together with a later one.
+  unsigned requests_delivered() const noexcept {
+    const unsigned in_force = requests_in_force();
+    return cancel_due() && in_force > 0 ? in_force - 1 : in_force;
+  }
+
+  bool done() const noexcept { return outcome_ != Outcome::PENDING; }
+  Outcome outcome() const noexcept { return outcome_; }
+  /// The exception the task failed with; null for a value and for a task that was cancelled.
+  std::exception_ptr error() const noexcept {
+    return outcome_ == Outcome::ERROR ? error_ : std::exception_ptr();
+  }
+
+  std::uint64_t id() const noexcept { return id_; }
+  std::uint64_t spawned_by() const noexcept { return spawned_by_; }
+  std::string_view name() const noexcept;
+  void set_name(std::string_view name);
+  /// The way that the exception took with which the task failed.
+  std::span<const std::source_location> trace() const noexcept;
+  TaskOwner* owner() const noexcept { return owner_; }
+  TaskState* next_sibling() const noexcept { return next_sibling_; }
+  /// The innermost suspended coroutine, nullptr while the task runs or hasn't started.
+  const AsyncFrame* leaf() const noexcept {
+    if (waiting_ == nullptr || leaf_offset_ == 0) return nullptr;
+    return reinterpret_cast<const AsyncFrame*>(static_cast<const char*>(resume_.address()) +
+                                               leaf_offset_ * leaf_unit);
+  }
+  /// What spawned it.
+  std::source_location where() const noexcept { return where_; }
+
+  /// When the task was suspended, by the loop's clock as it was read last; or, where an operation takes many
+  /// steps before it is done (a long write, to a peer that reads slowly), when the last of them was taken.
+  TimePoint suspended_since() const noexcept { return since_; }
+  /// The operation that it is suspended at, nullptr while it runs or hasn't started.
+  const Operation* waits_at() const noexcept { return waiting_; }
+  bool started() const noexcept;
+  /// It is in the loop's queue.
+  bool queued() const noexcept { return queued_; }
+  /// The groups that live in this task, innermost first.
+  void add_group(TaskOwner& group);
+  void remove_group(TaskOwner& group) noexcept;
+  const TaskOwner* first_group() const noexcept;
+  static const TaskOwner* next_group(const TaskOwner& group) noexcept { return group.next_group_; }
+  TaskExtras* extras() const noexcept {
+    return (more_ & has_extras) != 0 ? reinterpret_cast<TaskExtras*>(more_ & ~(has_extras | has_locals))
+                                     : nullptr;
+  }
+  /// Throws std::bad_alloc.
+  TaskExtras& make_extras();
+  /// The place of its locals; none yet, mostly. Throws std::bad_alloc.
+  TaskLocals*& make_locals();
+
+  /// Somebody has taken note of the exception: it is not reported when the task goes.
+  void mark_retrieved() noexcept { retrieved_ = true; }
+
+  void add_reference() noexcept { ++references_; }
+  void release() noexcept {
+    if (--references_ == 0) let_go();
+  }
+
+  /// The task must not be done. They are told in the order in which they were added.
+  void add_observer(TaskObserver& observer) noexcept;
+  /// Nothing when it isn't on the list.
+  void remove_observer(TaskObserver& observer) noexcept;
+
+  // What leaf operations call.
+
+  /// Queues the task, once, on its loop.
+  void schedule() noexcept;
+  /// The same for a suspended task and the queue of its loop.
+  void schedule_on(RunQueue& queue) noexcept {
+    if (queued_) return;
+    queued_ = true;
+    queue.push(*this);
+  }
+  /// The same for the running task, which is suspended and doesn't wait for anything.
+  void requeue() noexcept {
+    queued_ = true;
+    current.ready->push(*this);
+  }
+  /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call
+  /// begin_turn(), and go_on() once `coroutine` may be resumed.
+  void suspend(Operation& operation, void (*step)(Runnable&), std::coroutine_handle<> coroutine,
+               AsyncFrame* frame) noexcept {
+    run = step;
+    waiting_ = &operation;
+    resume_ = coroutine;
+    since_ = current.now;
+    // The innermost coroutine's frame is where the coroutine is, but for some bytes: mostly for 16.
+    const std::ptrdiff_t apart =
+        reinterpret_cast<const char*>(frame) - static_cast<const char*>(coroutine.address());
+    leaf_offset_ = frame != nullptr && apart <= 255 * leaf_unit ? static_cast<std::uint8_t>(apart / leaf_unit)
+                                                                : std::uint8_t{0};
+  }
+
+  // Of many tasks most have left the caches when their turn comes: what it needs is fetched ahead. (Inlined
+  // always: GCC takes a function that only fetches for one without an effect, and drops its calls.)
+
+  /// Of a suspended task: the coroutine that goes on.
+  [[gnu::always_inline]] void fetch_coroutine() const noexcept {
+    const auto* const frame = static_cast<const char*>(resume_.address());
+    __builtin_prefetch(frame, 1);
+    __builtin_prefetch(frame + line_size, 1);
+  }
+  /// While its turn begins: for the next task's, if that is a `step`, too; and the task after that one.
+  [[gnu::always_inline]] void fetch_next(void (*step)(Runnable&)) const noexcept {
+    if (next == nullptr || next->run != step) return;
+    const auto& task = static_cast<const TaskState&>(*next);
+    const auto* const operation = reinterpret_cast<const char*>(task.waiting_);
+    task.fetch_coroutine();
+    __builtin_prefetch(operation, 1);
+    __builtin_prefetch(operation + line_size - 1, 1);
+    __builtin_prefetch(task.next, 1);
+  }
+  /// Its siblings, to whom its end has to write.
+  [[gnu::always_inline]] void fetch_siblings() const noexcept {
+    __builtin_prefetch(link_, 1);
+    if (next_sibling_ != nullptr) __builtin_prefetch(&next_sibling_->link_, 1);
+  }
+
+  Operation& waiting_for() const noexcept { return *waiting_; }
+  /// The operation has taken a step, and waits for the next.
+  void waits_on() noexcept { since_ = current.now; }
+  void begin_turn() noexcept {
+    queued_ = false;
+    current.task = this;
+    current.budget = budget_;
+  }
+  /// The operation has ended while it waited: the next turn goes on, whatever the operation's own turn is.
+  void end_wait() noexcept { run = &run_ended; }
+  bool is_suspended_at(const Operation& operation) const noexcept { return waiting_ == &operation; }
+  void go_on() {
+    waiting_ = nullptr;
+    resume_.resume();
+  }
+  /// The loop's, after a turn that has called it.
+  static void end_turn() noexcept;
+  /// A request to stop is waiting for the next co_await.
+  bool cancel_due() const noexcept { return budget_ < 0; }
+  void take_cancel() noexcept { set_cancel_due(false); }
+  void defer_cancel() noexcept { set_cancel_due(true); }
+
+  /// While a shield is up, requests to stop wait until it is down again.
+  void raise_shield() noexcept;
+  void lower_shield() noexcept;
+  unsigned shields() const noexcept { return shields_; }
+
+ protected:
+  TaskState(std::coroutine_handle<> root, TaskOwner& owner,
+            std::source_location spawned_at) noexcept;  // this and the next one: in event_loop.hpp
+  /// What a task takes over from where it was spawned; the last thing in its making.
+  void inherit() noexcept;
+  ~TaskState() override {}  // let_go() has done it all
+
+  /// Throws what the task ended with, if that is no value.
+  [[noreturn]] void throw_outcome() const;
+  /// Moves the outcome out of the coroutine's promise; an exception by keep_error().
+  virtual Outcome settle() noexcept = 0;
+  Outcome keep_error(const std::exception_ptr& error) noexcept;
+  std::coroutine_handle<> root() const noexcept { return root_; }
+
+ private:
+  friend class TaskGroup;
+  friend class TaskOwner;
+
+  // In more_.
+  static constexpr std::uintptr_t has_extras = 1;
+  static constexpr std::uintptr_t has_locals = 2;  // of its own or its parent's, in its extras
+  static constexpr std::ptrdiff_t leaf_unit = 8;
+  static constexpr std::size_t line_size = 64;  // of a cache
+
+  void let_go() noexcept;
+  void let_go_of_rare_parts() noexcept;
+  void report_unretrieved() noexcept;
+  void keep_trace() noexcept;
+  TaskObserver* last_observer() const noexcept;
+  void set_last_observer(TaskObserver* last) noexcept;
+  void schedule_elsewhere() noexcept;
+  void inherit_locals(const TaskState& spawner) noexcept;
+  static void run_first(Runnable& runnable);
+  void end_unstarted() noexcept;
+  static void run_ended(Runnable& runnable);
+  void finish() noexcept;
+  TaskObserver& unlink_observer_after(TaskObserver& before) noexcept;
+  void set_cancel_due(bool due) noexcept;
+
+  // Two lines of the cache: what a turn needs, and what the beginning and the end do. What suspend() sets
+  // lies apart: GCC 12 packs neighbours into a vector register to store them at once, which takes twice as
+  // long as to store them one by one.
+  Operation* waiting_ = nullptr;
+  std::uint32_t references_ = 2;
+  std::uint16_t cancel_requests_ = 0;
+  std::uint16_t held_requests_ = 0;  // how many of them wait for a shield to go
+  union {
+    std::coroutine_handle<> resume_;
+    std::exception_ptr error_;  // of a task that has failed
+  };
+  std::uint8_t leaf_offset_ = 0;
+  std::int8_t budget_ = task_budget;  // of a turn; none while the next co_await has to throw
+  Outcome outcome_ = Outcome::PENDING;
+  bool queued_ = false;
+  std::uint8_t shields_ = 0;
+  std::uint8_t cancel_held_ = 0;  // bit n: a request waits until no more than n shields stand
+  bool stopping_ = false;         // the operation waited for was stopped and will throw Cancelled
+  bool retrieved_ = false;
+  TimePoint since_;
+
+  std::source_location where_;
+  TaskOwner* owner_ = nullptr;
+  std::coroutine_handle<> root_;  // the outermost coroutine; null once the task is done
+  TaskState* next_sibling_ = nullptr;
+  TaskState** link_ = nullptr;  // what points to this task in its owner's list
+  std::uintptr_t more_ = 0;     // the last observer (of a ring: the next one is the first), or TaskExtras
+  std::uint64_t id_ = 0;
+  std::uint64_t spawned_by_ = 0;
+};
+
+/// A TaskState with room for the result, so that the coroutine's frame, and with it its parameters, can go at
+/// once.
+template <class T>
+class SpawnedTask final : public TaskState, public FrameAllocated {
+ public:
+  SpawnedTask(typename Task<T>::Handle root, TaskOwner& owner, std::source_location spawned_at) noexcept
+      : TaskState(root, owner, spawned_at) {
+    inherit();
+  }
+
+  /// The result, once; throws what the task ended with.
+  T take() {
+    mark_retrieved();
+    if (outcome() != Outcome::VALUE) throw_outcome();
+    return static_cast<T&&>(value_);
+  }
+
+ private:
+  ~SpawnedTask() override {
+    if (outcome() == Outcome::VALUE) value_.~T();
+  }
+
+  Outcome settle() noexcept override {
+    auto& promise = Task<T>::Handle::from_address(root().address()).promise();
+    if (promise.outcome() == Outcome::CANCELLED) return Outcome::CANCELLED;
+    try {
+      if (promise.outcome() == Outcome::VALUE) {
+        ::new (static_cast<void*>(&value_)) T(promise.take());
+        return Outcome::VALUE;
+      }
+      return keep_error(promise.error());
+    } catch (...) {
+      return keep_error(std::current_exception());
+    }
+  }
+
+  union {
+    T value_;
+  };
+};
+
+template <>
+class SpawnedTask<void> final : public TaskState, public FrameAllocated {
+ public:
+  SpawnedTask(Task<void>::Handle root, TaskOwner& owner, std::source_location spawned_at) noexcept
+      : TaskState(root, owner, spawned_at) {
+    inherit();
+  }
+
+  void take() {
+    mark_retrieved();
+    if (outcome() != Outcome::VALUE) throw_outcome();
+  }
+
+ private:
+  ~SpawnedTask() override = default;
+
+  Outcome settle() noexcept override {
+    auto& promise = Task<void>::Handle::from_address(root().address()).promise();
+    return promise.outcome() == Outcome::ERROR ? keep_error(promise.error()) : promise.outcome();
+  }
+};
+static_assert(sizeof(void*) != 8 || sizeof(SpawnedTask<void>) == 128, "two lines of the cache");
+
+}  // namespace heddle

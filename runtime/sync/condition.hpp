@@ -1,0 +1,95 @@
+// Condition: giving a lock up until somebody has changed what it protects.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <cstddef>
+#include <type_traits>
+
+#include "../core/task.hpp"
+#include "lock.hpp"
+#include "wait_list.hpp"
+
+namespace heddle {
+
+class Condition;
+
+/// Waits first for a notification, and then in the row for the lock.
+class HEDDLE_EXPORT ConditionOperation final : public WaitOperation {
+ public:
+  explicit ConditionOperation(Condition& condition) noexcept : condition_(condition) {}
+
+  bool await_ready();
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept;
+  void await_resume() const {
+    check("Condition.wait()");
+    if (stopped_) throw_cancelled();
+  }
+
+  Stop cancel() noexcept override;
+
+ private:
+  friend class Condition;
+
+  Condition& condition_;
+  bool notified_ = false;
+  bool stopped_ = false;
+};
+
+/// As asyncio.Condition. On the loop's thread only. It must outlive its use: to destroy it while a task waits
+/// for it ends the program, because that task counts on having the lock afterwards.
+class HEDDLE_EXPORT Condition {
+ public:
+  /// With a lock of its own.
+  Condition() noexcept : lock_(own_) {}
+  /// With one that is shared, and outlives it.
+  explicit Condition(Lock& lock) noexcept : lock_(lock) {}
+  ~Condition() {
+    if (!waiters_.empty() || !own_.waiters_.empty())
+      terminate_with("a Condition was destroyed while a task waited for it");
+  }
+
+  Lock& lock() const noexcept { return lock_; }
+  LockScopedOperation scoped() const noexcept { return lock_.scoped(); }
+  LockOperation acquire() const noexcept { return lock_.acquire(); }
+  void release() const { lock_.release(); }
+  bool locked() const noexcept { return lock_.locked(); }
+
+  /// `co_await condition.wait()` gives the lock up, waits for a notification, and returns when it has the
+  /// lock again. Throws std::logic_error if the lock isn't held. When it is cancelled it throws Cancelled,
+  /// with the lock held again; if it was notified before, the notification is delivered, and the request to
+  /// stop is thrown by the next co_await.
+  [[nodiscard]] ConditionOperation wait() noexcept { return ConditionOperation(*this); }
+
+  /// Waits until `predicate()` is true, and yields what it returned. It is called with the lock held, at once
+  /// and after each notification.
+  template <class Predicate>
+  auto wait_for(Predicate predicate) -> Task<std::decay_t<std::invoke_result_t<Predicate&>>> {
+    for (;;) {
+      auto result = predicate();
+      if (result) co_return result;
+      co_await wait();
+    }
+  }
+
+  /// Wakes the `count` tasks that have waited longest. They get the lock one by one, in their order, after
+  /// the caller has released it. Throws std::logic_error if the lock isn't held.
+  void notify(std::size_t count = 1);
+  void notify_all() { notify(static_cast<std::size_t>(-1)); }
+
+ private:
+  friend class ConditionOperation;
+
+  Lock own_;
+  Lock& lock_;
+  WaitList waiters_;
+};
+
+template <class Promise>
+void ConditionOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+  wait(condition_.waiters_, coroutine);
+  condition_.lock_.release();  // it is held
+}
+
+}  // namespace heddle

@@ -1,0 +1,77 @@
+// FutureState: who still needs it, and what is thrown where no value came.
+// SPDX-License-Identifier: MIT
+#include "future.hpp"
+
+#include <string>
+
+#include "../core/trace.hpp"
+#include "../loop/event_loop.hpp"
+
+namespace heddle {
+
+BrokenPromise::BrokenPromise() : std::runtime_error("the Promise was dropped without a result") {}
+BrokenPromise::~BrokenPromise() = default;
+InvalidStateError::InvalidStateError(const char* what) : std::logic_error(what) {}
+InvalidStateError::~InvalidStateError() = default;
+
+void throw_empty_future(const char* operation) {
+  throw std::logic_error(std::string(operation) + ": it was moved from, or never had a promise");
+}
+
+FutureState::~FutureState() {
+  if (!error_ || retrieved_) return;
+  tell(Report{"nobody retrieved the exception of a Future", error_, {}, {}, 0, {}});
+}
+
+std::exception_ptr FutureState::error() noexcept {
+  retrieved_ = true;
+  return error_;
+}
+
+bool FutureState::cancel() noexcept {
+  if (done()) return false;
+  finish(Outcome::CANCELLED);
+  return true;
+}
+
+bool FutureState::check_pending() {
+  if (kept_) throw InvalidStateError("the Promise has been given a result already");
+  if (!wanted()) return false;
+  kept_ = true;
+  return true;
+}
+
+void FutureState::fail(std::exception_ptr error) noexcept {
+  error_ = std::move(error);
+  finish(Outcome::ERROR);
+}
+
+void FutureState::drop_promise() noexcept {
+  has_promise_ = false;
+  if (!done()) finish(Outcome::ERROR);
+  delete_if_unused();
+}
+
+void FutureState::drop_future() noexcept {
+  --futures_;
+  delete_if_unused();
+}
+
+void FutureState::delete_if_unused() noexcept {
+  if (futures_ == 0 && !has_promise_) delete this;
+}
+
+void FutureState::throw_no_value() {
+  switch (outcome_) {
+    case Outcome::PENDING:
+      throw InvalidStateError("Future.result(): there is none yet");
+    case Outcome::CANCELLED:
+      throw Cancelled();
+    default:
+      retrieved_ = true;
+      if (error_) std::rethrow_exception(error_);
+      throw BrokenPromise();
+  }
+}
+
+}  // namespace heddle

@@ -1,0 +1,269 @@
+// Promise<T>, Future<T>: a result that somebody will provide, and those who wait for it.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include "../../selector/export.hpp"
+#include "../core/frame_allocator.hpp"
+#include "../core/task.hpp"
+#include "wait_list.hpp"
+
+namespace heddle {
+
+/// The Promise went without having given a result.
+struct HEDDLE_EXPORT BrokenPromise : std::runtime_error {
+  BrokenPromise();
+  ~BrokenPromise() override;
+};
+/// A result was given twice, or asked for before it was there.
+struct HEDDLE_EXPORT InvalidStateError : std::logic_error {
+  explicit InvalidStateError(const char* what);
+  ~InvalidStateError() override;
+};
+
+/// What a Promise and its Futures share. It goes with the last of them.
+class HEDDLE_EXPORT FutureState : public FrameAllocated {
+ public:
+  bool done() const noexcept { return outcome_ != Outcome::PENDING; }
+  bool cancelled() const noexcept { return outcome_ == Outcome::CANCELLED; }
+  /// What was given instead of a value. Takes note of it.
+  std::exception_ptr error() noexcept;
+  bool cancel() noexcept;
+
+  // The Promise's side.
+
+  /// Throws InvalidStateError if the promise has been kept. False if nobody waits for the result any more.
+  bool check_pending();
+  bool wanted() const noexcept { return !done() && (futures_ > 0 || !was_asked_for_); }
+  void fail(std::exception_ptr error) noexcept;
+  void finish(Outcome outcome) noexcept {
+    outcome_ = outcome;
+    waiters_.grant_all();
+  }
+  void drop_promise() noexcept;
+
+  // The Futures' side.
+
+  void add_future() noexcept {
+    was_asked_for_ = true;
+    ++futures_;
+  }
+  void drop_future() noexcept;
+  WaitList& waiters() noexcept { return waiters_; }
+  /// Throws what there is to be thrown.
+  void check_value() {
+    if (outcome_ != Outcome::VALUE) [[unlikely]]
+      throw_no_value();
+  }
+
+ protected:
+  FutureState() noexcept = default;
+  virtual ~FutureState();
+
+  Outcome outcome_ = Outcome::PENDING;
+
+ private:
+  [[noreturn]] void throw_no_value();
+  void delete_if_unused() noexcept;
+
+  WaitList waiters_;
+  std::exception_ptr error_;
+  unsigned futures_ = 0;
+  bool has_promise_ = true;
+  bool kept_ = false;  // by the promise; not so if the Future was cancelled
+  bool was_asked_for_ = false;
+  bool retrieved_ = false;
+};
+
+template <class T>
+class FutureStateOf final : public FutureState {
+ public:
+  FutureStateOf() noexcept {}
+
+  template <class U>
+  void set(U&& value) {
+    ::new (static_cast<void*>(&value_)) T(static_cast<U&&>(value));
+    finish(Outcome::VALUE);
+  }
+  T& value() noexcept { return value_; }
+
+ private:
+  ~FutureStateOf() override {
+    if (outcome_ == Outcome::VALUE) value_.~T();
+  }
+
+  union {
+    T value_;
+  };
+};
+
+template <>
+class FutureStateOf<void> final : public FutureState {
+ private:
+  ~FutureStateOf() override = default;
+};
+
+[[noreturn]] HEDDLE_EXPORT void throw_empty_future(const char* operation);
+
+/// Waits for the state's outcome, and keeps the state that long.
+class FutureOperation : public WaitOperation {
+ public:
+  explicit FutureOperation(FutureState& state) noexcept : shared_(state) { state.add_future(); }
+  FutureOperation(const FutureOperation&) = delete;
+  ~FutureOperation() { shared_.drop_future(); }
+
+  bool await_ready() {
+    check_can_begin();
+    return attempt(shared_.done());
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    wait(shared_.waiters(), coroutine);
+  }
+
+ protected:
+  void check_value() const {
+    check("co_await of a Future");
+    shared_.check_value();
+  }
+
+  FutureState& shared_;
+};
+
+/// A result to come. Any number of tasks may `co_await future`; each gets a T&, valid as long as the Future
+/// is, to copy or move from. `co_await std::move(future)` moves the value out. Both throw the exception that
+/// was given instead, BrokenPromise, or Cancelled after cancel(). Cancel-safe: unlike asyncio's, the Future
+/// isn't cancelled with a task that waits for it. Move-only, and may be empty. On the loop's thread only.
+template <class T = void>
+class [[nodiscard]] Future {
+  static_assert(!std::is_reference_v<T>, "a Future yields a value: use a pointer instead of a reference");
+
+ public:
+  Future() noexcept = default;
+  explicit Future(FutureStateOf<T>& state) noexcept : state_(&state) { state.add_future(); }
+  Future(Future&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  Future& operator=(Future&& other) noexcept {
+    Future taken(std::move(other));
+    std::swap(state_, taken.state_);
+    return *this;
+  }
+  ~Future() {
+    if (state_ != nullptr) state_->drop_future();
+  }
+
+  bool valid() const noexcept { return state_ != nullptr; }
+  bool done() const noexcept { return state_ != nullptr && state_->done(); }
+  bool cancelled() const noexcept { return state_ != nullptr && state_->cancelled(); }
+  /// The exception that was given instead of a value, if there is one.
+  std::exception_ptr error() const noexcept { return state_ != nullptr ? state_->error() : nullptr; }
+  /// The value, as co_await gives it. Throws InvalidStateError if it isn't there yet.
+  std::add_lvalue_reference_t<T> result() const {
+    state("Future.result()").check_value();
+    if constexpr (!std::is_void_v<T>) return state_->value();
+  }
+  /// The result isn't wanted any more: all who wait get Cancelled, and the Promise sees it. False if it is
+  /// there already.
+  bool cancel() noexcept { return state_ != nullptr && state_->cancel(); }
+
+  class Reference final : public FutureOperation {
+   public:
+    using FutureOperation::FutureOperation;
+    std::add_lvalue_reference_t<T> await_resume() const {
+      this->check_value();
+      if constexpr (!std::is_void_v<T>) return static_cast<FutureStateOf<T>&>(this->shared_).value();
+    }
+  };
+  class Value final : public FutureOperation {
+   public:
+    using FutureOperation::FutureOperation;
+    T await_resume() const {
+      this->check_value();
+      if constexpr (!std::is_void_v<T>)
+        return std::move(static_cast<FutureStateOf<T>&>(this->shared_).value());
+    }
+  };
+  /// Throw std::logic_error if it is empty.
+  Reference operator co_await() const& { return Reference(state("co_await")); }
+  Value operator co_await() && { return Value(state("co_await")); }
+
+ private:
+  FutureStateOf<T>& state(const char* operation) const {
+    if (state_ == nullptr) throw_empty_future(operation);
+    return *state_;
+  }
+
+  FutureStateOf<T>* state_ = nullptr;
+};
+
+/// Gives a result to those who hold its Futures. If it goes without, they get BrokenPromise. Move-only. On
+/// the loop's thread only.
+template <class T = void>
+class Promise {
+ public:
+  /// Throws std::bad_alloc.
+  Promise() : state_(new FutureStateOf<T>) {}
+  Promise(Promise&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  Promise& operator=(Promise&& other) noexcept {
+    Promise taken(std::move(other));
+    std::swap(state_, taken.state_);
+    return *this;
+  }
+  ~Promise() {
+    if (state_ != nullptr) state_->drop_promise();
+  }
+
+  /// One more Future of the same result.
+  Future<T> future() const { return Future<T>(state("Promise.future()")); }
+
+  /// Gives the value, and wakes all who wait for it. False, and nothing is done, if no Future is left or it
+  /// was cancelled. Throws InvalidStateError if a result was given before.
+  template <class U = T>
+    requires(!std::is_void_v<T> && std::convertible_to<U &&, T>)
+  bool set_result(U&& value) {
+    if (!state("Promise.set_result()").check_pending()) return false;
+    state_->set(std::forward<U>(value));
+    return true;
+  }
+  bool set_result()
+    requires std::is_void_v<T>
+  {
+    if (!state("Promise.set_result()").check_pending()) return false;
+    state_->finish(Outcome::VALUE);
+    return true;
+  }
+  /// The same with an exception, which is reported to the loop's exception handler if nobody ever asks for
+  /// it.
+  bool set_exception(std::exception_ptr error) {
+    if (!state("Promise.set_exception()").check_pending()) return false;
+    state_->fail(std::move(error));
+    return true;
+  }
+  /// The same with Cancelled.
+  bool cancel() {
+    if (!state("Promise.cancel()").check_pending()) return false;
+    state_->finish(Outcome::CANCELLED);
+    return true;
+  }
+
+  /// Whether a result would still reach somebody: none was given, no Future cancelled, and not all are gone.
+  bool wanted() const noexcept { return state_ != nullptr && state_->wanted(); }
+  /// A result was given, or a Future cancelled.
+  bool done() const noexcept { return state_ != nullptr && state_->done(); }
+
+ private:
+  FutureStateOf<T>& state(const char* operation) const {
+    if (state_ == nullptr) throw_empty_future(operation);
+    return *state_;
+  }
+
+  FutureStateOf<T>* state_;
+};
+
+}  // namespace heddle

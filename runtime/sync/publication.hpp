@@ -1,0 +1,94 @@
+// Publication, PublicationReader: what Broadcast and Watch have in common.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <utility>
+
+#include "../../selector/export.hpp"
+#include "wait_list.hpp"
+
+namespace heddle {
+
+/// What a channel shares with its readers, who may outlive it. It goes with the last of them.
+class HEDDLE_EXPORT Publication {
+ public:
+  void add_reference() noexcept { ++references_; }
+  void release() noexcept;
+
+  void close() noexcept {
+    closed_ = true;
+    wake_readers();
+  }
+  bool closed() const noexcept { return closed_; }
+  void wake_readers() noexcept { readers_.grant_all(); }
+  WaitList& waiting_readers() noexcept { return readers_; }
+
+ protected:
+  Publication() noexcept = default;
+  virtual ~Publication();
+
+ private:
+  WaitList readers_;
+  unsigned references_ = 1;
+  bool closed_ = false;
+};
+
+/// One who reads from a channel, for one task at a time. Who waits when it is moved or destroyed gets
+/// std::logic_error.
+class HEDDLE_EXPORT PublicationReader {
+ public:
+  /// False once it was moved from.
+  bool valid() const noexcept { return state_ != nullptr; }
+
+ protected:
+  friend class PublicationOperation;
+
+  explicit PublicationReader(Publication& state) noexcept : state_(&state) { state.add_reference(); }
+  PublicationReader(PublicationReader&& other) noexcept : state_(other.leave()) {}
+  ~PublicationReader() {
+    if (Publication* const state = leave()) state->release();
+  }
+  Publication* leave() noexcept {
+    if (waiting_ != nullptr) std::exchange(waiting_, nullptr)->abandon();
+    return std::exchange(state_, nullptr);
+  }
+  /// Throws std::logic_error if a task waits for it already, or it was moved from.
+  void check_free(const char* operation) const {
+    if (waiting_ != nullptr || state_ == nullptr) [[unlikely]]
+      throw_not_free(operation);
+  }
+  [[noreturn]] void throw_not_free(const char* operation) const;
+
+  Publication* state_;
+
+ private:
+  WaitOperation* waiting_ = nullptr;
+};
+
+class HEDDLE_EXPORT PublicationOperation : public WaitOperation {
+ public:
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    reader_.waiting_ = this;
+    wait(reader_.state_->waiting_readers(), coroutine);
+  }
+
+  Stop cancel() noexcept override;
+
+ protected:
+  explicit PublicationOperation(PublicationReader& reader) noexcept : reader_(reader) {}
+
+  void begin(const char* name) const {
+    check_can_begin();
+    reader_.check_free(name);
+  }
+  void end(const char* name) {
+    check(name);  // before the reader is touched: it may be gone
+    reader_.waiting_ = nullptr;
+  }
+
+  PublicationReader& reader_;
+};
+
+}  // namespace heddle

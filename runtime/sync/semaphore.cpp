@@ -1,0 +1,13 @@
+// Semaphore: what it says to those who release more than there is.
+// SPDX-License-Identifier: MIT
+#include "semaphore.hpp"
+
+#include "../../selector/errors.hpp"
+
+namespace heddle {
+
+void Semaphore::throw_too_many() {
+  throw ValueError("Semaphore.release(): released more often than acquired");
+}
+
+}  // namespace heddle

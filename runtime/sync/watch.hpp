@@ -1,0 +1,129 @@
+// Watch<T>: a value that changes, and those who want to know.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "../core/task.hpp"
+#include "publication.hpp"
+
+namespace heddle {
+
+template <class T>
+class WatchState final : public Publication {
+ public:
+  explicit WatchState(T&& value) : value_(std::move(value)) {}
+
+  const T& value() const noexcept { return value_; }
+  std::uint64_t version() const noexcept { return version_; }
+  template <class Function>
+  void change(Function&& function) {
+    std::forward<Function>(function)(value_);
+    ++version_;
+    wake_readers();
+  }
+
+ private:
+  ~WatchState() override = default;
+
+  T value_;
+  std::uint64_t version_ = 0;
+};
+
+template <class T>
+class WatchReader;
+
+template <class T>
+class [[nodiscard]] WatchOperation final : public PublicationOperation {
+ public:
+  explicit WatchOperation(WatchReader<T>& reader) noexcept : PublicationOperation(reader) {}
+
+  bool await_ready() {
+    this->begin("WatchReader.changed()");
+    return this->attempt(reader().has_changed() || reader().closed());
+  }
+  bool await_resume() {
+    this->end("WatchReader.changed()");
+    const bool changed = reader().has_changed();
+    reader().seen_ = reader().state().version();
+    return changed;
+  }
+
+ private:
+  WatchReader<T>& reader() const noexcept { return static_cast<WatchReader<T>&>(this->reader_); }
+};
+
+/// One who looks at a Watch, and has seen the value that it had when this was made. For one task at a time;
+/// it may outlive the Watch. Move-only.
+template <class T>
+class [[nodiscard]] WatchReader : public PublicationReader {
+ public:
+  explicit WatchReader(WatchState<T>& state) noexcept : PublicationReader(state), seen_(state.version()) {}
+  WatchReader(WatchReader&& other) noexcept : PublicationReader(std::move(other)), seen_(other.seen_) {}
+
+  /// `while (co_await reader.changed()) use(reader.value());`: waits for a value that it hasn't seen yet. Of
+  /// values that come faster than it looks only the last is seen. False when the Watch is gone, and its last
+  /// value was seen. Cancel-safe.
+  WatchOperation<T> changed() noexcept { return WatchOperation<T>(*this); }
+  bool has_changed() const noexcept { return state().version() != seen_; }
+  bool closed() const noexcept { return state().closed(); }
+  /// The value that it has now, valid until it changes.
+  const T& value() const noexcept { return state().value(); }
+
+  /// Waits for a value for which `predicate(value)` is true, which is then seen; the present one may be it.
+  /// False if the Watch went before.
+  template <class Predicate>
+  Task<bool> wait_for(Predicate predicate) {
+    for (bool open = true; open;) {  // GCC 12 miscompiles `if (co_await ...)` without any variable
+      seen_ = state().version();
+      if (predicate(value())) co_return true;
+      open = co_await changed();
+    }
+    co_return false;
+  }
+
+ private:
+  friend class WatchOperation<T>;
+
+  WatchState<T>& state() const noexcept { return static_cast<WatchState<T>&>(*this->state_); }
+
+  std::uint64_t seen_;
+};
+
+/// A value of which readers want to know the latest, as tokio's watch channel. On the loop's thread only.
+/// When it goes, its readers keep the last value, and nobody waits on. Move-only.
+template <class T>
+class Watch {
+ public:
+  explicit Watch(T value) : state_(new WatchState<T>(std::move(value))) {}
+  Watch(Watch&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  Watch& operator=(Watch&& other) noexcept {
+    Watch taken(std::move(other));
+    std::swap(state_, taken.state_);
+    return *this;
+  }
+  ~Watch() {
+    if (state_ == nullptr) return;
+    state_->close();
+    state_->release();
+  }
+
+  const T& value() const noexcept { return state_->value(); }
+  /// Wakes the readers, also if the value is the same.
+  void set(T value) {
+    state_->change([&value](T& stored) { stored = std::move(value); });
+  }
+  /// The same with what `function(T&)` makes of the value.
+  template <class Function>
+  void modify(Function&& function) {
+    state_->change(std::forward<Function>(function));
+  }
+  WatchReader<T> subscribe() const noexcept { return WatchReader<T>(*state_); }
+
+ private:
+  WatchState<T>* state_;
+};
+
+}  // namespace heddle

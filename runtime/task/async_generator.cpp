@@ -1,0 +1,23 @@
+// AsyncGenerator: what it says to those who use it wrongly.
+// SPDX-License-Identifier: MIT
+#include "async_generator.hpp"
+
+#include <stdexcept>
+
+#include "../sync/wait_list.hpp"
+
+namespace heddle {
+
+void throw_generator_empty() {
+  throw std::logic_error("AsyncGenerator.next(): it was moved from, or never had a coroutine");
+}
+
+void throw_generator_running() {
+  throw std::logic_error("AsyncGenerator.next(): another task waits for it already");
+}
+
+void terminate_generator_running() noexcept {
+  terminate_with("an AsyncGenerator was destroyed while a task waited for its next()");
+}
+
+}  // namespace heddle

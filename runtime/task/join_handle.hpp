@@ -1,0 +1,181 @@
+// spawn / JoinHandle: tasks that run beside the one that started them.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <source_location>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "../core/call.hpp"
+#include "../core/operation.hpp"
+#include "../core/task.hpp"
+#include "../core/task_state.hpp"
+#include "../loop/event_loop.hpp"
+#include "task_handle.hpp"
+
+namespace heddle {
+
+/// Waits for a task's end. A request to stop is passed on to that task, as in asyncio, and the wait ends with
+/// it.
+class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
+ public:
+  explicit JoinOperation(TaskState& target) noexcept : target_(target) { target.add_reference(); }
+  ~JoinOperation() { target_.release(); }
+
+  bool await_ready() {
+    begin();
+    if (&target_ == task_) [[unlikely]]
+      throw_awaits_itself();
+    return target_.done() && finished();
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    suspend(*this, coroutine);
+    if (target_.done()) [[unlikely]]
+      wake();
+    else
+      target_.add_observer(*this);
+  }
+
+  Stop cancel() noexcept override;
+  WaitInfo describe() const noexcept override;
+
+ protected:
+  void check_cancelled() const {
+    if (stopped_) [[unlikely]]
+      throw_cancelled();
+  }
+
+  TaskState& target_;
+
+ private:
+  [[noreturn]] static void throw_awaits_itself();
+  void task_done(TaskState& target) noexcept override;
+
+  bool passing_on_ = false;  // a request to stop, to the target
+  bool stopped_ = false;
+};
+
+[[noreturn]] HEDDLE_EXPORT void throw_not_done();
+[[noreturn]] HEDDLE_EXPORT void throw_empty_handle();
+[[noreturn]] HEDDLE_EXPORT void throw_no_loop();
+
+/// Refers to a spawned task; `co_await handle` waits for it and yields its result (once) or throws what it
+/// threw; Cancelled if it was cancelled. A handle that is dropped leaves the task to its owner. On the loop's
+/// thread only.
+template <class T = void>
+class JoinHandle {
+ public:
+  JoinHandle() noexcept = default;
+  /// Takes over a reference that is counted already.
+  explicit JoinHandle(SpawnedTask<T>& state) noexcept : state_(&state) {}
+  JoinHandle(JoinHandle&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  JoinHandle& operator=(JoinHandle&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~JoinHandle() {
+    if (state_ != nullptr) state_->release();
+  }
+
+  /// Asks the task to stop (see TaskState::cancel); false if it was done already.
+  bool cancel() noexcept { return state_->cancel(); }
+  bool done() const noexcept { return state_->done(); }
+  bool cancelled() const noexcept { return state_->outcome() == Outcome::CANCELLED; }
+  /// What the task failed with, null otherwise.
+  std::exception_ptr error() const noexcept {
+    if (done()) state_->mark_retrieved();
+    return state_->error();
+  }
+  /// The result of a task that is done(), as co_await gives it. Throws std::logic_error when it isn't done.
+  T result() {
+    if (!done()) throw_not_done();
+    return state_->take();
+  }
+  /// Names the task in dumps and reports.
+  JoinHandle& set_name(std::string_view name) & {
+    state_->set_name(name);
+    return *this;
+  }
+  JoinHandle&& set_name(std::string_view name) && {
+    state_->set_name(name);
+    return std::move(*this);
+  }
+  std::string_view name() const noexcept { return state_->name(); }
+  /// The same task, without the type of its result.
+  TaskHandle task() const noexcept { return TaskHandle(*state_); }
+  TaskState& state() const noexcept { return *state_; }
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+
+  class Awaiter final : public JoinOperation {
+   public:
+    explicit Awaiter(SpawnedTask<T>& state) noexcept : JoinOperation(state) {}
+    T await_resume() {
+      this->check_cancelled();
+      return static_cast<SpawnedTask<T>&>(this->target_).take();
+    }
+  };
+  /// Throws std::logic_error for a handle that refers to nothing.
+  Awaiter operator co_await() const {
+    if (state_ == nullptr) [[unlikely]]
+      throw_empty_handle();
+    return Awaiter(*state_);
+  }
+
+ private:
+  SpawnedTask<T>* state_ = nullptr;
+};
+
+/// The loop of this thread, as the owner of new tasks. Throws std::logic_error if none runs.
+inline TaskOwner& running_owner() {
+  if (current.owner == nullptr) [[unlikely]]
+    throw_no_loop();
+  return *current.owner;
+}
+
+// Apart from what each caller has to do with the Task it has.
+template <class T>
+[[gnu::noinline]] SpawnedTask<T>& start_task(typename Task<T>::Handle coroutine, TaskOwner& owner,
+                                             std::source_location where) {
+  coroutine.promise().set_root();
+  Task<T> task(coroutine);  // until there is memory for its state
+  return *new SpawnedTask<T>(task.release(), owner, where);
+}
+
+/// Starts `task` as a child of `owner` on the loop's next turn.
+template <class T>
+JoinHandle<T> spawn_for(TaskOwner& owner, Task<T>&& task, std::source_location where) {
+  return JoinHandle<T>(start_task<T>(task.release(), owner, where));
+}
+
+/// A coroutine that owns a function and its arguments while it runs what the function returns.
+template <class F, class... A>
+auto invoke_owned(F function, A... arguments) -> Task<typename std::invoke_result_t<F&, A...>::value_type> {
+  co_return co_await call(function, std::move(arguments)...);
+}
+
+/// A callable that returns a Task when it is given A...
+template <class F, class... A>
+concept CoroutineFunction = requires { typename std::invoke_result_t<F&, A...>::promise_type; };
+
+/// Starts `task` beside the caller, on the running loop's next turn: the loop owns it. The exception of a
+/// task whose handle is dropped goes to the loop's report handler. Throws std::logic_error if no loop runs
+/// on this thread.
+template <class T>
+JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {
+  return spawn_for(running_owner(), std::move(task), where);
+}
+
+/// The same for `function(arguments...)`, which returns a Task. The new task owns both, so nothing dangles.
+template <class F, class... A>
+  requires CoroutineFunction<std::decay_t<F>, std::decay_t<A>...>
+auto spawn(F&& function, A&&... arguments) {
+  return spawn_for(running_owner(),
+                   invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
+                                                                     std::forward<A>(arguments)...),
+                   std::source_location());
+}
+
+}  // namespace heddle

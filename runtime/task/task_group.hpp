@@ -1,0 +1,125 @@
+// task_group / TaskGroup: tasks that have an end in common.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <exception>
+#include <source_location>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "../core/operation.hpp"
+#include "../core/report.hpp"
+#include "../core/task.hpp"
+#include "../core/task_state.hpp"
+#include "join_handle.hpp"
+
+namespace heddle {
+
+/// All that went wrong in a TaskGroup, or on the threads of run_on_threads(), in the order in which it did.
+/// what() lists it.
+class HEDDLE_EXPORT ExceptionGroup : public std::runtime_error {
+ public:
+  explicit ExceptionGroup(std::vector<std::exception_ptr> exceptions, std::vector<AsyncTrace> traces = {},
+                          const char* in = "a TaskGroup");
+  ExceptionGroup(const ExceptionGroup&);
+  ~ExceptionGroup() override;
+
+  const std::vector<std::exception_ptr>& exceptions() const noexcept { return exceptions_; }
+  /// The way that each of them took, in the same order; those of which nothing is known are empty.
+  const std::vector<AsyncTrace>& traces() const noexcept { return traces_; }
+
+ private:
+  std::vector<std::exception_ptr> exceptions_;
+  std::vector<AsyncTrace> traces_;
+};
+
+/// Tasks that can't outlive the task_group() call which made the group. If one fails, the others, and the
+/// body, are cancelled; all that fails is collected. To be used in tasks of that group, the body and its
+/// children.
+class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
+ public:
+  /// Starts `task` in this group; where something has failed already, it is cancelled before it starts.
+  /// Throws std::logic_error when the group has ended.
+  template <class T>
+  JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {
+    check_open();
+    JoinHandle<T> handle = spawn_for(*this, std::move(task), where);
+    if (aborting_) handle.cancel();
+    return handle;
+  }
+  /// The same for `function(arguments...)`, which the new task owns.
+  template <class F, class... A>
+    requires CoroutineFunction<std::decay_t<F>, std::decay_t<A>...>
+  auto spawn(F&& function, A&&... arguments) {
+    return spawn(invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
+                                                                   std::forward<A>(arguments)...),
+                 std::source_location());
+  }
+
+  /// Asks all tasks of the group to stop; the body goes on.
+  void cancel() noexcept { cancel_children(); }
+
+  // For task_group() and gather(), which make sure that close() is awaited.
+
+  /// The group of the current task.
+  TaskGroup();
+  ~TaskGroup();
+  /// Waits for all children, having cancelled them if the body failed or was cancelled. `body` is what the
+  /// body threw, and is looked at when this is awaited: to be called before anything is spawned, because
+  /// without memory for its coroutine nobody could be waited for. Yields all that failed; throws Cancelled if
+  /// it was this task that was to stop and nothing failed.
+  Task<std::vector<std::exception_ptr>> close(const std::exception_ptr& body);
+  /// Throws an ExceptionGroup of what close() has yielded, unless that is nothing.
+  void throw_if_any(std::vector<std::exception_ptr> errors) const;
+
+ private:
+  class Join;
+
+  void child_done(TaskState& child) noexcept override;
+  void check_open() const;
+  void abort() noexcept;
+
+  TaskState& parent_;
+  unsigned parent_shields_ = parent_.shields();
+  unsigned requests_before_ = parent_.requests_delivered();  // to stop the parent
+  Join* joining_ = nullptr;
+  TaskState* failed_ = nullptr;  // those children, linked as siblings, in the order in which they failed
+  TaskState** failed_end_ = &failed_;
+  AsyncTrace body_trace_;
+  bool aborting_ = false;
+  bool closing_ = false;
+  bool closed_ = false;
+  bool cancelled_parent_ = false;  // to get it out of the body
+};
+
+/// Runs `body(group)`, which returns a Task and may spawn() into the group; returns what it returns once
+/// every task of the group is done. If the body or a task fails, the rest is cancelled and joined, and an
+/// ExceptionGroup with everything that failed is thrown. A request to stop the caller stops them all.
+template <class Body>
+auto task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
+  using T = typename std::invoke_result_t<Body&, TaskGroup&>::value_type;
+  TaskGroup group;
+  std::exception_ptr failure;
+  auto closing = group.close(failure);
+  if constexpr (std::is_void_v<T>) {
+    try {
+      co_await body(group);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    group.throw_if_any(co_await std::move(closing));
+  } else {
+    std::vector<T> result;  // of one: T need not be default-constructible
+    try {
+      result.push_back(co_await body(group));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    group.throw_if_any(co_await std::move(closing));
+    co_return std::move(result.front());
+  }
+}
+
+}  // namespace heddle

@@ -1,0 +1,81 @@
+// TaskHandle: any task, whatever it yields: its name, its end, and asking it to stop. all_tasks,
+// current_task.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <source_location>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../../selector/export.hpp"
+#include "../core/report.hpp"
+#include "../core/task_state.hpp"
+
+namespace heddle {
+
+class EventLoop;
+
+/// Refers to a task, counted: the task may end meanwhile. For the loop's own thread. An empty handle refers
+/// to none; only operator bool and == may be asked of it.
+class HEDDLE_EXPORT TaskHandle {
+ public:
+  TaskHandle() noexcept = default;
+  explicit TaskHandle(TaskState& state) noexcept : state_(&state) { state.add_reference(); }
+  TaskHandle(const TaskHandle& other) noexcept : state_(other.state_) {
+    if (state_ != nullptr) state_->add_reference();
+  }
+  TaskHandle(TaskHandle&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  TaskHandle& operator=(TaskHandle other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~TaskHandle() {
+    if (state_ != nullptr) state_->release();
+  }
+
+  /// A number that no other task of the loop ever has, in the order in which they were spawned.
+  std::uint64_t id() const noexcept { return state_->id(); }
+  /// Empty when it has none.
+  std::string_view name() const noexcept { return state_->name(); }
+  void set_name(std::string_view name) const { state_->set_name(name); }
+  /// Where it was spawned.
+  std::source_location where() const noexcept { return state_->where(); }
+
+  bool done() const noexcept { return state_->done(); }
+  bool cancelled() const noexcept { return state_->outcome() == Outcome::CANCELLED; }
+  /// What it failed with; null otherwise. It counts as retrieved by that.
+  std::exception_ptr error() const noexcept {
+    if (done()) state_->mark_retrieved();
+    return state_->error();
+  }
+  /// The way that exception took; empty if it did not fail.
+  std::span<const std::source_location> trace() const noexcept { return state_->trace(); }
+
+  /// Asks it to stop (see TaskState::cancel); false if it was done already.
+  bool cancel() const noexcept { return state_->cancel(); }
+  /// How many requests to stop are standing, as asyncio's Task.cancelling().
+  unsigned cancelling() const noexcept { return state_->cancel_requests(); }
+  /// Takes one request back and returns how many are left, as asyncio's Task.uncancel(): for who has caught
+  /// the Cancelled of a request and means to go on.
+  unsigned uncancel() const noexcept { return state_->uncancel(); }
+
+  TaskState& state() const noexcept { return *state_; }
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+  friend bool operator==(const TaskHandle&, const TaskHandle&) noexcept = default;
+
+ private:
+  TaskState* state_ = nullptr;
+};
+
+/// The task that runs; an empty handle in a callback.
+HEDDLE_EXPORT TaskHandle current_task() noexcept;
+
+/// Every task of the loop that isn't done, in the order in which they were spawned. Without an argument of
+/// the running loop: throws std::logic_error if none runs.
+HEDDLE_EXPORT std::vector<TaskHandle> all_tasks(const EventLoop& loop);
+HEDDLE_EXPORT std::vector<TaskHandle> all_tasks();
+
+}  // namespace heddle

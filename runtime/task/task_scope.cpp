@@ -1,0 +1,141 @@
+// TaskScope: waiting for the first child, and for the last.
+// SPDX-License-Identifier: MIT
+#include "task_scope.hpp"
+
+#include <cassert>
+
+#include "../../selector/errors.hpp"
+#include "../loop/event_loop.hpp"
+#include "race.hpp"
+
+namespace heddle {
+
+// Waits for the first child, or until there is none.
+class TaskScope::Wait final : public Operation {
+ public:
+  Wait(TaskScope& scope, bool for_all) noexcept : scope_(scope), for_all_(for_all) {}
+
+  bool await_ready() {
+    begin();
+    return done();
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    scope_.waiting_ = this;
+    suspend(*this, coroutine);
+  }
+  void await_resume() const {
+    if (stopped_) throw_cancelled();
+  }
+
+  Stop cancel() noexcept override {
+    if (scope_.waiting_ == nullptr) return Stop::TOO_LATE;
+    scope_.waiting_ = nullptr;
+    stopped_ = true;
+    return Stop::STOPPED;
+  }
+  WaitInfo describe() const noexcept override {
+    WaitInfo info;
+    info.what = for_all_ ? "its children" : "the first of its children";
+    info.for_children = true;
+    return info;
+  }
+  void child_done() noexcept {
+    if (!done()) return;
+    scope_.waiting_ = nullptr;
+    wake();
+  }
+
+ private:
+  bool done() const noexcept {
+    return scope_.first_child() == nullptr || (!for_all_ && scope_.first_ != nullptr);
+  }
+
+  TaskScope& scope_;
+  bool for_all_;
+  bool stopped_ = false;
+};
+
+namespace {
+
+TaskState& parent_task() {
+  if (current.task == nullptr) throw_no_task("starting several tasks at once");
+  return *current.task;
+}
+
+}  // namespace
+
+void throw_race_of_nothing() { throw ValueError("a race of no tasks has no winner"); }
+
+TaskScope::TaskScope() : TaskOwner(parent_task().owner()->loop()), parent_(*current.task) {
+  parent_.add_group(*this);
+}
+
+TaskScope::~TaskScope() {
+  assert(first_child() == nullptr);
+  parent_.remove_group(*this);
+}
+
+void TaskScope::child_done(TaskState& child) noexcept {
+  parent_.waits_on();
+  // Those that end by our own request have not been first.
+  if (first_ == nullptr && (!stopping_ || child.outcome() != Outcome::CANCELLED)) first_ = &child;
+  if (waiting_ != nullptr) waiting_->child_done();
+}
+
+void TaskScope::stop_children() noexcept {
+  stopping_ = true;
+  cancel_children();
+}
+
+Task<void> TaskScope::close() {
+  TaskState& task = *current.task;
+  bool stop = false;
+  stop_children();
+  while (first_child() != nullptr) {
+    try {
+      co_await Wait(*this, true);
+    } catch (const Cancelled&) {
+      stop = true;
+    }
+  }
+  if (stop) task.defer_cancel();
+}
+
+Task<const TaskState*> TaskScope::first(const std::exception_ptr& failure) {
+  return wait_for_first(failure, close());
+}
+
+Task<const TaskState*> TaskScope::wait_for_first(const std::exception_ptr& failure, Task<void> closing) {
+  TaskState& task = *current.task;
+  bool stop = false;
+  if (!failure) try {
+      co_await Wait(*this, false);
+    } catch (const Cancelled&) {
+      stop = true;
+    }
+  co_await std::move(closing);
+  if (failure) std::rethrow_exception(failure);
+  if (stop) {
+    // To the result of one that somebody else has cancelled the request would be a second Cancelled.
+    if (first_ == nullptr || first_->outcome() == Outcome::CANCELLED) throw Cancelled();
+    task.defer_cancel();
+  }
+  co_return first_;
+}
+
+Task<void> TaskScope::all(const std::exception_ptr& failure) { return wait_for_all(failure, close()); }
+
+Task<void> TaskScope::wait_for_all(const std::exception_ptr& failure, Task<void> closing) {
+  bool stop = false;
+  if (!failure) try {
+      co_await Wait(*this, true);
+    } catch (const Cancelled&) {
+      stop = true;
+    }
+  co_await std::move(closing);
+  if (failure) std::rethrow_exception(failure);
+  if (stop) throw Cancelled();
+}
+
+}  // namespace heddle

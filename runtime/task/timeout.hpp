@@ -1,0 +1,94 @@
+// timeout, timeout_at, wait_for, shield: limits to how long something may take, and to who may stop it.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include "../../selector/timeout.hpp"
+#include "../core/awaitable.hpp"
+#include "../core/cancelled.hpp"
+#include "../core/task.hpp"
+#include "../core/task_state.hpp"
+#include "../core/timer_heap.hpp"
+
+namespace heddle {
+
+/// While it lives, the current task is asked to stop at a deadline. To live in a coroutine of that task.
+class HEDDLE_EXPORT DeadlineScope : private Timer {
+ public:
+  /// nullopt: never. Throws std::bad_alloc.
+  explicit DeadlineScope(Timeout after);
+  explicit DeadlineScope(TimePoint deadline);
+  ~DeadlineScope();
+
+  /// To be asked when a Cancelled came out: true if it was this deadline's doing and nobody else's.
+  bool is_cause() noexcept;
+
+ private:
+  static void expire(Timer& timer) noexcept;
+  void take_back() noexcept;
+
+  TaskState& task_;
+  unsigned requests_before_;
+  unsigned shields_ = task_.shields();
+  bool expired_ = false;
+};
+
+template <class A, class Limit>
+Task<std::remove_cvref_t<AwaitResult<A>>> run_with_deadline(Limit limit, A awaitable) {
+  DeadlineScope scope(limit);
+  try {
+    co_return co_await std::forward<A>(awaitable);
+  } catch (const Cancelled&) {
+    if (!scope.is_cause()) throw;
+  }
+  throw TimeoutError();
+}
+
+/// Awaits `awaitable`; if `duration` passes first, cancels what it is suspended at and throws TimeoutError
+/// when that has stopped. Nests: only the scope whose own deadline passed throws. A result that arrived in
+/// time, or while it was being stopped, is returned. An lvalue must outlive the call; what is passed as
+/// rvalue is owned.
+template <Awaitable A>
+HEDDLE_CORO_OWNER auto timeout(Timeout duration, A&& awaitable) {
+  return run_with_deadline<A, Timeout>(duration, std::forward<A>(awaitable));
+}
+/// timeout() by asyncio's name, with asyncio's order of arguments.
+template <Awaitable A>
+HEDDLE_CORO_OWNER auto wait_for(A&& awaitable, Timeout duration) {
+  return run_with_deadline<A, Timeout>(duration, std::forward<A>(awaitable));
+}
+/// timeout() until a point of the loop's time().
+template <Awaitable A>
+HEDDLE_CORO_OWNER auto timeout_at(TimePoint deadline, A&& awaitable) {
+  return run_with_deadline<A, TimePoint>(deadline, std::forward<A>(awaitable));
+}
+
+/// While it lives, requests to stop the current task wait.
+class HEDDLE_EXPORT ShieldScope {
+ public:
+  ShieldScope();
+  ShieldScope(const ShieldScope&) = delete;
+  ShieldScope& operator=(const ShieldScope&) = delete;
+  ~ShieldScope() { task_.lower_shield(); }
+
+ private:
+  TaskState& task_;
+};
+
+template <class A>
+Task<std::remove_cvref_t<AwaitResult<A>>> run_shielded(A awaitable) {
+  const ShieldScope scope;
+  co_return co_await std::forward<A>(awaitable);
+}
+
+/// Awaits `awaitable` to its end whatever happens: a request to stop that comes meanwhile is thrown by the
+/// next co_await.
+template <Awaitable A>
+HEDDLE_CORO_OWNER auto shield(A&& awaitable) {
+  return run_shielded<A>(std::forward<A>(awaitable));
+}
+
+}  // namespace heddle

@@ -1,0 +1,122 @@
+// ChannelCore: the lock, those who wait, and how they are woken from another thread.
+// SPDX-License-Identifier: MIT
+#include "channel.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "../loop/event_loop.hpp"
+#include "../loop/mailbox.hpp"
+
+namespace heddle {
+
+ChannelClosed::ChannelClosed() : std::runtime_error("the channel is closed") {}
+ChannelClosed::ChannelClosed(const ChannelClosed&) noexcept = default;
+ChannelClosed::~ChannelClosed() = default;
+
+void throw_sent_already() { throw std::logic_error("what Channel::send() returns sends its item once"); }
+
+void ChannelList::push(ChannelWaiter& waiter) noexcept {
+  waiter.next = nullptr;
+  waiter.previous = last;
+  (last != nullptr ? last->next : first) = &waiter;
+  last = &waiter;
+}
+
+void ChannelList::remove(ChannelWaiter& waiter) noexcept {
+  (waiter.previous != nullptr ? waiter.previous->next : first) = waiter.next;
+  (waiter.next != nullptr ? waiter.next->previous : last) = waiter.previous;
+}
+
+struct ChannelCore::Sync {
+  std::mutex mutex;
+  std::condition_variable served;  // of all threads that are blocked
+};
+
+ChannelCore::ChannelCore(std::size_t capacity) : capacity_(capacity), sync_(new Sync) {}
+
+ChannelCore::~ChannelCore() { delete sync_; }
+
+void ChannelCore::add_reference() noexcept {
+  std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
+}
+
+void ChannelCore::release() noexcept {
+  if (std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+ChannelCore::Lock::Lock(ChannelCore& channel) noexcept : channel_(channel) { channel.sync_->mutex.lock(); }
+
+ChannelCore::Lock::~Lock() {
+  ChannelWaiter* served = std::exchange(channel_.served_, ChannelList()).first;
+  channel_.sync_->mutex.unlock();
+  // They have what they wait for and can't be cancelled any more, so each is there until it is woken.
+  while (served != nullptr) {
+    ChannelOperation& operation = *served->operation;
+    served = served->next;
+    operation.wake_from_any_thread();
+  }
+}
+
+void ChannelCore::serve(ChannelList& list, ChannelWaiter& waiter, ChannelWaiter::State state) noexcept {
+  list.remove(waiter);
+  waiter.state = state;
+  if (waiter.operation == nullptr)
+    sync_->served.notify_all();
+  else
+    served_.push(waiter);
+}
+
+bool ChannelCore::block(ChannelList& list, ChannelWaiter& waiter, Timeout timeout) {
+  std::unique_lock lock(sync_->mutex, std::adopt_lock);
+  const auto is_served = [&] { return waiter.state != ChannelWaiter::State::WAITING; };
+  bool served = true;
+  const auto now = std::chrono::steady_clock::now();
+  if (timeout.forever() || timeout.duration() > TimePoint::max() - now)
+    sync_->served.wait(lock, is_served);
+  else
+    served = sync_->served.wait_until(lock, now + timeout.duration(), is_served);
+  if (!served) list.remove(waiter);
+  lock.release();
+  return served;
+}
+
+void ChannelCore::close() noexcept {
+  const Lock lock(*this);
+  closed_ = true;
+  while (senders_.first != nullptr) serve(senders_, *senders_.first, ChannelWaiter::State::CLOSED);
+  while (receivers_.first != nullptr) serve(receivers_, *receivers_.first, ChannelWaiter::State::CLOSED);
+}
+
+bool ChannelCore::closed() noexcept {
+  const Lock lock(*this);
+  return closed_;
+}
+
+std::size_t ChannelCore::size() noexcept {
+  const Lock lock(*this);
+  return size_;
+}
+
+bool ChannelOperation::is_ready(ChannelWaiter::State state) noexcept {
+  return state != ChannelWaiter::State::IDLE && finished();
+}
+
+void ChannelOperation::prepare_to_wait(void* item) noexcept {
+  waiter_.operation = this;
+  waiter_.item = item;
+  mailbox_ = &current.loop->mailbox();
+}
+
+void ChannelOperation::wake_from_any_thread() noexcept {
+  if (current.loop != nullptr && &current.loop->mailbox() == mailbox_)
+    wake();
+  else
+    mailbox_->hand_over(message_);
+}
+
+void ChannelOperation::arrive(Runnable& message) noexcept { static_cast<Message&>(message).operation.wake(); }
+
+}  // namespace heddle

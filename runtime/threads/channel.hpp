@@ -1,0 +1,188 @@
+// Channel<T>: items between threads, awaited on loops and waited for on plain threads.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+#include "../../selector/export.hpp"
+#include "../../selector/timeout.hpp"
+#include "../core/blocking.hpp"
+#include "../core/cancelled.hpp"
+#include "channel_core.hpp"
+
+namespace heddle {
+
+[[noreturn]] HEDDLE_EXPORT void throw_sent_already();
+
+template <class T>
+class [[nodiscard]] ChannelSend final : public ChannelOperation {
+ public:
+  ChannelSend(ChannelState<T>& channel, T&& item) noexcept
+      : ChannelOperation(channel), item_(std::move(item)) {}
+  ChannelSend(ChannelSend&& other) noexcept : ChannelOperation(other), item_(std::move(other.item_)) {}
+
+  bool await_ready() {
+    begin();
+    stopped_ = false;
+    if (waiter_.state == ChannelWaiter::State::DONE) throw_sent_already();
+    waiter_.state = channel().send(item_, nullptr);
+    return is_ready(waiter_.state);
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
+    prepare_to_wait(&item_);
+    if (waiter_.state != ChannelWaiter::State::IDLE ||
+        channel().send(item_, &waiter_) != ChannelWaiter::State::WAITING)
+      wake();
+    suspend(*this, coroutine);
+  }
+  void await_resume() {
+    check_stopped();
+    if (waiter_.state == ChannelWaiter::State::CLOSED) throw ChannelClosed();
+  }
+
+  Stop cancel() noexcept override {
+    if (!channel().withdraw_sender(waiter_)) return Stop::TOO_LATE;
+    stopped_ = true;
+    return Stop::STOPPED;
+  }
+
+  /// What was to be sent: it is still here when the send was cancelled or the channel was closed.
+  T& item() noexcept { return item_; }
+
+ private:
+  ChannelState<T>& channel() const noexcept { return static_cast<ChannelState<T>&>(*channel_); }
+
+  T item_;
+};
+
+template <class T>
+class [[nodiscard]] ChannelReceive final : public ChannelOperation {
+ public:
+  explicit ChannelReceive(ChannelState<T>& channel) noexcept : ChannelOperation(channel) {}
+  ChannelReceive(const ChannelReceive& other) noexcept : ChannelOperation(other) {}
+
+  bool await_ready() {
+    begin();
+    stopped_ = false;
+    waiter_.state = channel().receive(&place_, nullptr);
+    return is_ready(waiter_.state);
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) {
+    prepare_to_wait(&place_);
+    if (waiter_.state != ChannelWaiter::State::IDLE ||
+        channel().receive(&place_, &waiter_) != ChannelWaiter::State::WAITING)
+      wake();
+    suspend(*this, coroutine);
+  }
+  std::optional<T> await_resume() {
+    check_stopped();
+    std::optional<T> item;
+    if (waiter_.state == ChannelWaiter::State::DONE) {
+      item.emplace(std::move(place_.item));
+      place_.item.~T();
+    }
+    return item;
+  }
+
+  Stop cancel() noexcept override {
+    if (!channel().withdraw_receiver(waiter_)) return Stop::TOO_LATE;
+    stopped_ = true;
+    return Stop::STOPPED;
+  }
+
+ private:
+  ChannelState<T>& channel() const noexcept { return static_cast<ChannelState<T>&>(*channel_); }
+
+  union Place {
+    Place() noexcept {}
+    ~Place() {}
+    T item;
+  } place_;
+};
+
+/// Hands items from any number of senders to any number of receivers, tasks of any loops and plain threads,
+/// in the order in which they were sent; of those who wait the first is served. A copy refers to the same
+/// channel, which lives as long as the last of them, and whoever waits at it.
+///
+/// Cancelling loses nothing: an item that was received is delivered, and one that wasn't sent is still in the
+/// send operation (see ChannelSend::item()).
+template <class T>
+class Channel {
+ public:
+  static constexpr std::size_t unlimited = ~std::size_t{0};
+
+  /// `capacity` items fit in it before senders have to wait. 0: each waits until its item is received.
+  explicit Channel(std::size_t capacity) : state_(new ChannelState<T>(capacity)) {}
+  Channel(const Channel& other) noexcept : state_(other.state_) { state_->add_reference(); }
+  Channel& operator=(const Channel& other) noexcept {
+    other.state_->add_reference();
+    std::exchange(state_, other.state_)->release();
+    return *this;
+  }
+  ~Channel() { state_->release(); }
+
+  /// Waits until there is room. Throws ChannelClosed if it is, or while it waits is, closed.
+  ChannelSend<T> send(T item) noexcept { return ChannelSend<T>(*state_, std::move(item)); }
+  /// Waits for an item; nullopt when the channel is closed and empty.
+  ChannelReceive<T> receive() noexcept { return ChannelReceive<T>(*state_); }
+
+  /// Sends `item` if there is room, or leaves it as it is and returns false. Throws ChannelClosed.
+  bool try_send(T& item) { return check_sent(state_->send(item, nullptr)) == ChannelWaiter::State::DONE; }
+  bool try_send(T&& item) { return try_send(item); }
+  /// An item, if there is one now.
+  std::optional<T> try_receive() {
+    Place place;
+    return place.take(state_->receive(&place, nullptr));
+  }
+
+  /// send() for a thread without a loop: blocks it. Throws TimeoutError when `timeout` has passed.
+  void blocking_send(T item, Timeout timeout = {}) {
+    check_may_block("blocking_send()", "co_await send()");
+    check_sent(state_->send_blocking(item, timeout));
+  }
+  /// The same for receive().
+  std::optional<T> blocking_receive(Timeout timeout = {}) {
+    check_may_block("blocking_receive()", "co_await receive()");
+    Place place;
+    return place.take(state_->receive_blocking(&place, timeout));
+  }
+
+  /// Nothing can be sent any more: those who wait to send get ChannelClosed, and who receives gets what is
+  /// left and then nullopt. Idempotent.
+  void close() noexcept { state_->close(); }
+  bool closed() const noexcept { return state_->closed(); }
+  /// How many items have been sent and not yet received, by the time it is known.
+  std::size_t size() const noexcept { return state_->size(); }
+
+ private:
+  union Place {
+    Place() noexcept {}
+    ~Place() {}
+    T item;
+
+    std::optional<T> take(ChannelWaiter::State state) {
+      if (state == ChannelWaiter::State::WAITING) throw TimeoutError();
+      std::optional<T> result;
+      if (state == ChannelWaiter::State::DONE) {
+        result.emplace(std::move(item));
+        item.~T();
+      }
+      return result;
+    }
+  };
+
+  static ChannelWaiter::State check_sent(ChannelWaiter::State state) {
+    if (state == ChannelWaiter::State::CLOSED) throw ChannelClosed();
+    if (state == ChannelWaiter::State::WAITING) throw TimeoutError();
+    return state;
+  }
+
+  ChannelState<T>* state_;
+};
+
+}  // namespace heddle

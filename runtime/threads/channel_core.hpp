@@ -1,0 +1,256 @@
+// ChannelCore, ChannelState: what is behind a Channel: a lock, items, and two lists of those who wait.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <new>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include "../../selector/export.hpp"
+#include "../../selector/timeout.hpp"
+#include "../core/operation.hpp"
+#include "../core/runnable.hpp"
+
+namespace heddle {
+
+class Mailbox;
+
+/// Something was sent to a Channel that is closed.
+class HEDDLE_EXPORT ChannelClosed : public std::runtime_error {
+ public:
+  ChannelClosed();
+  ChannelClosed(const ChannelClosed&) noexcept;
+  ~ChannelClosed() override;
+};
+
+class ChannelOperation;
+
+/// Who waits to send or to receive, in a list of the channel's.
+struct ChannelWaiter {
+  enum class State : unsigned char { IDLE, WAITING, DONE, CLOSED };
+
+  ChannelWaiter* next = nullptr;
+  ChannelWaiter* previous = nullptr;
+  ChannelOperation* operation = nullptr;  // null for a thread that is blocked
+  void* item = nullptr;                   // the one that is sent, or the place for the one that is received
+  State state = State::IDLE;
+};
+
+/// The waiters of one side, first in, first out.
+struct ChannelList {
+  ChannelWaiter* first = nullptr;
+  ChannelWaiter* last = nullptr;
+
+  void push(ChannelWaiter& waiter) noexcept;
+  void remove(ChannelWaiter& waiter) noexcept;
+};
+
+/// The part of a channel that doesn't depend on what goes through it. Counted references.
+class HEDDLE_EXPORT ChannelCore {
+ public:
+  void add_reference() noexcept;
+  void release() noexcept;
+
+  void close() noexcept;
+  bool closed() noexcept;
+  std::size_t size() noexcept;
+
+ protected:
+  explicit ChannelCore(std::size_t capacity);
+  virtual ~ChannelCore();
+
+  /// While it lives the channel is this thread's. Then those are woken who have been served.
+  class HEDDLE_EXPORT Lock {
+   public:
+    explicit Lock(ChannelCore& channel) noexcept;
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    ~Lock();
+
+   private:
+    ChannelCore& channel_;
+  };
+  friend class ChannelOperation;
+
+  /// Takes the waiter out of its list; it has got, or got rid of, its item.
+  void serve(ChannelList& list, ChannelWaiter& waiter, ChannelWaiter::State state) noexcept;
+  /// Blocks the thread until it is served; with the lock held. False when `timeout` has passed.
+  bool block(ChannelList& list, ChannelWaiter& waiter, Timeout timeout);
+
+  ChannelList senders_;
+  ChannelList receivers_;
+  std::size_t capacity_;
+  std::size_t size_ = 0;
+  bool closed_ = false;
+
+ private:
+  struct Sync;
+  Sync* sync_;
+  ChannelList served_;       // to be woken when the lock is given up
+  unsigned references_ = 1;  // atomic accesses only
+};
+
+/// A ring of items around that core.
+template <class T>
+class ChannelState final : public ChannelCore {
+  static_assert(std::is_nothrow_move_constructible_v<T>,
+                "what goes through a Channel must move without throwing");
+
+ public:
+  explicit ChannelState(std::size_t capacity) : ChannelCore(capacity) {}
+
+  using State = ChannelWaiter::State;
+
+  /// Sends without waiting: DONE, CLOSED, or IDLE when there is no room. With a `waiter`, whose item this is,
+  /// that one is put on the list then: WAITING.
+  State send(T& item, ChannelWaiter* waiter) {
+    const Lock lock(*this);
+    return send_locked(item, waiter);
+  }
+  /// Receives one into `place`, raw memory for it.
+  State receive(void* place, ChannelWaiter* waiter) {
+    const Lock lock(*this);
+    return receive_locked(place, waiter);
+  }
+  State send_blocking(T& item, Timeout timeout) {
+    ChannelWaiter waiter;
+    waiter.item = &item;
+    const Lock lock(*this);
+    if (send_locked(item, &waiter) == State::WAITING && !block(senders_, waiter, timeout))
+      return State::WAITING;
+    return waiter.state;
+  }
+  State receive_blocking(void* place, Timeout timeout) {
+    ChannelWaiter waiter;
+    waiter.item = place;
+    const Lock lock(*this);
+    if (receive_locked(place, &waiter) == State::WAITING && !block(receivers_, waiter, timeout))
+      return State::WAITING;
+    return waiter.state;
+  }
+  bool withdraw_sender(ChannelWaiter& waiter) noexcept { return withdraw(senders_, waiter); }
+  bool withdraw_receiver(ChannelWaiter& waiter) noexcept { return withdraw(receivers_, waiter); }
+
+ private:
+  ~ChannelState() override {
+    while (size_ > 0) pop();
+    ::operator delete(items_, std::align_val_t(alignof(T)));
+  }
+
+  static State settle(ChannelWaiter* waiter, State state) noexcept {
+    if (waiter != nullptr) waiter->state = state;
+    return state;
+  }
+
+  State send_locked(T& item, ChannelWaiter* waiter) {
+    if (closed_) return settle(waiter, State::CLOSED);
+    if (ChannelWaiter* const receiver = receivers_.first) {
+      ::new (receiver->item) T(std::move(item));
+      serve(receivers_, *receiver, State::DONE);
+      return settle(waiter, State::DONE);
+    }
+    if (size_ < capacity_) {
+      push(item);
+      return settle(waiter, State::DONE);
+    }
+    if (waiter == nullptr) return State::IDLE;
+    senders_.push(*waiter);
+    return settle(waiter, State::WAITING);
+  }
+
+  State receive_locked(void* place, ChannelWaiter* waiter) {
+    ChannelWaiter* const sender = senders_.first;
+    if (size_ > 0) {
+      ::new (place) T(std::move(items_[first_]));
+      pop();
+      if (sender != nullptr) {
+        push(*static_cast<T*>(sender->item));
+        serve(senders_, *sender, State::DONE);
+      }
+      return settle(waiter, State::DONE);
+    }
+    if (sender != nullptr) {
+      ::new (place) T(std::move(*static_cast<T*>(sender->item)));
+      serve(senders_, *sender, State::DONE);
+      return settle(waiter, State::DONE);
+    }
+    if (closed_) return settle(waiter, State::CLOSED);
+    if (waiter == nullptr) return State::IDLE;
+    receivers_.push(*waiter);
+    return settle(waiter, State::WAITING);
+  }
+
+  bool withdraw(ChannelList& list, ChannelWaiter& waiter) noexcept {
+    const Lock lock(*this);
+    if (waiter.state != State::WAITING) return false;
+    list.remove(waiter);
+    waiter.state = State::IDLE;
+    return true;
+  }
+
+  void push(T& item) {
+    if (size_ == room_) grow();
+    ::new (static_cast<void*>(&items_[(first_ + size_) % room_])) T(std::move(item));
+    ++size_;
+  }
+  void pop() noexcept {
+    items_[first_].~T();
+    first_ = (first_ + 1) % room_;
+    --size_;
+  }
+  void grow() {
+    std::size_t room = room_ == 0 ? 16 : 2 * room_;
+    if (room > capacity_) room = capacity_;
+    T* const items = static_cast<T*>(::operator new(room * sizeof(T), std::align_val_t(alignof(T))));
+    for (std::size_t i = 0; i < size_; ++i) {
+      T& from = items_[(first_ + i) % room_];
+      ::new (static_cast<void*>(&items[i])) T(std::move(from));
+      from.~T();
+    }
+    ::operator delete(items_, std::align_val_t(alignof(T)));
+    items_ = items;
+    room_ = room;
+    first_ = 0;
+  }
+
+  T* items_ = nullptr;
+  std::size_t room_ = 0;
+  std::size_t first_ = 0;
+};
+
+/// What sending and receiving on a loop have in common.
+class HEDDLE_EXPORT ChannelOperation : public Operation {
+ public:
+  void wake_from_any_thread() noexcept;
+
+ protected:
+  explicit ChannelOperation(ChannelCore& channel) noexcept : channel_(&channel) { channel.add_reference(); }
+  /// Only before it is awaited.
+  ChannelOperation(const ChannelOperation& other) noexcept : ChannelOperation(*other.channel_) {}
+  ~ChannelOperation() { channel_->release(); }
+
+  /// Whether the coroutine needn't be suspended, after an attempt that ended so.
+  bool is_ready(ChannelWaiter::State state) noexcept;
+  void prepare_to_wait(void* item) noexcept;
+  void check_stopped() const {
+    if (stopped_) throw_cancelled();
+  }
+
+  ChannelCore* channel_;
+  ChannelWaiter waiter_;
+  bool stopped_ = false;
+
+ private:
+  struct Message final : Runnable {
+    explicit Message(ChannelOperation& to) noexcept : Runnable(&arrive), operation(to) {}
+    ChannelOperation& operation;
+  };
+  static void arrive(Runnable& message) noexcept;
+
+  Mailbox* mailbox_ = nullptr;
+  Message message_{*this};
+};
+
+}  // namespace heddle

@@ -1,0 +1,162 @@
+// RemoteTask: messages to a task's loop, and the end of the task told to other threads.
+// SPDX-License-Identifier: MIT
+#include "remote_task.hpp"
+
+#include <atomic>
+#include <cstdint>
+
+#include "../loop/event_loop.hpp"
+#include "../loop/mailbox.hpp"
+
+namespace heddle {
+
+namespace {
+
+// What the list of those who wait begins with when the task is done.
+RemoteWait* done_mark() noexcept { return reinterpret_cast<RemoteWait*>(std::uintptr_t{1}); }
+
+// What a message does is no task's doing.
+void be_no_task() noexcept {
+  current.task = nullptr;
+  current.budget = no_budget;
+}
+
+class WatchedTask final : public RemoteTask {
+ public:
+  explicit WatchedTask(TaskState& task) noexcept
+      : RemoteTask(task.done() ? nullptr : &task.owner()->loop().mailbox()) {
+    if (task.done())
+      finish();
+    else
+      watch(task);
+  }
+
+ private:
+  ~WatchedTask() override = default;
+};
+
+}  // namespace
+
+RemoteTask::RemoteTask(Mailbox* mailbox) noexcept : mailbox_(mailbox) {
+  if (mailbox != nullptr) mailbox->add_reference();
+}
+
+RemoteTask::~RemoteTask() {
+  if (mailbox_ != nullptr) mailbox_->release();
+}
+
+RemoteTask& RemoteTask::of(TaskState& task) { return *new WatchedTask(task); }
+
+void RemoteTask::add_reference() noexcept {
+  std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
+}
+
+void RemoteTask::release() noexcept {
+  if (std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+void RemoteTask::watch(TaskState& task) noexcept {
+  add_reference();
+  task_ = &task;
+  task.add_observer(*this);
+}
+
+void RemoteTask::start(EventLoop&) {}
+
+void RemoteTask::settle(TaskState& task) noexcept { outcome_ = task.outcome(); }
+
+void RemoteTask::task_done(TaskState& task) noexcept {
+  task_ = nullptr;
+  settle(task);
+  finish();
+  release();
+}
+
+void RemoteTask::finish() noexcept {
+  std::atomic_ref(done_).store(1, std::memory_order_release);
+  std::atomic_ref(done_).notify_all();
+  RemoteWait* newest = std::atomic_ref(waiting_).exchange(done_mark(), std::memory_order_acq_rel);
+  RemoteWait* first = nullptr;
+  while (newest != nullptr) {
+    RemoteWait* const older = std::exchange(newest->next_, first);
+    first = std::exchange(newest, older);
+  }
+  while (first != nullptr) {
+    RemoteWait& waiting = *first;
+    first = waiting.next_;
+    waiting.mailbox_->hand_over(waiting.message_);  // from here on it may be gone
+  }
+}
+
+void RemoteTask::post_start() noexcept {
+  add_reference();
+  if (mailbox_->post(start_message_)) return;
+  outcome_ = Outcome::CANCELLED;
+  finish();
+  release();
+}
+
+void RemoteTask::on_start(Runnable& message) noexcept {
+  RemoteTask& self = static_cast<Message&>(message).task;
+  be_no_task();
+  try {
+    if (current.loop->closed()) throw Cancelled();
+    self.start(*current.loop);
+  } catch (...) {
+    self.outcome_ = outcome_in_flight();
+    self.error_ = std::current_exception();
+    self.finish();
+  }
+  self.release();
+}
+
+bool RemoteTask::cancel() noexcept {
+  if (done()) return false;
+  if (std::atomic_ref(cancel_posted_).exchange(true)) return true;
+  add_reference();
+  if (mailbox_->post(cancel_message_)) return true;
+  release();
+  return false;
+}
+
+void RemoteTask::on_cancel(Runnable& message) noexcept {
+  RemoteTask& self = static_cast<Message&>(message).task;
+  std::atomic_ref(self.cancel_posted_).store(false);
+  be_no_task();
+  if (self.task_ != nullptr) self.task_->cancel();
+  self.release();
+}
+
+bool RemoteTask::done() const noexcept {
+  return std::atomic_ref(const_cast<unsigned&>(done_)).load(std::memory_order_acquire) != 0;
+}
+
+void RemoteTask::wait() const {
+  std::atomic_ref(const_cast<unsigned&>(done_)).wait(0, std::memory_order_acquire);
+}
+
+// Waiting on a loop.
+
+void RemoteWait::begin_wait() noexcept {
+  mailbox_ = &current.loop->mailbox();
+  const std::atomic_ref head(target_.waiting_);
+  RemoteWait* newest = head.load(std::memory_order_acquire);
+  do {
+    if (newest == done_mark()) {
+      wake();
+      return;
+    }
+    next_ = newest;
+  } while (!head.compare_exchange_weak(newest, this, std::memory_order_acq_rel, std::memory_order_acquire));
+}
+
+void RemoteWait::on_done(Runnable& message) noexcept { static_cast<Message&>(message).wait.wake(); }
+
+Operation::Stop RemoteWait::cancel() noexcept { return target_.cancel() ? Stop::LATER : Stop::TOO_LATE; }
+
+// What headers need of a loop.
+
+Mailbox& mailbox_of(EventLoop& loop) noexcept { return loop.mailbox(); }
+TaskOwner& owner_of(EventLoop& loop) noexcept { return loop; }
+
+}  // namespace heddle

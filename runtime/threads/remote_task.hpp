@@ -1,0 +1,282 @@
+// RemoteHandle, spawn_threadsafe: tasks seen from other threads than their loop's.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <exception>
+#include <new>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include "../../selector/export.hpp"
+#include "../core/blocking.hpp"
+#include "../core/operation.hpp"
+#include "../core/runnable.hpp"
+#include "../core/task.hpp"
+#include "../core/task_state.hpp"
+#include "../task/join_handle.hpp"
+
+namespace heddle {
+
+class Mailbox;
+class RemoteWait;
+
+/// A task as other threads know it; it may outlive the task and its loop. Counted references.
+class HEDDLE_EXPORT RemoteTask : private TaskObserver {
+ public:
+  /// On the thread of the task's loop.
+  static RemoteTask& of(TaskState& task);
+
+  void add_reference() noexcept;
+  void release() noexcept;
+
+  // Any thread.
+
+  bool cancel() noexcept;
+  bool done() const noexcept;
+  /// Blocks the thread until it is done.
+  void wait() const;
+
+ protected:
+  /// null for a task that is done.
+  explicit RemoteTask(Mailbox* mailbox) noexcept;
+  virtual ~RemoteTask();
+
+  /// Has start() called on the loop's thread.
+  void post_start() noexcept;
+  /// From now on it stands for this task; on the loop's thread.
+  void watch(TaskState& task) noexcept;
+  void finish() noexcept;
+
+  // Others look at these when it is done().
+  Outcome outcome_ = Outcome::PENDING;
+  std::exception_ptr error_;
+
+ private:
+  friend class RemoteWait;
+  struct Message final : Runnable {
+    Message(RemoteTask& to, void (*function)(Runnable&)) noexcept : Runnable(function), task(to) {}
+    RemoteTask& task;
+  };
+
+  /// Starts the task, on the loop's thread, and watch()es it.
+  virtual void start(EventLoop& loop);
+  /// The task is done: takes its result.
+  virtual void settle(TaskState& task) noexcept;
+  void task_done(TaskState& task) noexcept override;
+  static void on_start(Runnable& message) noexcept;
+  static void on_cancel(Runnable& message) noexcept;
+
+  Mailbox* mailbox_;
+  TaskState* task_ = nullptr;  // the loop's thread only
+  Message start_message_{*this, &on_start};
+  Message cancel_message_{*this, &on_cancel};
+  // Atomic accesses only:
+  RemoteWait* waiting_ = nullptr;  // the newest of those who wait; a mark when it is done
+  unsigned references_ = 1;
+  unsigned done_ = 0;
+  bool cancel_posted_ = false;
+};
+
+/// Refers to a task from any thread; copies refer to the same. It may be kept longer than the task, and than
+/// its loop.
+class HEDDLE_EXPORT RemoteHandle {
+ public:
+  RemoteHandle() noexcept = default;
+  /// To be made on the loop's thread. Throws std::logic_error for a handle that refers to nothing.
+  template <class T>
+  explicit RemoteHandle(const JoinHandle<T>& handle) {
+    if (!handle) throw_empty_handle();
+    task_ = &RemoteTask::of(handle.state());
+  }
+  explicit RemoteHandle(TaskState& task) : task_(&RemoteTask::of(task)) {}
+  RemoteHandle(const RemoteHandle& other) noexcept : task_(other.task_) {
+    if (task_ != nullptr) task_->add_reference();
+  }
+  RemoteHandle(RemoteHandle&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  RemoteHandle& operator=(RemoteHandle other) noexcept {
+    std::swap(task_, other.task_);
+    return *this;
+  }
+  ~RemoteHandle() {
+    if (task_ != nullptr) task_->release();
+  }
+
+  /// Asks the task to stop, as soon as its loop looks; requests that come before that are one. False, and
+  /// nothing happens, if the task is done or its loop has closed.
+  bool cancel() const noexcept { return task_ != nullptr && task_->cancel(); }
+  bool done() const noexcept { return task_ == nullptr || task_->done(); }
+  explicit operator bool() const noexcept { return task_ != nullptr; }
+
+ private:
+  RemoteTask* task_ = nullptr;
+};
+
+/// Waits on one loop for a task of another.
+class HEDDLE_EXPORT RemoteWait : public Operation {
+ public:
+  explicit RemoteWait(RemoteTask& target) noexcept : target_(target) { target.add_reference(); }
+  RemoteWait(const RemoteWait&) = delete;
+  ~RemoteWait() { target_.release(); }
+
+  bool await_ready() {
+    begin();
+    return target_.done() && finished();
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    suspend(*this, coroutine);
+    begin_wait();
+  }
+
+  Stop cancel() noexcept override;
+
+ protected:
+  RemoteTask& target_;
+
+ private:
+  friend class RemoteTask;
+  struct Message final : Runnable {
+    explicit Message(RemoteWait& to) noexcept : Runnable(&on_done), wait(to) {}
+    RemoteWait& wait;
+  };
+
+  static void on_done(Runnable& message) noexcept;
+  void begin_wait() noexcept;
+
+  RemoteWait* next_ = nullptr;
+  Mailbox* mailbox_ = nullptr;
+  Message message_{*this};
+};
+
+template <class T>
+class RemoteTaskOf final : public RemoteTask {
+ public:
+  RemoteTaskOf(Mailbox& mailbox, Task<T> task, std::source_location where) noexcept
+      : RemoteTask(&mailbox), task_(std::move(task)), where_(where) {}
+
+  void begin() noexcept { post_start(); }
+
+  T take() {
+    if (outcome_ == Outcome::CANCELLED) throw Cancelled();
+    if (outcome_ == Outcome::ERROR) std::rethrow_exception(error_);
+    if constexpr (!std::is_void_v<T>) return static_cast<T&&>(result_.value);
+  }
+
+ private:
+  // The one member is made when the task is done.
+  union Result {
+    Result() noexcept {}
+    ~Result() {}
+    std::conditional_t<std::is_void_v<T>, char, T> value;
+  };
+
+  ~RemoteTaskOf() override {
+    if constexpr (!std::is_void_v<T>)
+      if (outcome_ == Outcome::VALUE) result_.value.~T();
+  }
+
+  void start(EventLoop& loop) override;
+
+  void settle(TaskState& task) noexcept override {
+    if (task.outcome() == Outcome::CANCELLED) {
+      outcome_ = Outcome::CANCELLED;
+      return;
+    }
+    try {
+      auto& spawned = static_cast<SpawnedTask<T>&>(task);
+      if constexpr (std::is_void_v<T>)
+        spawned.take();
+      else
+        ::new (static_cast<void*>(&result_.value)) T(spawned.take());
+      outcome_ = Outcome::VALUE;
+    } catch (...) {
+      error_ = std::current_exception();
+      outcome_ = Outcome::ERROR;
+    }
+  }
+
+  Task<T> task_;
+  std::source_location where_;
+  Result result_;
+};
+
+/// The mailbox of a loop, from any thread, and that loop as the owner of a task.
+HEDDLE_EXPORT Mailbox& mailbox_of(EventLoop& loop) noexcept;
+HEDDLE_EXPORT TaskOwner& owner_of(EventLoop& loop) noexcept;
+
+template <class T>
+void RemoteTaskOf<T>::start(EventLoop& loop) {
+  this->watch(spawn_for(owner_of(loop), std::move(task_), where_).state());
+}
+
+/// Refers to a task that was started on a loop by spawn_threadsafe(). A handle that is dropped leaves the
+/// task to that loop. On any thread, but by one at a time.
+template <class T = void>
+class [[nodiscard]] RemoteJoinHandle {
+ public:
+  RemoteJoinHandle() noexcept = default;
+  explicit RemoteJoinHandle(RemoteTaskOf<T>& task) noexcept : task_(&task) {}
+  RemoteJoinHandle(RemoteJoinHandle&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  RemoteJoinHandle& operator=(RemoteJoinHandle&& other) noexcept {
+    std::swap(task_, other.task_);
+    return *this;
+  }
+  ~RemoteJoinHandle() {
+    if (task_ != nullptr) task_->release();
+  }
+
+  /// As RemoteHandle's.
+  bool cancel() const noexcept { return task_ != nullptr && task_->cancel(); }
+  bool done() const noexcept { return task_ == nullptr || task_->done(); }
+  explicit operator bool() const noexcept { return task_ != nullptr; }
+
+  /// Blocks the thread until the task is done and returns its result (once), or throws what it threw;
+  /// Cancelled if it was cancelled or its loop closed before it began. Throws std::logic_error where a loop
+  /// runs on this thread: await it there.
+  T get() {
+    if (task_ == nullptr) throw_empty_handle();
+    check_may_block("get()", "co_await the handle");
+    task_->wait();
+    return task_->take();
+  }
+
+  class Awaiter final : public RemoteWait {
+   public:
+    explicit Awaiter(RemoteTaskOf<T>& task) noexcept : RemoteWait(task) {}
+    T await_resume() { return static_cast<RemoteTaskOf<T>&>(this->target_).take(); }
+  };
+  /// The same without blocking. A request to stop is passed on to the task, and the wait ends with it.
+  Awaiter operator co_await() const {
+    if (task_ == nullptr) throw_empty_handle();
+    return Awaiter(*task_);
+  }
+
+ private:
+  RemoteTaskOf<T>* task_ = nullptr;
+};
+
+/// Starts `task` on `loop`, which has to exist during the call, from any thread: asyncio's
+/// run_coroutine_threadsafe. Nothing of the task runs on this thread. If the loop closes before it began, it
+/// has been cancelled.
+template <class T>
+RemoteJoinHandle<T> spawn_threadsafe(EventLoop& loop, Task<T> task,
+                                     std::source_location where = std::source_location::current()) {
+  auto* const remote = new RemoteTaskOf<T>(mailbox_of(loop), std::move(task), where);
+  RemoteJoinHandle<T> handle(*remote);
+  remote->begin();
+  return handle;
+}
+/// The same for `function(arguments...)`, which returns a Task and is called on the loop's thread. The new
+/// task owns both.
+template <class F, class... A>
+  requires CoroutineFunction<std::decay_t<F>, std::decay_t<A>...>
+auto spawn_threadsafe(EventLoop& loop, F&& function, A&&... arguments) {
+  return spawn_threadsafe(loop,
+                          invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
+                                                                            std::forward<A>(arguments)...),
+                          std::source_location());
+}
+
+}  // namespace heddle

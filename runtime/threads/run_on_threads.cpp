@@ -1,0 +1,203 @@
+// drive_threads: a loop for each thread, and one end for all.
+// SPDX-License-Identifier: MIT
+#include "run_on_threads.hpp"
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include <algorithm>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../../selector/errors.hpp"
+#include "../core/operation.hpp"
+#include "../loop/mailbox.hpp"
+#include "../task/task_group.hpp"
+#include "../task/wait.hpp"
+#include "remote_task.hpp"
+
+namespace heddle {
+
+namespace {
+
+std::size_t processors() noexcept {
+#ifdef __linux__
+  cpu_set_t set;  // what taskset and cpusets leave to this process
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<std::size_t>(CPU_COUNT(&set));
+#endif
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
+// What the threads share. The first thread leads: its loop has SIGINT, and is told when each other has ended.
+class Threads {
+ public:
+  Threads(std::size_t count, ThreadMain& function, const LoopOptions& options)
+      : function_(function), options_(options), tasks_(count), ends_(count, End(*this)) {
+    errors_.reserve(2 * count);  // a task and its loop
+  }
+  ~Threads() {
+    if (mailbox_ != nullptr) mailbox_->release();
+  }
+
+  void run() {
+    {
+      EventLoop loop(options_);
+      mailbox_ = &loop.mailbox();
+      mailbox_->add_reference();  // until no thread can be at it any more
+      JoinHandle<void> first = spawn_for(static_cast<TaskOwner&>(loop), body(0), std::source_location());
+      first.set_name("main 0");
+      JoinHandle<void> leader = spawn_for(static_cast<TaskOwner&>(loop), lead(first), std::source_location());
+      leader.set_name("run_on_threads");
+      try {
+        drive_main(loop, leader.state());
+      } catch (...) {
+        fail();  // the loop itself
+      }
+    }
+    for (std::thread& thread : threads_) thread.join();
+    if (!errors_.empty()) throw ExceptionGroup(std::move(errors_), {}, "run_on_threads()");
+  }
+
+ private:
+  // How the leader's loop is told that a thread has ended.
+  struct End final : Runnable {
+    explicit End(Threads& all) noexcept : Runnable(&arrive), threads(all) {}
+    End(const End& other) noexcept : Runnable(&arrive), threads(other.threads) {}
+    Threads& threads;
+    static void arrive(Runnable& runnable) noexcept { static_cast<End&>(runnable).threads.one_ended(); }
+  };
+  class AllEnded final : public Operation {
+   public:
+    explicit AllEnded(Threads& threads) noexcept : threads_(threads) {}
+    bool await_ready() {
+      begin();
+      return threads_.alive_ == 0;
+    }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+      suspend(*this, coroutine);
+      threads_.waiting_ = this;
+    }
+    void await_resume() const {
+      if (stopped_) throw_cancelled();
+    }
+    Stop cancel() noexcept override {
+      if (threads_.waiting_ == nullptr) return Stop::TOO_LATE;
+      threads_.waiting_ = nullptr;
+      stopped_ = true;
+      return Stop::STOPPED;
+    }
+    void all_ended() noexcept {
+      threads_.waiting_ = nullptr;
+      wake();
+    }
+
+   private:
+    Threads& threads_;
+    bool stopped_ = false;
+  };
+
+  // On the leader's thread.
+
+  Task<void> lead(JoinHandle<void>& first) {
+    try {
+      began(0, first);
+      threads_.reserve(tasks_.size());
+      for (std::size_t index = 1; index < tasks_.size(); ++index) {
+        threads_.emplace_back([this, index] { work(index); });
+        ++alive_;
+      }
+    } catch (...) {
+      fail();
+    }
+    while (alive_ > 0 || !first.done()) {
+      try {
+        co_await wait(ReturnWhen::ALL_COMPLETED, {}, first);
+        co_await AllEnded(*this);
+      } catch (const Cancelled&) {
+        stop_all();
+      }
+    }
+  }
+
+  void one_ended() noexcept {
+    --alive_;
+    if (alive_ == 0 && waiting_ != nullptr) waiting_->all_ended();
+  }
+
+  // On each of the others.
+
+  void work(std::size_t index) noexcept {
+    try {
+      EventLoop loop(options_);
+      JoinHandle<void> handle = spawn_for(static_cast<TaskOwner&>(loop), body(index), std::source_location());
+      handle.set_name("main " + std::to_string(index));
+      began(index, handle);
+      while (!handle.done()) loop.run_until_complete(handle.state());
+    } catch (...) {
+      fail();
+    }
+    mailbox_->post(ends_[index]);
+  }
+
+  // On all.
+
+  Task<void> body(std::size_t index) {
+    try {
+      co_await function_(index);
+    } catch (const Cancelled&) {
+    } catch (...) {
+      fail();
+    }
+  }
+
+  void began(std::size_t index, const JoinHandle<void>& handle) {
+    RemoteHandle task(handle);
+    const std::lock_guard lock(mutex_);
+    if (stopping_) task.cancel();
+    tasks_[index] = std::move(task);
+  }
+
+  // The exception that is being handled, and the end for all.
+  void fail() noexcept {
+    {
+      const std::lock_guard lock(mutex_);
+      errors_.push_back(std::current_exception());
+    }
+    stop_all();
+  }
+
+  void stop_all() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(stopping_, true)) return;
+    for (const RemoteHandle& task : tasks_) task.cancel();
+  }
+
+  ThreadMain& function_;
+  const LoopOptions& options_;
+  std::mutex mutex_;
+  std::vector<RemoteHandle> tasks_;
+  std::vector<std::exception_ptr> errors_;
+  bool stopping_ = false;
+
+  Mailbox* mailbox_ = nullptr;
+  std::vector<End> ends_;
+  std::vector<std::thread> threads_;
+  std::size_t alive_ = 0;
+  AllEnded* waiting_ = nullptr;
+};
+
+}  // namespace
+
+void drive_threads(std::size_t threads, ThreadMain& function, const LoopOptions& options) {
+  check_no_loop_runs();
+  const std::size_t count = threads != 0 ? threads : processors();
+  if (count > 1 && options.custom_selector != nullptr)
+    throw ValueError("run_on_threads() on several threads can't use one custom_selector");
+  Threads(count, function, options).run();
+}
+
+}  // namespace heddle

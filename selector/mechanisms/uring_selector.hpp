@@ -1,0 +1,58 @@
+// UringSelector: readiness from io_uring(7), where changes travel in batches.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "../base_selector.hpp"
+
+struct io_uring;
+
+namespace heddle {
+
+/// One-shot polls, armed again in one submission as each select() begins: level trigger at one or two calls a
+/// wait, and none a registration beyond a look whether the descriptor is open. Regular files are always
+/// ready. An armed poll holds its file: one closed while registered stays open until unregister(). Needs
+/// liburing when heddle is built and Linux 5.11 when it runs; use it from the thread that made it.
+class HEDDLE_EXPORT UringSelector final : public BaseSelector {
+ public:
+  /// Throws std::system_error when the kernel, a sandbox or the build has no io_uring.
+  UringSelector();
+  UringSelector(UringSelector&& other) noexcept;
+  ~UringSelector() override;
+
+  [[nodiscard]] const char* name() const noexcept override { return "io_uring"; }
+  [[nodiscard]] Capabilities capabilities() const noexcept override {
+    return Capability::FILENO | Capability::REGULAR_FILES | Capability::BATCHED_CHANGES;
+  }
+  [[nodiscard]] int descriptor() const noexcept override;
+  /// The ring's descriptor, readable when something is ready. Throws SelectorClosed after close().
+  /// From the first call on, polls are armed at the end of each select() and with each change too, so that
+  /// another selector can watch the ring.
+  [[nodiscard]] int fileno() const;
+
+ private:
+  struct Watch;
+
+  int do_register(const SelectorKey& key, std::uint32_t generation, Trigger trigger) override;
+  int do_modify(const SelectorKey& key, EventMask before, std::uint32_t generation, Trigger trigger) override;
+  void do_unregister(const SelectorKey& key, std::uint32_t generation) noexcept override;
+  int do_wait(Timeout timeout) override;
+  void do_close() noexcept override;
+
+  template <class Visit>
+  void drain(Visit&& visit) noexcept;
+  void drain() noexcept;
+  void queue(int fd) noexcept;
+  int arm_queued() noexcept;
+  int push_poll(int fd) noexcept;
+  int push_cancel(int fd) noexcept;
+  int submit() noexcept;
+
+  Buffer<io_uring> ring_;  // one
+  Buffer<Watch> watches_;  // by descriptor
+  Buffer<int> queue_;      // what wants arming
+  std::size_t queued_ = 0;
+  int owner_ = -1;  // the process whose polls these are
+  mutable bool nested_ = false;
+};
+
+}  // namespace heddle
