@@ -84,7 +84,7 @@ class Race::Wait final : public Operation, private Timer {
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    EventLoop& loop = *current.loop;
+    Scheduler& loop = *current.loop;
     if (!race_.changed && !limit_.forever()) loop.timers().add(*this, loop.deadline_after(limit_.duration()));
     suspend(*this, coroutine);
     if (race_.changed)

@@ -6,7 +6,7 @@
 #include <string>
 #include <system_error>
 
-#include "../../runtime/loop/event_loop.hpp"
+#include "../../runtime/loop/descriptor_table.hpp"
 
 namespace heddle {
 
@@ -18,7 +18,7 @@ Fd::Fd(int fd) noexcept : Fd(fd, current_system()) {}
 
 int Fd::release() noexcept {
   FdWatch* const watch = std::exchange(slot_.watch, &FdWatch::none);
-  if (watch != &FdWatch::none) EventLoop::release(*watch);
+  if (watch != &FdWatch::none) DescriptorTable::release(*watch);
   return std::exchange(slot_.fd, -1);
 }
 

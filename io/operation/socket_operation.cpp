@@ -8,7 +8,7 @@
 
 #include <cerrno>
 
-#include "../../runtime/loop/event_loop.hpp"
+#include "../../runtime/loop/descriptor_table.hpp"
 #include "socket_operation_steps.hpp"
 
 namespace heddle {

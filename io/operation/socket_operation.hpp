@@ -141,7 +141,7 @@ enum class ShortRead : unsigned char {
   /// Mostly it has. But a Unix socket gives bytes that came with descriptors (or, with SO_PASSCRED, from
   /// another process) apart from those that follow. Linux says so to a recvmsg(2) without room for such
   /// things by MSG_CTRUNC (unix(7)); recv(2), which costs less, says nothing, and so the loop looks again
-  /// (EventLoop::doubt): who sends descriptors to somebody who doesn't ask for them may be answered 100 ms
+  /// (see SecondLook): who sends descriptors to somebody who doesn't ask for them may be answered 100 ms
   /// later.
   EMPTIES_UNLESS_CUT,
 };

@@ -21,7 +21,7 @@ namespace heddle {
 // The tasks of one serve() that accept.
 class ServerCore::Acceptors final : public TaskOwner {
  public:
-  Acceptors(ServerCore& core, EventLoop& loop) noexcept : TaskOwner(loop), core_(core) {}
+  Acceptors(ServerCore& core, Scheduler& loop) noexcept : TaskOwner(loop), core_(core) {}
 
  private:
   void child_done(TaskState& task) noexcept override { core_.acceptor_ended(task); }
@@ -31,7 +31,7 @@ class ServerCore::Acceptors final : public TaskOwner {
 // Those that handle connections.
 class ServerCore::Handlers final : public TaskOwner {
  public:
-  Handlers(ServerCore& core, EventLoop& loop) noexcept : TaskOwner(loop), core_(core) {}
+  Handlers(ServerCore& core, Scheduler& loop) noexcept : TaskOwner(loop), core_(core) {}
 
  private:
   void child_done(TaskState&) noexcept override { core_.child_ended(); }
@@ -137,7 +137,7 @@ void ServerSource::run(ServerConnection& connection, Task<void> handler) {
 
 void ServerSource::not_started(ServerConnection* connection) noexcept {
   ++core_.counters_.failed;
-  tell(Report{"a connection could not be served", std::current_exception(), where_});
+  deliver_report(Report{"a connection could not be served", std::current_exception(), where_});
   delete connection;
 }
 
@@ -174,7 +174,8 @@ bool may_pass(int error) noexcept {
 
 void ServerSource::pass_or_rethrow() {
   if (!may_pass(errno_of(std::current_exception()))) throw;
-  if (!std::exchange(wanting_, true)) tell(Report{"accepting pauses", std::current_exception(), where_});
+  if (!std::exchange(wanting_, true))
+    deliver_report(Report{"accepting pauses", std::current_exception(), where_});
 }
 
 ServerConnection::~ServerConnection() {
@@ -326,7 +327,7 @@ void ServerCore::abort_all() noexcept {
 
 void ServerCore::report_overdue() const noexcept {
   if (counters_.active == 0) return;
-  tell(
+  deliver_report(
       Report{"a Server that was stopped waits for handlers that go on, though they were cancelled and their "
              "connections were reset",
              nullptr, connections_->task_->where()});
@@ -392,7 +393,7 @@ void ServerCore::report_failure(const ServerConnection& connection, const TaskSt
         std::snprintf(text, sizeof text, "%.*s (%s)", static_cast<int>(who.size()), who.data(), what);
     report.message = std::string_view(text, static_cast<std::size_t>(size));
   }
-  tell(report);
+  deliver_report(report);
 }
 
 // What says no more than that the connection has gone, by the peer's doing or by ours.

@@ -186,7 +186,7 @@ class HEDDLE_EXPORT ServerCore {
   ServerSource* sources_ = nullptr;
   ServerConnection* connections_ = nullptr;
   // Of serve(), while it runs.
-  EventLoop* loop_ = nullptr;
+  Scheduler* loop_ = nullptr;
   Acceptors* acceptors_ = nullptr;
   Handlers* handlers_ = nullptr;
   Wait* waiting_ = nullptr;

@@ -9,9 +9,9 @@
 
 namespace heddle {
 
-class EventLoop;
+class DescriptorTable;
 class RunQueue;
-class TaskOwner;
+class Scheduler;
 class TaskState;
 
 /// The operation that finishes after that many others of its task did, without suspending, has to wait a
@@ -22,35 +22,37 @@ inline constexpr int no_budget = -1;
 
 /// The running loop and task of a thread.
 struct Current {
-  EventLoop* loop = nullptr;
+  Scheduler* loop = nullptr;
   TaskState* task = nullptr;
-  System* system = nullptr;    ///< the loop's
-  RunQueue* ready = nullptr;   ///< the same
-  TaskOwner* owner = nullptr;  ///< the loop, as the owner of tasks
-  TimePoint now{};             ///< the loop's clock as it was when it looked at the selector last
-  // One look at the sign of each of these two tells that all is as usual. (Of what is counted by one the sign
-  // costs nothing to look at; whether it is positive would have to be asked.)
+  System* system = nullptr;                ///< the loop's
+  RunQueue* ready = nullptr;               ///< the loop's
+  DescriptorTable* descriptors = nullptr;  ///< the loop's
+  TimePoint now{};                         ///< the loop's clock when the selector was polled last
 
-  /// How many more operations the task may finish without suspending before it goes to the back of the queue.
-  /// Negative also when its next co_await has to throw, and when no task runs.
+  // Two counters with a second meaning in their sign, because the processor sets its sign flag with every
+  // decrement and increment: testing it costs no instruction of its own, testing a separate flag would.
+
+  /// How many more operations the running task may finish without suspending, before it goes to the back of
+  /// the queue. Negative: that many are spent, or the next co_await has to throw Cancelled, or no task runs;
+  /// check_task() finds out which.
   int budget = no_budget;
-  /// Counts up to 0, the next look at the selector. Positive when a turn has left something for the loop to
-  /// attend to.
-  int turns = 0;
+  /// Minus the number of steps that the loop still takes before it polls the selector again; each step adds
+  /// one. Positive: the step has left something for the loop to attend to, and `attention` was added.
+  int steps = 0;
   std::coroutine_handle<> target;  ///< a coroutine to go on with, where the compiler can't jump to it
 
-  /// A task has ended, or `target` is set.
+  /// A task has ended, or `target` is set: the loop looks after that when the step is over.
   void call_loop() noexcept {
-    if (turns < 0) turns += call;
+    if (steps < 0) steps += attention;
   }
-  /// `turns`, whether or not the loop is called.
-  int turn_number() const noexcept { return turns > 0 ? turns - call : turns; }
+  /// `steps`, whether or not the loop was called.
+  int step_number() const noexcept { return steps > 0 ? steps - attention : steps; }
   void call_answered() noexcept {
-    if (turns > 0) turns -= call;
+    if (steps > 0) steps -= attention;
   }
 
  private:
-  static constexpr int call = 1 << 30;
+  static constexpr int attention = 1 << 30;  // more than any number of steps
 };
 
 [[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local Current current{};

@@ -7,9 +7,9 @@
 #include <cstring>
 #include <string>
 
-#include "../loop/event_loop.hpp"
-#include "../task/task_group.hpp"
 #include "current.hpp"
+#include "exception_group.hpp"
+#include "scheduler.hpp"
 #include "task_state.hpp"
 #include "trace.hpp"
 
@@ -26,7 +26,7 @@ struct Moment {
   int turn = 0;
   int budget = 0;
 
-  static Moment now() noexcept { return {current.task, current.turn_number(), current.budget}; }
+  static Moment now() noexcept { return {current.task, current.step_number(), current.budget}; }
   // Where coroutines are entered by way of the loop (see transfer.hpp), that has counted one more meanwhile.
   bool is_followed_by(const Moment& later) const noexcept {
     return task == later.task && budget == later.budget && (turn == later.turn || turn + 1 == later.turn);
@@ -122,7 +122,7 @@ void resume_trace(const std::exception_ptr& error, std::span<const std::source_l
   std::copy_n(trace.begin(), flight.count, flight.places);
 }
 
-void tell(const Report& report) noexcept {
+void deliver_report(const Report& report) noexcept {
   if (current.loop != nullptr)
     current.loop->report(report);
   else

@@ -10,6 +10,7 @@
 
 namespace heddle {
 
+class Shield;
 struct TaskLocals;
 class TaskObserver;
 class TaskOwner;
@@ -18,6 +19,7 @@ struct TaskExtras : FrameAllocated {
   std::string name;
   TaskLocals* locals = nullptr;
   TaskOwner* groups = nullptr;            ///< innermost first
+  Shield* innermost_shield = nullptr;     ///< see StopRequests
   TaskObserver* last_observer = nullptr;  ///< as in a task without extras
   AsyncTrace trace;
 };

@@ -8,7 +8,6 @@
 #include <stdexcept>
 #include <typeinfo>
 
-#include "../loop/event_loop.hpp"
 #include "injection.hpp"
 #include "operation.hpp"
 #include "task_extras.hpp"
@@ -49,7 +48,7 @@ void drop_unawaited(std::coroutine_handle<> coroutine, const AsyncFrame& frame) 
       report.task_name = current.task->name();
       report.task_id = current.task->id();
     }
-    tell(report);
+    deliver_report(report);
   }
   discard(coroutine);
 }
@@ -89,16 +88,12 @@ void check_task() {
   throw_cancelled();
 }
 
-void TaskOwner::cancel_children() noexcept {
-  for (TaskState* child = children_; child != nullptr; child = child->next_sibling_) child->cancel();
-}
-
 WaitInfo Operation::describe() const noexcept { return {}; }
 
 void Operation::note_budget_spent() noexcept { current.loop->count_budget_yield(); }
 
 // Apart, so that the usual task's end saves no registers for it.
-[[gnu::noinline]] void TaskState::let_go_of_rare_parts() noexcept {
+[[gnu::noinline]] void TaskState::destroy_rare_parts() noexcept {
   if (outcome_ == Outcome::ERROR && !retrieved_) report_unretrieved();
   if (root_) discard(root_);
   if (TaskExtras* const extras = this->extras()) {
@@ -123,13 +118,13 @@ TaskExtras& TaskState::make_extras() {
   if (TaskExtras* const extras = this->extras()) return *extras;
   auto* const extras = new TaskExtras;
   extras->last_observer = last_observer();
-  more_ = reinterpret_cast<std::uintptr_t>(extras) | has_extras;
+  extras_or_observer_ = reinterpret_cast<std::uintptr_t>(extras) | has_extras;
   return *extras;
 }
 
 TaskLocals*& TaskState::make_locals() {
   TaskExtras& extras = make_extras();
-  more_ |= has_locals;
+  extras_or_observer_ |= has_locals;
   return extras.locals;
 }
 
@@ -169,15 +164,15 @@ void TaskState::schedule() noexcept {
 [[gnu::noinline]] void TaskState::schedule_elsewhere() noexcept { schedule_on(owner_->loop().ready_queue()); }
 
 inline TaskObserver* TaskState::last_observer() const noexcept {
-  if ((more_ & has_extras) != 0) return extras()->last_observer;
-  return reinterpret_cast<TaskObserver*>(more_);
+  if ((extras_or_observer_ & has_extras) != 0) return extras()->last_observer;
+  return reinterpret_cast<TaskObserver*>(extras_or_observer_);
 }
 
 inline void TaskState::set_last_observer(TaskObserver* last) noexcept {
-  if ((more_ & has_extras) != 0)
+  if ((extras_or_observer_ & has_extras) != 0)
     extras()->last_observer = last;
   else
-    more_ = reinterpret_cast<std::uintptr_t>(last);
+    extras_or_observer_ = reinterpret_cast<std::uintptr_t>(last);
 }
 
 void TaskState::add_observer(TaskObserver& observer) noexcept {
@@ -209,67 +204,66 @@ TaskObserver& TaskState::unlink_observer_after(TaskObserver& before) noexcept {
   return observer;
 }
 
-namespace {
-
-// Shields beyond the eighth are taken for one.
-std::uint8_t shield_bit(unsigned shields) noexcept {
-  return static_cast<std::uint8_t>(1U << std::min(shields, 7U));
+Shield* TaskState::innermost_shield() const noexcept {
+  return extras() != nullptr ? extras()->innermost_shield : nullptr;
 }
-
-}  // namespace
 
 bool TaskState::cancel_inside(unsigned shields) noexcept {
   if (done()) return false;
-  ++cancel_requests_;
-  if (shields_ > shields) {
-    cancel_held_ |= shield_bit(shields);
-    ++held_requests_;
-  } else if (waiting_ == nullptr) {
-    set_cancel_due(true);
-  } else if (!stopping_) {
-    switch (waiting_->cancel()) {
-      case Operation::Stop::STOPPED:
-        stopping_ = true;
-        end_wait();
-        schedule();
-        break;
-      case Operation::Stop::LATER:
-        break;
-      case Operation::Stop::TOO_LATE:
-        set_cancel_due(true);
-        break;
-    }
+  if (!requests_.make(shields, innermost_shield())) return true;
+  if (waiting_ == nullptr) {
+    update_cancel_due();
+    return true;
+  }
+  const Operation::Stop answer = stopping_ ? Operation::Stop::LATER : waiting_->cancel();
+  if (answer == Operation::Stop::TOO_LATE) {
+    update_cancel_due();
+    return true;
+  }
+  requests_.deliver();  // by what the operation ends with
+  if (answer == Operation::Stop::STOPPED) {
+    stopping_ = true;
+    end_wait();
+    schedule();
   }
   return true;
 }
 
-unsigned TaskState::uncancel(unsigned delivered) noexcept {
-  if (cancel_requests_ > 0) --cancel_requests_;
-  if (cancel_requests_ <= held_requests_ + delivered) set_cancel_due(false);  // of those left none is due
-  if (cancel_requests_ == 0) cancel_held_ = 0, held_requests_ = 0;
-  return cancel_requests_;
+void TaskState::take_back(StopRequests::Count mark) noexcept {
+  requests_.take_back(mark);
+  update_cancel_due();
 }
 
-void TaskState::raise_shield() noexcept {
-  if (cancel_due()) {
-    set_cancel_due(false);
-    cancel_held_ |= shield_bit(shields_);
-    ++held_requests_;
-  }
-  ++shields_;
+unsigned TaskState::uncancel() noexcept {
+  requests_.take_back_any(innermost_shield());
+  update_cancel_due();
+  return cancel_requests();
+}
+
+void TaskState::take_cancel() noexcept {
+  requests_.deliver();
+  update_cancel_due();
+}
+
+void TaskState::defer_cancel() noexcept {
+  requests_.defer();
+  update_cancel_due();
+}
+
+void TaskState::raise_shield(Shield& shield) noexcept {
+  requests_.raise(shield, extras()->innermost_shield);
+  update_cancel_due();
 }
 
 void TaskState::lower_shield() noexcept {
-  const std::uint8_t bit = shield_bit(--shields_);
-  if ((cancel_held_ & bit) == 0) return;
-  cancel_held_ = static_cast<std::uint8_t>(cancel_held_ & ~bit);
-  held_requests_ = cancel_held_ == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(held_requests_ - 1);
-  set_cancel_due(true);
+  requests_.lower(extras()->innermost_shield);
+  update_cancel_due();
 }
 
 // A task that runs now finds out by its budget.
-void TaskState::set_cancel_due(bool due) noexcept {
-  budget_ = static_cast<std::int8_t>(due ? no_budget : task_budget);
+void TaskState::update_cancel_due() noexcept {
+  if (requests_.is_pending() == cancel_due()) return;
+  budget_ = static_cast<std::int8_t>(requests_.is_pending() ? no_budget : task_budget);
   if (current.task == this) current.budget = budget_;
 }
 
@@ -319,17 +313,17 @@ void TaskState::finish() noexcept {
   outcome_ = outcome;
   *link_ = next_sibling_;
   if (next_sibling_ != nullptr) next_sibling_->link_ = link_;
-  if (more_ != 0)
+  if (extras_or_observer_ != 0)
     while (TaskObserver* const last = last_observer()) unlink_observer_after(*last).task_done(*this);
   TaskOwner& owner = *std::exchange(owner_, nullptr);
-  if (&owner != current.owner) owner.child_done(*this);
+  if (&owner != current.loop) owner.remove_child(*this);
   current.task = nullptr;
   release();
 }
 
-void TaskState::let_go() noexcept {
-  if (root_ || (more_ & has_extras) != 0 || outcome_ == Outcome::ERROR) [[unlikely]]
-    let_go_of_rare_parts();
+void TaskState::destroy() noexcept {
+  if (root_ || (extras_or_observer_ & has_extras) != 0 || outcome_ == Outcome::ERROR) [[unlikely]]
+    destroy_rare_parts();
   delete this;
 }
 
@@ -346,7 +340,7 @@ void TaskState::keep_trace() noexcept try {
 }
 
 void TaskState::report_unretrieved() noexcept {
-  tell(Report{"nobody retrieved an exception", error(), where_, name(), id_, trace()});
+  deliver_report(Report{"nobody retrieved an exception", error(), where_, name(), id_, trace()});
 }
 
 void TaskState::throw_outcome() const {

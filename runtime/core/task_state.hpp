@@ -16,58 +16,16 @@
 #include "current.hpp"
 #include "frame_allocator.hpp"
 #include "runnable.hpp"
+#include "scheduler.hpp"
+#include "stop_requests.hpp"
 #include "task.hpp"
+#include "task_owner.hpp"
 
 namespace heddle {
 
 class Operation;
 struct TaskExtras;
 struct TaskLocals;
-
-/// Whoever a running task belongs to: its loop, or a TaskGroup. Every task has exactly one owner until it is
-/// done.
-class HEDDLE_EXPORT TaskOwner {
- public:
-  EventLoop& loop() const noexcept { return loop_; }
-  TaskState* first_child() const noexcept { return children_; }
-
-  /// Asks every child to stop.
-  void cancel_children() noexcept;
-
- protected:
-  explicit TaskOwner(EventLoop& loop) noexcept : loop_(loop) {}
-  TaskOwner(const TaskOwner&) = delete;
-  TaskOwner& operator=(const TaskOwner&) = delete;
-  ~TaskOwner() = default;
-
-  /// `child` has its outcome and is on the list no more. A loop has nothing to do then, and isn't called.
-  virtual void child_done(TaskState& /*child*/) noexcept {}
-
- private:
-  friend class TaskState;
-  EventLoop& loop_;
-  TaskState* children_ = nullptr;
-  TaskOwner* next_group_ = nullptr;  // of the same task
-};
-
-/// Is told when a task is done. Linked through itself into the task's list, so it must not move or die before
-/// it has been told or was removed.
-class HEDDLE_EXPORT TaskObserver {
- public:
-  TaskObserver(const TaskObserver&) = delete;
-  TaskObserver& operator=(const TaskObserver&) = delete;
-
- protected:
-  TaskObserver() noexcept = default;
-  ~TaskObserver() = default;
-
- private:
-  friend class TaskState;
-  /// `task` has its outcome, and this is on its list no more.
-  virtual void task_done(TaskState& task) noexcept = 0;
-
-  TaskObserver* next_observer_ = nullptr;
-};
 
 /// A spawned task: from its beginning a child of its owner, and in the loop's queue, so it doesn't run before
 /// the next turn. Counted references: one is held by the running coroutine, one by the JoinHandle that is
@@ -79,22 +37,23 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   /// are counted (cancel_requests), but those that come before the Cancelled is thrown make one Cancelled
   /// together.
   bool cancel() noexcept { return cancel_inside(0); }
-  /// The same for a part of the task (a timeout, a group) that came to be when `shields` shields stood around
-  /// it: only shields that were raised since hold its request off.
+  /// The same for a part of the task (a timeout, a group) that came to be inside of `shields` shields: only
+  /// those that were raised since hold its request off.
   bool cancel_inside(unsigned shields) noexcept;
-  /// Takes one request back (a timeout does, when the request was its own) and returns how many are left. No
-  /// Cancelled is due any more if of those in force all have made one: `delivered` of them are known to.
-  unsigned uncancel(unsigned delivered = 0) noexcept;
-  unsigned cancel_requests() const noexcept { return cancel_requests_; }
+  /// What tells a request that cancel_inside(shields) makes now from others, for take_back().
+  StopRequests::Count mark_request(unsigned shields) const noexcept {
+    return requests_.mark(shields, innermost_shield());
+  }
+  /// Takes back a request with that mark. No Cancelled is due any more if all that are left have made one.
+  void take_back(StopRequests::Count mark) noexcept;
+  /// Takes one request back, whosever, and returns how many are left.
+  unsigned uncancel() noexcept;
+  /// All that were made and not taken back.
+  unsigned cancel_requests() const noexcept { return requests_.all(innermost_shield()); }
   /// Those of them that no shield holds off.
-  unsigned requests_in_force() const noexcept {
-    return static_cast<unsigned>(cancel_requests_ - held_requests_);
-  }
-  /// Of these, those that have made a Cancelled; one may be due still, and come together with a later one.
-  unsigned requests_delivered() const noexcept {
-    const unsigned in_force = requests_in_force();
-    return cancel_due() && in_force > 0 ? in_force - 1 : in_force;
-  }
+  unsigned requests_in_force() const noexcept { return requests_.in_force(); }
+  /// Of these, those that have made a Cancelled.
+  unsigned requests_delivered() const noexcept { return requests_.delivered(); }
 
   bool done() const noexcept { return outcome_ != Outcome::PENDING; }
   Outcome outcome() const noexcept { return outcome_; }
@@ -104,7 +63,8 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   }
 
   std::uint64_t id() const noexcept { return id_; }
-  std::uint64_t spawned_by() const noexcept { return spawned_by_; }
+  /// Of the number of the task that spawned it the lower half; its own, if none did.
+  std::uint32_t spawned_by() const noexcept { return spawned_by_; }
   std::string_view name() const noexcept;
   void set_name(std::string_view name);
   /// The way that the exception took with which the task failed.
@@ -134,8 +94,9 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   const TaskOwner* first_group() const noexcept;
   static const TaskOwner* next_group(const TaskOwner& group) noexcept { return group.next_group_; }
   TaskExtras* extras() const noexcept {
-    return (more_ & has_extras) != 0 ? reinterpret_cast<TaskExtras*>(more_ & ~(has_extras | has_locals))
-                                     : nullptr;
+    return (extras_or_observer_ & has_extras) != 0
+               ? reinterpret_cast<TaskExtras*>(extras_or_observer_ & ~(has_extras | has_locals))
+               : nullptr;
   }
   /// Throws std::bad_alloc.
   TaskExtras& make_extras();
@@ -147,10 +108,10 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 
   void add_reference() noexcept { ++references_; }
   void release() noexcept {
-    if (--references_ == 0) let_go();
+    if (--references_ == 0) destroy();
   }
 
-  /// The task must not be done. They are told in the order in which they were added.
+  /// The task must not be done. They are notified in the order in which they were added.
   void add_observer(TaskObserver& observer) noexcept;
   /// Nothing when it isn't on the list.
   void remove_observer(TaskObserver& observer) noexcept;
@@ -227,22 +188,27 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   }
   /// The loop's, after a turn that has called it.
   static void end_turn() noexcept;
-  /// A request to stop is waiting for the next co_await.
+  /// A request to stop is pending: the next co_await has to throw.
   bool cancel_due() const noexcept { return budget_ < 0; }
-  void take_cancel() noexcept { set_cancel_due(false); }
-  void defer_cancel() noexcept { set_cancel_due(true); }
+  /// The Cancelled of all that are pending is about to be thrown.
+  void take_cancel() noexcept;
+  /// A Cancelled that was thrown is put off to the next co_await; nothing if there was no request behind it.
+  void defer_cancel() noexcept;
 
-  /// While a shield is up, requests to stop wait until it is down again.
-  void raise_shield() noexcept;
+  /// While a shield is up, requests to stop wait until it is down again. The task must have extras.
+  void raise_shield(Shield& shield) noexcept;
+  /// Lowers the innermost.
   void lower_shield() noexcept;
-  unsigned shields() const noexcept { return shields_; }
+  unsigned shields() const noexcept {
+    const Shield* const innermost = innermost_shield();
+    return innermost != nullptr ? innermost->level() : 0;
+  }
 
  protected:
-  TaskState(std::coroutine_handle<> root, TaskOwner& owner,
-            std::source_location spawned_at) noexcept;  // this and the next one: in event_loop.hpp
+  TaskState(std::coroutine_handle<> root, TaskOwner& owner, std::source_location spawned_at) noexcept;
   /// What a task takes over from where it was spawned; the last thing in its making.
   void inherit() noexcept;
-  ~TaskState() override {}  // let_go() has done it all
+  ~TaskState() override {}  // destroy() has done it all
 
   /// Throws what the task ended with, if that is no value.
   [[noreturn]] void throw_outcome() const;
@@ -252,17 +218,16 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   std::coroutine_handle<> root() const noexcept { return root_; }
 
  private:
-  friend class TaskGroup;
-  friend class TaskOwner;
+  friend class FinishedTasks;
 
-  // In more_.
-  static constexpr std::uintptr_t has_extras = 1;
+  // In the lower bits of extras_or_observer_; set once, and never cleared.
+  static constexpr std::uintptr_t has_extras = 1;  // it points to TaskExtras, else to the last observer
   static constexpr std::uintptr_t has_locals = 2;  // of its own or its parent's, in its extras
   static constexpr std::ptrdiff_t leaf_unit = 8;
   static constexpr std::size_t line_size = 64;  // of a cache
 
-  void let_go() noexcept;
-  void let_go_of_rare_parts() noexcept;
+  void destroy() noexcept;
+  void destroy_rare_parts() noexcept;
   void report_unretrieved() noexcept;
   void keep_trace() noexcept;
   TaskObserver* last_observer() const noexcept;
@@ -274,38 +239,75 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   static void run_ended(Runnable& runnable);
   void finish() noexcept;
   TaskObserver& unlink_observer_after(TaskObserver& before) noexcept;
-  void set_cancel_due(bool due) noexcept;
+  Shield* innermost_shield() const noexcept;
+  void update_cancel_due() noexcept;
 
   // Two lines of the cache: what a turn needs, and what the beginning and the end do. What suspend() sets
   // lies apart: GCC 12 packs neighbours into a vector register to store them at once, which takes twice as
-  // long as to store them one by one.
+  // long as to store them one by one. All of it is changed by the loop's thread alone.
+  //
+  // | member             | meaning                                   | changed by | | ------------------ |
+  // ----------------------------------------- | ------------------------------------------ | | waiting_ | the
+  // operation it is suspended at          | suspend() sets it, go_on() clears it       | | resume_ | the
+  // coroutine that the operation resumes  | suspend()                                  | | error_ | in its
+  // place: what the task failed with   | finish(), if the outcome is ERROR          | | budget_            |
+  // of a turn; no_budget: a request is pending| update_cancel_due(), when requests_ change | | queued_ | it
+  // is in the run queue                    | schedule() sets it, begin_turn() clears it | | stopping_ | its
+  // operation has STOPPED: its co_await   | cancel_inside() sets it, run_ended()       | | | will throw, and
+  // isn't to be asked again   | clears it                                  | | outcome_           | PENDING
+  // until it is done                  | finish(), once                             | | retrieved_         |
+  // somebody has seen the exception           | mark_retrieved(), once                     | | root_ | the
+  // outermost coroutine, null when done   | finish(), end_unstarted()                  | | owner_ | null when
+  // done                            | finish()                                   | | extras_or_observer_| see
+  // has_extras                            | make_extras(), add_ and remove_observer()  |
   Operation* waiting_ = nullptr;
-  std::uint32_t references_ = 2;
-  std::uint16_t cancel_requests_ = 0;
-  std::uint16_t held_requests_ = 0;  // how many of them wait for a shield to go
+  TaskOwner* owner_ = nullptr;
   union {
     std::coroutine_handle<> resume_;
-    std::exception_ptr error_;  // of a task that has failed
+    std::exception_ptr error_;
   };
+  std::uint32_t references_ = 2;
   std::uint8_t leaf_offset_ = 0;
-  std::int8_t budget_ = task_budget;  // of a turn; none while the next co_await has to throw
-  Outcome outcome_ = Outcome::PENDING;
+  std::int8_t budget_ = task_budget;
   bool queued_ = false;
-  std::uint8_t shields_ = 0;
-  std::uint8_t cancel_held_ = 0;  // bit n: a request waits until no more than n shields stand
-  bool stopping_ = false;         // the operation waited for was stopped and will throw Cancelled
-  bool retrieved_ = false;
+  Outcome outcome_ : 4 = Outcome::PENDING;
+  bool stopping_ : 1 = false;
+  bool retrieved_ : 1 = false;
   TimePoint since_;
 
+  StopRequests requests_;
+  std::uint32_t spawned_by_;
   std::source_location where_;
-  TaskOwner* owner_ = nullptr;
-  std::coroutine_handle<> root_;  // the outermost coroutine; null once the task is done
+  std::coroutine_handle<> root_;
   TaskState* next_sibling_ = nullptr;
   TaskState** link_ = nullptr;  // what points to this task in its owner's list
-  std::uintptr_t more_ = 0;     // the last observer (of a ring: the next one is the first), or TaskExtras
+  std::uintptr_t extras_or_observer_ = 0;
   std::uint64_t id_ = 0;
-  std::uint64_t spawned_by_ = 0;
 };
+
+inline TaskState::TaskState(std::coroutine_handle<> root, TaskOwner& owner,
+                            std::source_location spawned_at) noexcept
+    : Runnable(&run_first),
+      owner_(&owner),
+      resume_(root),
+      queued_(true),
+      where_(spawned_at),
+      root_(root),
+      next_sibling_(owner.children_),
+      link_(&owner.children_),
+      id_(owner.loop().next_task_id()) {
+  spawned_by_ = static_cast<std::uint32_t>(current.task != nullptr ? current.task->id_ : id_);
+  owner.children_ = this;
+  if (next_sibling_ != nullptr) next_sibling_->link_ = &next_sibling_;
+  owner.loop().ready_queue().push(*this);
+}
+
+inline void TaskState::inherit() noexcept {
+  if (current.task != nullptr && (current.task->extras_or_observer_ & has_locals) != 0) [[unlikely]]
+    inherit_locals(*current.task);
+  if (owner_->loop().closing()) [[unlikely]]
+    cancel();
+}
 
 /// A TaskState with room for the result, so that the coroutine's frame, and with it its parameters, can go at
 /// once.

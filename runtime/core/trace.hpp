@@ -14,7 +14,7 @@ void note_leaving(const AsyncFrame& frame) noexcept;
 /// The trace of `error`, if it is the one that left a coroutine last; empty otherwise, or without memory.
 AsyncTrace trace_in_flight(const std::exception_ptr& error) noexcept;
 /// Hands a report to the running loop's handler, or prints it.
-HEDDLE_EXPORT void tell(const Report& report) noexcept;
+HEDDLE_EXPORT void deliver_report(const Report& report) noexcept;
 /// `error` is about to be thrown again, in another task or out of run(): its trace goes on from `trace`.
 void resume_trace(const std::exception_ptr& error, std::span<const std::source_location> trace) noexcept;
 

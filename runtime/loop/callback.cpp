@@ -4,13 +4,14 @@
 
 #include <exception>
 
-#include "event_loop.hpp"
+#include "../core/report.hpp"
+#include "../core/scheduler.hpp"
 
 namespace heddle {
 
 namespace {
 
-void report_failure(EventLoop& loop) noexcept {
+void report_failure(Scheduler& loop) noexcept {
   loop.report(Report{"an exception left a callback", std::current_exception(), {}, {}, 0, {}});
 }
 
@@ -20,7 +21,7 @@ Callback::Callback() noexcept : Runnable(&run_callback), Timer(&fire_callback) {
 
 Callback::~Callback() = default;
 
-void Callback::schedule(EventLoop& loop) noexcept {
+void Callback::schedule(Scheduler& loop) noexcept {
   loop_ = &loop;
   if (queued_) return;
   queued_ = true;
@@ -28,7 +29,7 @@ void Callback::schedule(EventLoop& loop) noexcept {
   loop.schedule(*this);
 }
 
-void Callback::schedule_at(EventLoop& loop, TimePoint when) {
+void Callback::schedule_at(Scheduler& loop, TimePoint when) {
   loop_ = &loop;
   when_ = when;
   loop.timers().add(*this, when);
@@ -44,7 +45,7 @@ void Callback::cancel() noexcept {
 void Callback::run_callback(Runnable& runnable) noexcept {
   auto& self = static_cast<Callback&>(runnable);
   self.queued_ = false;
-  EventLoop::leave_tasks();
+  Scheduler::leave_tasks();
   if (!self.cancelled_ && !self.loop_->closed()) try {
       self.call();
     } catch (...) {
@@ -63,8 +64,8 @@ PostedCall::~PostedCall() = default;
 // It learns only here which loop runs it.
 void PostedCall::run_posted(Runnable& runnable) noexcept {
   auto& self = static_cast<PostedCall&>(runnable);
-  EventLoop::leave_tasks();
-  EventLoop& loop = *current.loop;
+  Scheduler::leave_tasks();
+  Scheduler& loop = *current.loop;
   if (!loop.closed()) try {
       self.call();
     } catch (...) {

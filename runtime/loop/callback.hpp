@@ -13,7 +13,7 @@
 
 namespace heddle {
 
-class EventLoop;
+class Scheduler;
 
 /// A function with its arguments, for a loop to call. Counted references: the loop's and the CallHandles'.
 class HEDDLE_EXPORT Callback : public Runnable, public Timer, public FrameAllocated {
@@ -27,16 +27,16 @@ class HEDDLE_EXPORT Callback : public Runnable, public Timer, public FrameAlloca
   bool cancelled() const noexcept { return cancelled_; }
 
   /// Queues a call on `loop`, unless one is queued already.
-  void schedule(EventLoop& loop) noexcept;
+  void schedule(Scheduler& loop) noexcept;
   /// It may be called again and again: it isn't given up after a call.
   void set_repeats() noexcept { repeats_ = true; }
-  /// The loop lets go of a callback that repeats: it won't be called again.
+  /// The loop gives up a callback that repeats: it won't be called again.
   void abandon() noexcept {
     cancelled_ = true;
     release();
   }
   /// Queues a call at `deadline`. Throws std::bad_alloc.
-  void schedule_at(EventLoop& loop, TimePoint when);
+  void schedule_at(Scheduler& loop, TimePoint when);
   TimePoint when() const noexcept { return when_; }
 
  protected:
@@ -52,7 +52,7 @@ class HEDDLE_EXPORT Callback : public Runnable, public Timer, public FrameAlloca
   bool cancelled_ = false;
   bool repeats_ = false;
   bool queued_ = false;
-  EventLoop* loop_ = nullptr;
+  Scheduler* loop_ = nullptr;
   TimePoint when_{};
 };
 

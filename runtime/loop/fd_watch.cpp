@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "event_loop.hpp"
+#include "descriptor_table.hpp"
 
 namespace heddle {
 
@@ -26,11 +26,11 @@ void DescriptorOperation::wait() {
     wake();
     return;
   }
-  EventLoop& loop = *current.loop;
+  DescriptorTable& table = *current.descriptors;
   if (watch_ == nullptr) {
-    watch_ = &loop.watch(fd_);
+    watch_ = &table.watch(fd_);
     watch_->side(direction()).set_drained();
-  } else if (watch_->loop != &loop && !loop.adopt(*watch_)) {
+  } else if (watch_->table != &table && !table.adopt(*watch_)) {
     throw_other_loop(fd_);
   }
   FdWatch::Side& side = watch_->side(direction());
@@ -40,7 +40,7 @@ void DescriptorOperation::wait() {
     append(side.others, *this);
   if (!watch_->edge()) [[unlikely]] {
     try {
-      loop.arm(*watch_, direction(), owned());
+      table.arm(*watch_, direction(), owned());
     } catch (...) {
       leave();
       throw;
@@ -52,14 +52,14 @@ void DescriptorOperation::wait() {
 
 // Callbacks have no budget.
 bool DescriptorOperation::may_begin_now() {
-  static_cast<void>(EventLoop::running());
+  static_cast<void>(running_loop());
   current.budget = no_budget;
   return current.task == nullptr;
 }
 
 bool DescriptorOperation::may_try_now(const FdWatch& watch, Direction direction) {
   // (A watch whose loop has closed may be tried for; who waits for it adopts it.)
-  if (watch.loop != nullptr && watch.loop != current.loop) throw_other_loop(watch.fd);
+  if (watch.table != nullptr && watch.table != current.descriptors) throw_other_loop(watch.fd);
   // While nobody waits a level-triggered selector isn't asked, and what it said once is out of date.
   const FdWatch::Side& side = watch.side(direction);
   if (watch.edge() && !side.ready()) return false;
@@ -119,7 +119,7 @@ void DescriptorOperation::leave() noexcept {
     // A level-triggered selector reports again what is left; an edge that was not used up is passed on here.
     if (watch_->edge() && side.ready()) next->notify(State::PASSED_ON);
   } else if (!watch_->owned) {
-    watch_->loop->disarm_if_idle(*watch_);
+    watch_->table->disarm_if_idle(*watch_);
   }
 }
 
@@ -136,7 +136,7 @@ void DescriptorOperation::leaving(bool) noexcept {}
 void DescriptorOperation::unpause() noexcept {
   place_.state = State::WAITING;
   if (!watch_->edge()) try {
-      watch_->loop->arm(*watch_, direction(), owned());
+      watch_->table->arm(*watch_, direction(), owned());
     } catch (const std::exception&) {
       // The operation that is woken now will be told what is wrong.
     }

@@ -12,7 +12,7 @@ namespace heddle {
 
 class Callback;
 class DescriptorOperation;
-class EventLoop;
+class DescriptorTable;
 
 /// The two directions of a descriptor, as an index.
 enum class Direction : std::uint8_t { READ = 0, WRITE = 1 };
@@ -77,32 +77,32 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated {
   /// there is one. It never changes: of it everything may be tried and nothing waited for.
   static FdWatch none;
 
-  FdWatch(EventLoop& its_loop, int number) noexcept : loop(&its_loop), fd(number) {}
+  FdWatch(DescriptorTable& its_table, int number) noexcept : table(&its_table), fd(number) {}
 
   Side& side(Direction direction) noexcept { return sides[static_cast<unsigned>(direction)]; }
   const Side& side(Direction direction) const noexcept { return sides[static_cast<unsigned>(direction)]; }
   /// The registration is edge-triggered.
-  bool edge() const noexcept { return edge_loop != nullptr; }
-  /// A new registration begins with a report of what is there, so it ends all doubt.
+  bool edge() const noexcept { return edge_table != nullptr; }
+  /// A new registration begins with a report of what is there, so no second look is needed.
   void set_edge(bool edge) noexcept {
-    edge_loop = edge ? loop : nullptr;
-    doubted = false;
+    edge_table = edge ? table : nullptr;
+    awaits_second_look = false;
   }
   bool idle() const noexcept {
     return sides[0].first() == nullptr && sides[1].first() == nullptr && sides[0].callback == nullptr &&
            sides[1].callback == nullptr;
   }
 
-  EventLoop* loop = nullptr;       ///< nullptr after the loop has closed
-  EventLoop* edge_loop = nullptr;  ///< the loop, while the registration is edge-triggered
+  DescriptorTable* table = nullptr;       ///< its loop's; nullptr after the loop has closed
+  DescriptorTable* edge_table = nullptr;  ///< the same, while the registration is edge-triggered
   int fd = -1;
-  EventMask registered{0};  ///< what the selector was asked for
-  bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
-  bool hangup = false;      ///< the peer sends no more: reads don't block
-  bool doubted = false;     ///< the loop is going to look whether there is more to read: EventLoop::doubt()
-  bool cut = false;         ///< there was: until nothing is found, no read is taken for the last one
+  EventMask registered{0};          ///< what the selector was asked for
+  bool owned = false;               ///< an owner of the descriptor holds this watch and will release it
+  bool hangup = false;              ///< the peer sends no more: reads don't block
+  bool awaits_second_look = false;  ///< the loop will check whether there is more to read: see SecondLook
+  bool more_may_follow = false;  ///< it has found some: until a read finds none, a short one proves nothing
   Side sides[2];
-  FdWatch* next = nullptr;  // the loop's list
+  FdWatch* next = nullptr;  // the table's list
   FdWatch** link = nullptr;
 
  private:
@@ -121,7 +121,7 @@ struct WatchSlot {
 /// A final class Op derives from this and has `bool attempt(int fd, FdWatch*) noexcept` (tries without
 /// waiting: true when it is done, well or not; false, after drained(), if it would block). Where they are
 /// known when it is compiled it has direction() and owned() of its own. It is awaited by try_first() and
-/// suspend_waiting(), or by start(), which is both.
+/// suspend_waiting(), or by start(), which is both: see the table in runtime/loop/README.md.
 class HEDDLE_EXPORT DescriptorOperation : public Operation {
  public:
   Stop cancel() noexcept final;
@@ -134,8 +134,8 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// `slot` must live until the operation is suspended or done. For an Op with its own direction() and
   /// owned(); what an operation that is done at once doesn't need is left for later.
   explicit DescriptorOperation(WatchSlot& slot) noexcept : slot_(&slot) {}
-  /// `owned`: the slot's owner closes the descriptor through EventLoop::release, so the registration may
-  /// stay.
+  /// `owned`: the slot's owner closes the descriptor through DescriptorTable::release, so the registration
+  /// may stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
       : slot_(&slot), fd_(fd), place_{State::NEW, direction, owned, 0} {}
   DescriptorOperation(const DescriptorOperation&) = delete;
@@ -205,7 +205,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     if (watch == nullptr) [[unlikely]]
       return;
     watch->side(direction).set_drained();
-    if (direction == Direction::READ) watch->cut = false;
+    if (direction == Direction::READ) watch->more_may_follow = false;
   }
   /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
   static void drained_unless_hangup(Direction direction, FdWatch* watch) noexcept {
@@ -236,7 +236,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   void wait();
 
  private:
-  friend class EventLoop;
+  friend class DescriptorTable;
   friend class FdWatch::Side;
 
   // Set by one store.
@@ -278,7 +278,8 @@ bool DescriptorOperation::try_once(Op& self) {
     return false;
   self.begin_first();
   FdWatch* const watch = self.watch_;
-  if (watch != nullptr && (watch->edge_loop != current.loop || !watch->side(self.direction()).may_try()) &&
+  if (watch != nullptr &&
+      (watch->edge_table != current.descriptors || !watch->side(self.direction()).may_try()) &&
       !may_try_now(*watch, self.direction()))
     return false;
   return self.attempt(self.fd_, watch);
@@ -304,7 +305,7 @@ inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> 
                                               AsyncFrame* frame) noexcept {
   FdWatch* const watch = self.slot_->watch;
   FdWatch::Side& side = watch->side(self.direction());
-  if (current.budget < 0 || watch->edge_loop != current.loop || !side.may_wait()) [[unlikely]]
+  if (current.budget < 0 || watch->edge_table != current.descriptors || !side.may_wait()) [[unlikely]]
     return false;
   self.task_ = current.task;
   self.watch_ = watch;

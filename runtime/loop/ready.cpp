@@ -8,7 +8,7 @@
 #include <string>
 
 #include "../../selector/errors.hpp"
-#include "event_loop.hpp"
+#include "descriptor_table.hpp"
 
 namespace heddle {
 
@@ -37,8 +37,8 @@ bool ReadinessOperation::advance() noexcept { return DescriptorOperation::advanc
 
 // A descriptor of somebody else's may be watched already, for another task or for its owner.
 void ReadinessOperation::find_watch() noexcept {
-  if (owned() || current.loop == nullptr) return;
-  FdWatch* const found = current.loop->find_watch(fd());
+  if (owned() || current.descriptors == nullptr) return;
+  FdWatch* const found = current.descriptors->find(fd());
   own_.watch = found != nullptr ? found : &FdWatch::none;
 }
 
@@ -52,7 +52,7 @@ bool ReadinessOperation::attempt(int fd, FdWatch* watch) noexcept {
     return true;
   }
   const short events = direction() == Direction::READ ? POLLIN : POLLOUT;
-  const int found = current.loop->system().poll_now(fd, events);
+  const int found = current.system->poll_now(fd, events);
   if (found < 0 || (found & POLLNVAL) != 0)
     error_ = found < 0 ? -found : EBADF;
   else if (found == 0)

@@ -1,4 +1,4 @@
-// shuffle: a merge sort that throws dice instead of comparing.
+// Shuffle: a merge sort that throws dice instead of comparing.
 // SPDX-License-Identifier: MIT
 #include "shuffle.hpp"
 
@@ -43,14 +43,14 @@ Runnable* shuffled(Runnable* list, std::size_t size, Runnable*& rest, std::uint6
 
 }  // namespace
 
-Shuffled shuffle(Runnable& list, std::uint64_t& state) noexcept {
+Runnable* Shuffle::order(Runnable*& first) noexcept {
   std::size_t size = 0;
-  for (const Runnable* each = &list; each != nullptr; each = each->next) ++size;
+  for (const Runnable* each = first; each != nullptr; each = each->next) ++size;
   Runnable* rest = nullptr;
-  Shuffled result{shuffled(&list, size, rest, state), nullptr};
-  result.last = result.first;
-  while (result.last->next != nullptr) result.last = result.last->next;
-  return result;
+  first = shuffled(first, size, rest, state_);
+  Runnable* last = first;
+  while (last->next != nullptr) last = last->next;
+  return last;
 }
 
 }  // namespace heddle

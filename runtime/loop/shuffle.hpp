@@ -1,19 +1,23 @@
-// shuffle: the order of what is ready, by a seed. For .cpp files only.
+// Shuffle: the order of what is ready, by a seed. For .cpp files only.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>
 
-#include "../core/runnable.hpp"
+#include "../core/loop_observer.hpp"
 
 namespace heddle {
 
-/// Brings a list into an order that follows from `state`, any with the same probability, and moves `state`
-/// on. Allocates nothing. Returns the first and last of it.
-struct Shuffled {
-  Runnable* first;
-  Runnable* last;
+/// Brings what is about to run into an order that follows from the seed, any with the same probability.
+/// Allocates nothing.
+class Shuffle final : public LoopObserver {
+ public:
+  explicit Shuffle(std::uint64_t seed) noexcept : state_(seed) {}
+
+  Runnable* order(Runnable*& first) noexcept override;
+
+ private:
+  std::uint64_t state_;
 };
-Shuffled shuffle(Runnable& list, std::uint64_t& state) noexcept;
 
 }  // namespace heddle

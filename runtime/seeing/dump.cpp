@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <mutex>
+#include <utility>
 #include <vector>
 
+#include "../../selector/base_selector.hpp"
 #include "../core/operation.hpp"
-#include "../loop/event_loop.hpp"
-#include "../loop/loop_registry.hpp"
-#include "../task/task_handle.hpp"
+#include "../core/scheduler.hpp"
+#include "loop_registry.hpp"
 
 namespace heddle {
 
@@ -33,7 +33,7 @@ std::string label(const TaskState& task) {
 }
 
 // "fd 17 READ (TCP 127.0.0.1:7000 <- 127.0.0.1:43210), registered for READ|WRITE"
-std::string descriptor(const EventLoop& loop, int fd, EventMask events) {
+std::string descriptor(const Scheduler& loop, int fd, EventMask events) {
   std::string text = "fd " + std::to_string(fd);
   if (events) text += " " + to_string(events);
   char what[256];
@@ -42,7 +42,7 @@ std::string descriptor(const EventLoop& loop, int fd, EventMask events) {
   return text + (key != nullptr ? ", registered for " + to_string(key->events) : ", not registered");
 }
 
-std::string wait(const EventLoop& loop, const TaskState& task) {
+std::string wait(const Scheduler& loop, const TaskState& task) {
   if (!task.started()) return "not started";
   if (task.waits_at() == nullptr) return "running";
   if (task.queued()) return "about to go on";
@@ -61,26 +61,31 @@ std::string wait(const EventLoop& loop, const TaskState& task) {
 
 class Tree {
  public:
-  explicit Tree(const EventLoop& loop) : loop_(loop), tasks_(all_tasks(loop)), children_(tasks_) {
-    std::sort(children_.begin(), children_.end(), [](const TaskHandle& a, const TaskHandle& b) {
-      const std::uint64_t of_a = a.state().spawned_by();
-      const std::uint64_t of_b = b.state().spawned_by();
-      return of_a != of_b ? of_a < of_b : a.id() < b.id();
-    });
+  explicit Tree(const Scheduler& loop) : loop_(loop) {
+    loop.collect_tasks(tasks_);
+    std::sort(tasks_.begin(), tasks_.end(),
+              [](const TaskState* a, const TaskState* b) { return a->id() < b->id(); });
+    for (const TaskState* const task : tasks_) children_.push_back({spawner_of(*task), task});
+    std::stable_sort(children_.begin(), children_.end(),
+                     [](const Child& a, const Child& b) { return a.spawner < b.spawner; });
   }
 
   std::string text() {
     const auto map = loop_.selector().get_map();
     std::string text = "heddle: " + count(tasks_.size(), "task") + ", " +
-                       count(loop_.counters().timers, "timer") + ", " + count(map.size() - 1, "descriptor") +
+                       count(loop_.armed_timers(), "timer") + ", " + count(map.size() - 1, "descriptor") +
                        " on " + loop_.selector().name() + "\n";
-    for (const TaskHandle& task : tasks_)
-      if (!is_listed(task.state().spawned_by())) add(text, task.state(), 0);
+    add_children_of(text, 0, 0);
     add_idle(text);
     return text;
   }
 
  private:
+  struct Child {
+    std::uint64_t spawner;  // 0: it isn't there any more, or it was no task
+    const TaskState* task;
+  };
+
   static std::string count(std::size_t number, const char* noun) {
     return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
   }
@@ -88,8 +93,24 @@ class Tree {
   bool is_listed(std::uint64_t id) const noexcept {
     const auto found =
         std::lower_bound(tasks_.begin(), tasks_.end(), id,
-                         [](const TaskHandle& task, std::uint64_t number) { return task.id() < number; });
-    return found != tasks_.end() && found->id() == id;
+                         [](const TaskState* task, std::uint64_t number) { return task->id() < number; });
+    return found != tasks_.end() && (*found)->id() == id;
+  }
+
+  // The latest task before it whose number ends with that half.
+  std::uint64_t spawner_of(const TaskState& task) const noexcept {
+    if (task.spawned_by() == static_cast<std::uint32_t>(task.id())) return 0;
+    constexpr std::uint64_t half = std::uint64_t{1} << 32;
+    std::uint64_t id = task.id() / half * half + task.spawned_by();
+    for (id = id < task.id() ? id : id - half; id < task.id(); id -= half)
+      if (is_listed(id)) return id;
+    return 0;
+  }
+
+  void add_children_of(std::string& text, std::uint64_t spawner, unsigned depth) {
+    auto child = std::lower_bound(children_.begin(), children_.end(), spawner,
+                                  [](const Child& each, std::uint64_t id) { return each.spawner < id; });
+    for (; child != children_.end() && child->spawner == spawner; ++child) add(text, *child->task, depth);
   }
 
   void add(std::string& text, const TaskState& task, unsigned depth) {
@@ -99,17 +120,14 @@ class Tree {
       text += indent + "    at " + place(frame->where) + "\n";
     if (task.where().line() != 0) text += indent + "    spawned at " + place(task.where()) + "\n";
     if (task.waits_at() != nullptr) waited_for_.push_back(task.waits_at()->describe().fd);
-    auto child = std::lower_bound(
-        children_.begin(), children_.end(), task.id(),
-        [](const TaskHandle& each, std::uint64_t parent) { return each.state().spawned_by() < parent; });
-    for (; child != children_.end() && child->state().spawned_by() == task.id(); ++child)
-      add(text, child->state(), depth + 1);
+    add_children_of(text, task.id(), depth + 1);
   }
 
   void add_idle(std::string& text) const {
     bool first = true;
     for (const SelectorKey& key : loop_.selector().get_map()) {
-      if (!key.data.holds<FdWatch*>() ||
+      // (The loop's own wake-up has no data.)
+      if (key.data == SelectorData() ||
           std::find(waited_for_.begin(), waited_for_.end(), key.fd) != waited_for_.end())
         continue;
       if (std::exchange(first, false)) text += "nobody waits for\n";
@@ -117,44 +135,17 @@ class Tree {
     }
   }
 
-  const EventLoop& loop_;
-  std::vector<TaskHandle> tasks_;     // by number
-  std::vector<TaskHandle> children_;  // by who spawned them, then by number
+  const Scheduler& loop_;
+  std::vector<TaskState*> tasks_;  // by number
+  std::vector<Child> children_;    // by who spawned them, then by number
   std::vector<int> waited_for_;
 };
 
 }  // namespace
 
-std::string dump_tasks(const EventLoop& loop) { return Tree(loop).text(); }
+std::string dump_tasks(const Scheduler& loop) { return Tree(loop).text(); }
 
-std::string dump_tasks() { return dump_tasks(EventLoop::running()); }
-
-// Loops of the process.
-
-namespace {
-
-std::mutex registry_mutex;
-EventLoop* registry = nullptr;
-
-}  // namespace
-
-void LoopRegistry::add(EventLoop& loop) noexcept {
-  const std::lock_guard lock(registry_mutex);
-  loop.next_loop_ = std::exchange(registry, &loop);
-}
-
-void LoopRegistry::remove(EventLoop& loop) noexcept {
-  const std::lock_guard lock(registry_mutex);
-  EventLoop** link = &registry;
-  while (*link != &loop) link = &(*link)->next_loop_;
-  *link = loop.next_loop_;
-}
-
-// The lock isn't taken: the debugger has stopped all threads, and one of them may hold it.
-void LoopRegistry::print_all() {
-  for (const EventLoop* loop = registry; loop != nullptr; loop = loop->next_loop_)
-    if (!loop->closed()) std::fputs(dump_tasks(*loop).c_str(), stderr);
-}
+std::string dump_tasks() { return dump_tasks(running_loop()); }
 
 }  // namespace heddle
 

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "../core/trace.hpp"
-#include "../loop/event_loop.hpp"
 
 namespace heddle {
 
@@ -20,7 +19,7 @@ void throw_empty_future(const char* operation) {
 
 FutureState::~FutureState() {
   if (!error_ || retrieved_) return;
-  tell(Report{"nobody retrieved the exception of a Future", error_, {}, {}, 0, {}});
+  deliver_report(Report{"nobody retrieved the exception of a Future", error_, {}, {}, 0, {}});
 }
 
 std::exception_ptr FutureState::error() noexcept {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "../core/frame_allocator.hpp"
-#include "../loop/event_loop.hpp"
+#include "../core/scheduler.hpp"
 
 namespace heddle {
 

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "finally.hpp"
 
+#include "../core/task_state.hpp"
 #include "../core/trace.hpp"
-#include "../loop/event_loop.hpp"
 
 namespace heddle {
 
@@ -30,8 +30,8 @@ void throw_after_cleanup(std::exception_ptr body, const AsyncTrace& body_trace, 
   TaskState& task = *current.task;
   if (body && !is_cancelled(body)) {
     if (!is_cancelled(cleanup))
-      tell(Report{"a cleanup failed after what it was for had failed", cleanup, task.where(), task.name(),
-                  task.id(), trace_in_flight(cleanup)});
+      deliver_report(Report{"a cleanup failed after what it was for had failed", cleanup, task.where(),
+                            task.name(), task.id(), trace_in_flight(cleanup)});
     resume_trace(body, body_trace);
     std::rethrow_exception(std::move(body));
   }

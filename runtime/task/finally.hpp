@@ -41,6 +41,7 @@ Task<R> run_finally(A body, Task<void> cleanup) {
   AsyncTrace trace;
   std::exception_ptr cleanup_failure;
   std::optional<ValueOrNothing<R>> result;
+  ShieldScope shield;
   try {
     if constexpr (std::is_void_v<R>)
       co_await std::forward<A>(body);
@@ -50,14 +51,13 @@ Task<R> run_finally(A body, Task<void> cleanup) {
     failure = std::current_exception();
     trace = async_trace();
   }
-  {
-    const ShieldScope shield;
-    try {
-      co_await cleanup;
-    } catch (...) {
-      cleanup_failure = std::current_exception();
-    }
+  shield.raise();
+  try {
+    co_await cleanup;
+  } catch (...) {
+    cleanup_failure = std::current_exception();
   }
+  shield.lower();
   throw_after_cleanup(std::move(failure), trace, std::move(cleanup_failure));
   if constexpr (!std::is_void_v<R>) co_return std::move(*result);
 }

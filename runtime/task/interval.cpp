@@ -5,7 +5,7 @@
 #include <stdexcept>
 
 #include "../../selector/errors.hpp"
-#include "../loop/event_loop.hpp"
+#include "../core/scheduler.hpp"
 
 namespace heddle {
 
@@ -18,14 +18,14 @@ TimePoint after(TimePoint from, Duration time) noexcept {
 }  // namespace
 
 Interval::Interval(Duration period, MissedTick missed)
-    : Interval(EventLoop::running().deadline_after(period), period, missed) {}
+    : Interval(running_loop().deadline_after(period), period, missed) {}
 
 Interval::Interval(TimePoint first, Duration period, MissedTick missed)
     : period_(period), next_(first), missed_(missed) {
   if (period <= Duration(0)) throw ValueError("the period of an Interval must be positive");
 }
 
-void Interval::reset() { next_ = EventLoop::running().deadline_after(period_); }
+void Interval::reset() { next_ = running_loop().deadline_after(period_); }
 
 TimePoint Interval::take(TimePoint now) noexcept {
   const TimePoint due = next_;

@@ -35,6 +35,4 @@ void throw_not_done() {
 
 void throw_empty_handle() { throw std::logic_error("a JoinHandle that refers to no task was awaited"); }
 
-void throw_no_loop() { throw std::logic_error("no event loop is running on this thread"); }
-
 }  // namespace heddle

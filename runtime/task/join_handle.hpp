@@ -10,9 +10,9 @@
 
 #include "../core/call.hpp"
 #include "../core/operation.hpp"
+#include "../core/scheduler.hpp"
 #include "../core/task.hpp"
 #include "../core/task_state.hpp"
-#include "../loop/event_loop.hpp"
 #include "task_handle.hpp"
 
 namespace heddle {
@@ -60,7 +60,6 @@ class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
 
 [[noreturn]] HEDDLE_EXPORT void throw_not_done();
 [[noreturn]] HEDDLE_EXPORT void throw_empty_handle();
-[[noreturn]] HEDDLE_EXPORT void throw_no_loop();
 
 /// Refers to a spawned task; `co_await handle` waits for it and yields its result (once) or throws what it
 /// threw; Cancelled if it was cancelled. A handle that is dropped leaves the task to its owner. On the loop's
@@ -128,13 +127,6 @@ class JoinHandle {
   SpawnedTask<T>* state_ = nullptr;
 };
 
-/// The loop of this thread, as the owner of new tasks. Throws std::logic_error if none runs.
-inline TaskOwner& running_owner() {
-  if (current.owner == nullptr) [[unlikely]]
-    throw_no_loop();
-  return *current.owner;
-}
-
 // Apart from what each caller has to do with the Task it has.
 template <class T>
 [[gnu::noinline]] SpawnedTask<T>& start_task(typename Task<T>::Handle coroutine, TaskOwner& owner,
@@ -165,14 +157,14 @@ concept CoroutineFunction = requires { typename std::invoke_result_t<F&, A...>::
 /// on this thread.
 template <class T>
 JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {
-  return spawn_for(running_owner(), std::move(task), where);
+  return spawn_for(running_loop(), std::move(task), where);
 }
 
 /// The same for `function(arguments...)`, which returns a Task. The new task owns both, so nothing dangles.
 template <class F, class... A>
   requires CoroutineFunction<std::decay_t<F>, std::decay_t<A>...>
 auto spawn(F&& function, A&&... arguments) {
-  return spawn_for(running_owner(),
+  return spawn_for(running_loop(),
                    invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
                                                                      std::forward<A>(arguments)...),
                    std::source_location());

@@ -1,4 +1,4 @@
-// drive_main: SIGINT as asyncio.run() treats it; and the exceptions of cancelled.hpp.
+// drive_main: SIGINT as asyncio.run() treats it.
 // SPDX-License-Identifier: MIT
 #include "run.hpp"
 
@@ -10,22 +10,6 @@
 #include "../loop/mailbox.hpp"
 
 namespace heddle {
-
-Cancelled::Cancelled() noexcept = default;
-Cancelled::Cancelled(const Cancelled&) noexcept = default;
-Cancelled::~Cancelled() = default;
-
-TimeoutError::TimeoutError() : std::runtime_error("timed out") {}
-TimeoutError::TimeoutError(const TimeoutError&) noexcept = default;
-TimeoutError::~TimeoutError() = default;
-
-Interrupted::Interrupted() : std::runtime_error("interrupted by SIGINT") {}
-Interrupted::Interrupted(const Interrupted&) noexcept = default;
-Interrupted::~Interrupted() = default;
-
-Deadlock::Deadlock(const char* tasks) : std::logic_error(tasks) {}
-Deadlock::Deadlock(const Deadlock&) noexcept = default;
-Deadlock::~Deadlock() = default;
 
 namespace {
 

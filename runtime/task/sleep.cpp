@@ -4,12 +4,12 @@
 
 #include <algorithm>
 
-#include "../loop/event_loop.hpp"
+#include "../core/scheduler.hpp"
 
 namespace heddle {
 
 void SleepOperation::arm() {
-  EventLoop& loop = *current.loop;
+  Scheduler& loop = *current.loop;
   fired_ = stopped_ = false;  // it may have been awaited before
   fetches(task_);
   if (absolute_) {

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "../core/exception_group.hpp"
+#include "../core/finished_tasks.hpp"
 #include "../core/operation.hpp"
 #include "../core/report.hpp"
 #include "../core/task.hpp"
@@ -16,24 +18,6 @@
 #include "join_handle.hpp"
 
 namespace heddle {
-
-/// All that went wrong in a TaskGroup, or on the threads of run_on_threads(), in the order in which it did.
-/// what() lists it.
-class HEDDLE_EXPORT ExceptionGroup : public std::runtime_error {
- public:
-  explicit ExceptionGroup(std::vector<std::exception_ptr> exceptions, std::vector<AsyncTrace> traces = {},
-                          const char* in = "a TaskGroup");
-  ExceptionGroup(const ExceptionGroup&);
-  ~ExceptionGroup() override;
-
-  const std::vector<std::exception_ptr>& exceptions() const noexcept { return exceptions_; }
-  /// The way that each of them took, in the same order; those of which nothing is known are empty.
-  const std::vector<AsyncTrace>& traces() const noexcept { return traces_; }
-
- private:
-  std::vector<std::exception_ptr> exceptions_;
-  std::vector<AsyncTrace> traces_;
-};
 
 /// Tasks that can't outlive the task_group() call which made the group. If one fails, the others, and the
 /// body, are cancelled; all that fails is collected. To be used in tasks of that group, the body and its
@@ -75,8 +59,6 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
   void throw_if_any(std::vector<std::exception_ptr> errors) const;
 
  private:
-  class Join;
-
   void child_done(TaskState& child) noexcept override;
   void check_open() const;
   void abort() noexcept;
@@ -84,9 +66,8 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
   TaskState& parent_;
   unsigned parent_shields_ = parent_.shields();
   unsigned requests_before_ = parent_.requests_delivered();  // to stop the parent
-  Join* joining_ = nullptr;
-  TaskState* failed_ = nullptr;  // those children, linked as siblings, in the order in which they failed
-  TaskState** failed_end_ = &failed_;
+  StopRequests::Count own_request_ = 0;                      // the mark of ours, once cancelled_parent_
+  FinishedTasks failed_;
   AsyncTrace body_trace_;
   bool aborting_ = false;
   bool closing_ = false;

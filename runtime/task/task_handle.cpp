@@ -1,38 +1,28 @@
-// all_tasks: the tasks of a loop and of the groups within them.
+// all_tasks: in the order in which they were spawned.
 // SPDX-License-Identifier: MIT
 #include "task_handle.hpp"
 
 #include <algorithm>
 
-#include "../loop/event_loop.hpp"
+#include "../core/scheduler.hpp"
 
 namespace heddle {
-
-namespace {
-
-void collect(const TaskOwner& owner, std::vector<TaskHandle>& tasks) {
-  for (TaskState* task = owner.first_child(); task != nullptr; task = task->next_sibling()) {
-    tasks.emplace_back(*task);
-    for (const TaskOwner* group = task->first_group(); group != nullptr;
-         group = TaskState::next_group(*group))
-      collect(*group, tasks);
-  }
-}
-
-}  // namespace
 
 TaskHandle current_task() noexcept {
   return current.task != nullptr ? TaskHandle(*current.task) : TaskHandle();
 }
 
-std::vector<TaskHandle> all_tasks(const EventLoop& loop) {
+std::vector<TaskHandle> all_tasks(const Scheduler& loop) {
+  std::vector<TaskState*> states;
+  loop.collect_tasks(states);
+  std::sort(states.begin(), states.end(),
+            [](const TaskState* a, const TaskState* b) { return a->id() < b->id(); });
   std::vector<TaskHandle> tasks;
-  collect(loop, tasks);
-  std::sort(tasks.begin(), tasks.end(),
-            [](const TaskHandle& a, const TaskHandle& b) { return a.id() < b.id(); });
+  tasks.reserve(states.size());
+  for (TaskState* const state : states) tasks.emplace_back(*state);
   return tasks;
 }
 
-std::vector<TaskHandle> all_tasks() { return all_tasks(EventLoop::running()); }
+std::vector<TaskHandle> all_tasks() { return all_tasks(running_loop()); }
 
 }  // namespace heddle

@@ -16,7 +16,7 @@
 
 namespace heddle {
 
-class EventLoop;
+class Scheduler;
 
 /// Refers to a task, counted: the task may end meanwhile. For the loop's own thread. An empty handle refers
 /// to none; only operator bool and == may be asked of it.
@@ -75,7 +75,7 @@ HEDDLE_EXPORT TaskHandle current_task() noexcept;
 
 /// Every task of the loop that isn't done, in the order in which they were spawned. Without an argument of
 /// the running loop: throws std::logic_error if none runs.
-HEDDLE_EXPORT std::vector<TaskHandle> all_tasks(const EventLoop& loop);
+HEDDLE_EXPORT std::vector<TaskHandle> all_tasks(const Scheduler& loop);
 HEDDLE_EXPORT std::vector<TaskHandle> all_tasks();
 
 }  // namespace heddle

@@ -5,56 +5,10 @@
 #include <cassert>
 
 #include "../../selector/errors.hpp"
-#include "../loop/event_loop.hpp"
+#include "../core/all_done.hpp"
 #include "race.hpp"
 
 namespace heddle {
-
-// Waits for the first child, or until there is none.
-class TaskScope::Wait final : public Operation {
- public:
-  Wait(TaskScope& scope, bool for_all) noexcept : scope_(scope), for_all_(for_all) {}
-
-  bool await_ready() {
-    begin();
-    return done();
-  }
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    scope_.waiting_ = this;
-    suspend(*this, coroutine);
-  }
-  void await_resume() const {
-    if (stopped_) throw_cancelled();
-  }
-
-  Stop cancel() noexcept override {
-    if (scope_.waiting_ == nullptr) return Stop::TOO_LATE;
-    scope_.waiting_ = nullptr;
-    stopped_ = true;
-    return Stop::STOPPED;
-  }
-  WaitInfo describe() const noexcept override {
-    WaitInfo info;
-    info.what = for_all_ ? "its children" : "the first of its children";
-    info.for_children = true;
-    return info;
-  }
-  void child_done() noexcept {
-    if (!done()) return;
-    scope_.waiting_ = nullptr;
-    wake();
-  }
-
- private:
-  bool done() const noexcept {
-    return scope_.first_child() == nullptr || (!for_all_ && scope_.first_ != nullptr);
-  }
-
-  TaskScope& scope_;
-  bool for_all_;
-  bool stopped_ = false;
-};
 
 namespace {
 
@@ -80,7 +34,7 @@ void TaskScope::child_done(TaskState& child) noexcept {
   parent_.waits_on();
   // Those that end by our own request have not been first.
   if (first_ == nullptr && (!stopping_ || child.outcome() != Outcome::CANCELLED)) first_ = &child;
-  if (waiting_ != nullptr) waiting_->child_done();
+  if (first_ != nullptr || first_child() == nullptr) AllDone::notify(waits_for_first_);
 }
 
 void TaskScope::stop_children() noexcept {
@@ -94,7 +48,7 @@ Task<void> TaskScope::close() {
   stop_children();
   while (first_child() != nullptr) {
     try {
-      co_await Wait(*this, true);
+      co_await all_done();
     } catch (const Cancelled&) {
       stop = true;
     }
@@ -110,7 +64,8 @@ Task<const TaskState*> TaskScope::wait_for_first(const std::exception_ptr& failu
   TaskState& task = *current.task;
   bool stop = false;
   if (!failure) try {
-      co_await Wait(*this, false);
+      co_await AllDone(waits_for_first_, first_ != nullptr || first_child() == nullptr,
+                       "the first of its children", true);
     } catch (const Cancelled&) {
       stop = true;
     }
@@ -129,7 +84,7 @@ Task<void> TaskScope::all(const std::exception_ptr& failure) { return wait_for_a
 Task<void> TaskScope::wait_for_all(const std::exception_ptr& failure, Task<void> closing) {
   bool stop = false;
   if (!failure) try {
-      co_await Wait(*this, true);
+      co_await all_done();
     } catch (const Cancelled&) {
       stop = true;
     }

@@ -42,15 +42,13 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
   Task<void> close();
 
  private:
-  class Wait;
-
   Task<const TaskState*> wait_for_first(const std::exception_ptr& failure, Task<void> closing);
   Task<void> wait_for_all(const std::exception_ptr& failure, Task<void> closing);
   void child_done(TaskState& child) noexcept override;
   void stop_children() noexcept;
 
   TaskState& parent_;
-  Wait* waiting_ = nullptr;
+  AllDone* waits_for_first_ = nullptr;
   const TaskState* first_ = nullptr;
   bool stopping_ = false;
 };

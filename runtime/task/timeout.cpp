@@ -4,7 +4,7 @@
 #include "timeout.hpp"
 
 #include "../core/operation.hpp"
-#include "../loop/event_loop.hpp"
+#include "../core/scheduler.hpp"
 
 namespace heddle {
 
@@ -17,7 +17,9 @@ TaskState& current_task(const char* operation) {
 
 }  // namespace
 
-ShieldScope::ShieldScope() : task_(current_task("shield()")) { task_.raise_shield(); }
+ShieldScope::ShieldScope() : task_(current_task("shield()")) {
+  static_cast<void>(task_.make_extras());  // where a task keeps its innermost shield
+}
 
 DeadlineScope::DeadlineScope(Timeout after)
     : Timer(&expire), task_(current_task("timeout()")), requests_before_(task_.requests_delivered()) {
@@ -39,12 +41,13 @@ DeadlineScope::~DeadlineScope() {
 void DeadlineScope::expire(Timer& timer) noexcept {
   auto& self = static_cast<DeadlineScope&>(timer);
   self.expired_ = true;
+  self.own_request_ = self.task_.mark_request(self.shields_);
   self.task_.cancel_inside(self.shields_);
 }
 
 void DeadlineScope::take_back() noexcept {
   if (!std::exchange(expired_, false)) return;
-  task_.uncancel(requests_before_);
+  task_.take_back(own_request_);
 }
 
 bool DeadlineScope::is_cause() noexcept {

@@ -33,6 +33,7 @@ class HEDDLE_EXPORT DeadlineScope : private Timer {
   TaskState& task_;
   unsigned requests_before_;
   unsigned shields_ = task_.shields();
+  StopRequests::Count own_request_ = 0;  // the mark of ours, once expired_
   bool expired_ = false;
 };
 
@@ -66,21 +67,32 @@ HEDDLE_CORO_OWNER auto timeout_at(TimePoint deadline, A&& awaitable) {
   return run_with_deadline<A, TimePoint>(deadline, std::forward<A>(awaitable));
 }
 
-/// While it lives, requests to stop the current task wait.
-class HEDDLE_EXPORT ShieldScope {
+/// While it is raised, requests to stop the current task wait.
+class HEDDLE_EXPORT ShieldScope : private Shield {
  public:
+  /// Not raised yet. Throws std::bad_alloc.
   ShieldScope();
-  ShieldScope(const ShieldScope&) = delete;
-  ShieldScope& operator=(const ShieldScope&) = delete;
-  ~ShieldScope() { task_.lower_shield(); }
+  ~ShieldScope() { lower(); }
+
+  /// Once.
+  void raise() noexcept {
+    task_.raise_shield(*this);
+    raised_ = true;
+  }
+  /// Nothing if it isn't raised.
+  void lower() noexcept {
+    if (std::exchange(raised_, false)) task_.lower_shield();
+  }
 
  private:
   TaskState& task_;
+  bool raised_ = false;
 };
 
 template <class A>
 Task<std::remove_cvref_t<AwaitResult<A>>> run_shielded(A awaitable) {
-  const ShieldScope scope;
+  ShieldScope scope;
+  scope.raise();
   co_return co_await std::forward<A>(awaitable);
 }
 

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "../loop/event_loop.hpp"
+#include "../core/scheduler.hpp"
 
 namespace heddle {
 
@@ -65,7 +65,7 @@ void WaitTasksOperation::begin_wait() {
     wake();
     return;
   }
-  EventLoop& loop = task_->owner()->loop();
+  Scheduler& loop = task_->owner()->loop();
   if (!timeout_.forever()) loop.timers().add(*this, loop.deadline_after(timeout_.duration()));
   waits_ = true;
   for (std::size_t i = 0; i < size_; ++i) {

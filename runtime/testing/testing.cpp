@@ -13,8 +13,8 @@
 #include <thread>
 
 #include "../core/injection.hpp"
+#include "../core/loop_observer.hpp"
 #include "../core/operation.hpp"
-#include "../loop/turn_observer.hpp"
 #include "../seeing/dump.hpp"
 #include "../task/join_handle.hpp"
 #include "../task/task_group.hpp"
@@ -187,7 +187,7 @@ class Watchdog {
 };
 
 // Counts the places and does what is to be done at one of them.
-class Disturber final : public TurnObserver {
+class Disturber final : public LoopObserver {
  public:
   Disturber(Disturbance disturbance, std::uint64_t number, std::exception_ptr error,
             const DisturbOptions& options) noexcept
@@ -207,14 +207,14 @@ class Disturber final : public TurnObserver {
     if (TaskState* const task = std::exchange(due_, nullptr)) disturb(*task);
   }
 
-  bool before_turn(Runnable& next) noexcept override {
+  bool before_step(Runnable& next) noexcept override {
     if (due_ != nullptr) return false;
     if (done_ || disturbance_ != Disturbance::CANCEL) return true;
     if (auto* const task = dynamic_cast<TaskState*>(&next))
       visit(*task, task->started() ? ", about to go on" : ", not started");
     return due_ == nullptr;
   }
-  void after_turn(TaskState& task) noexcept override {
+  void after_step(TaskState& task) noexcept override {
     if (done_ || due_ != nullptr || !can_disturb(task)) return;
     visit(task, ", suspended");
   }
@@ -353,7 +353,7 @@ class Harness {
         all.loop->set_report_handler([](EventLoop&, const Report&, void*) {});
         all.main = spawn_for(*all.loop, scenario_.make(), std::source_location());
         disturber.watch(all.main.state());
-        all.loop->set_turn_observer(&disturber);
+        all.loop->add_observer(disturber);
         drive(all, disturber, wrong, [&] { return all.main.done(); });
       } catch (...) {
         run.end = std::current_exception();
@@ -378,7 +378,7 @@ class Harness {
       else
         run.end = all.main.error();
     }
-    all.loop->set_turn_observer(nullptr);
+    all.loop->remove_observer(disturber);
     if (all.loop->first_child() != nullptr)
       stuck_runs().push_back(std::move(all));
     else if (wrong.empty())

@@ -107,11 +107,11 @@ bool ChannelOperation::is_ready(ChannelWaiter::State state) noexcept {
 void ChannelOperation::prepare_to_wait(void* item) noexcept {
   waiter_.operation = this;
   waiter_.item = item;
-  mailbox_ = &current.loop->mailbox();
+  mailbox_ = &EventLoop::running().mailbox();
 }
 
 void ChannelOperation::wake_from_any_thread() noexcept {
-  if (current.loop != nullptr && &current.loop->mailbox() == mailbox_)
+  if (current.loop != nullptr && &EventLoop::running().mailbox() == mailbox_)
     wake();
   else
     mailbox_->hand_over(message_);

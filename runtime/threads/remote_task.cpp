@@ -24,7 +24,7 @@ void be_no_task() noexcept {
 class WatchedTask final : public RemoteTask {
  public:
   explicit WatchedTask(TaskState& task) noexcept
-      : RemoteTask(task.done() ? nullptr : &task.owner()->loop().mailbox()) {
+      : RemoteTask(task.done() ? nullptr : &static_cast<EventLoop&>(task.owner()->loop()).mailbox()) {
     if (task.done())
       finish();
     else
@@ -101,7 +101,7 @@ void RemoteTask::on_start(Runnable& message) noexcept {
   be_no_task();
   try {
     if (current.loop->closed()) throw Cancelled();
-    self.start(*current.loop);
+    self.start(EventLoop::running());
   } catch (...) {
     self.outcome_ = outcome_in_flight();
     self.error_ = std::current_exception();
@@ -138,7 +138,7 @@ void RemoteTask::wait() const {
 // Waiting on a loop.
 
 void RemoteWait::begin_wait() noexcept {
-  mailbox_ = &current.loop->mailbox();
+  mailbox_ = &EventLoop::running().mailbox();
   const std::atomic_ref head(target_.waiting_);
   RemoteWait* newest = head.load(std::memory_order_acquire);
   do {

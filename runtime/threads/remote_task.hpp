@@ -19,6 +19,7 @@
 
 namespace heddle {
 
+class EventLoop;
 class Mailbox;
 class RemoteWait;
 

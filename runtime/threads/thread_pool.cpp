@@ -175,7 +175,7 @@ void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
     throw std::logic_error("what to_thread() and ThreadPool::run() return can be awaited once");
   pool_ = &pool;
   waiter_ = &waiter;
-  mailbox_ = &current.loop->mailbox();
+  mailbox_ = &EventLoop::running().mailbox();
   mailbox_->add_reference();
   locals_ = share_locals(current_locals());
   std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);

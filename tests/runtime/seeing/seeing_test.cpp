@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "../../../runtime/loop/ready.hpp"
-#include "../../../runtime/loop/slow_turn.hpp"
 #include "../../../runtime/seeing/dump.hpp"
+#include "../../../runtime/seeing/slow_turn.hpp"
 #include "../../../runtime/task/gather.hpp"
 #include "../../../runtime/task/run.hpp"
 #include "../../../runtime/task/sleep.hpp"

@@ -75,7 +75,7 @@ ON_SELECTORS("race takes any awaitable, and yields nothing if none of them does"
     co_await race(sleep(1h), sleep(1ms), yield());
     const EventMask events = co_await race(readable(pair.a.fileno()), ready(pair.b.fileno(), EVENT_READ));
     CHECK(events == EVENT_READ);
-    CHECK(EventLoop::running().find_watch(pair.b.fileno()) == nullptr);
+    CHECK(EventLoop::running().descriptors().find(pair.b.fileno()) == nullptr);
     CHECK(EventLoop::running().timers().empty());
   });
 }

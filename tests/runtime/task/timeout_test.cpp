@@ -306,7 +306,7 @@ ON_SELECTORS("a timeout on readable stops the wait and leaves the descriptor unw
       expired = true;
     }
     CHECK(expired);
-    CHECK(EventLoop::running().find_watch(pair.a.fileno()) == nullptr);
+    CHECK(EventLoop::running().descriptors().find(pair.a.fileno()) == nullptr);
     pair.b.write("x");
     const EventMask events = co_await timeout(1s, readable(pair.a.fileno()));
     CHECK(events == EVENT_READ);

@@ -9,8 +9,8 @@
 #include <optional>
 #include <stdexcept>
 
+#include "../../../runtime/core/loop_observer.hpp"
 #include "../../../runtime/loop/event_loop.hpp"
-#include "../../../runtime/loop/turn_observer.hpp"
 #include "../../../runtime/sync/condition.hpp"
 #include "../../../runtime/sync/event.hpp"
 #include "../../../runtime/sync/lock.hpp"
@@ -214,7 +214,7 @@ struct ProgramError : std::runtime_error {
   ProgramError() : std::runtime_error("the program says fail") {}
 };
 
-class World final : public TurnObserver {
+class World final : public LoopObserver {
  public:
   World(const Program& program, EventLoop& loop, Played& played)
       : program_(program),
@@ -299,11 +299,11 @@ class World final : public TurnObserver {
   // What must hold between any two steps of the loop.
 
   // Now and then the loop looks at its timers though somebody is ready, as it does when many are.
-  bool before_turn(Runnable&) noexcept override {
+  bool before_step(Runnable&) noexcept override {
     check();
     return program_.shuffle == 0 || !dice_.one_in(4);
   }
-  void after_turn(TaskState&) noexcept override { check(); }
+  void after_step(TaskState&) noexcept override { check(); }
 
   // The task waits, and nothing has come for it yet.
   static bool waits(const Actor& actor) {
@@ -700,7 +700,7 @@ Played play(const Program& program) {
   loop.set_report_handler([](EventLoop&, const Report&, void*) {});
   {
     World world(program, loop, played);
-    loop.set_turn_observer(&world);
+    loop.add_observer(world);
     JoinHandle<void> main = spawn_for(loop, world.main(), std::source_location());
     try {
       loop.run_until_complete(main.state());
@@ -710,7 +710,7 @@ Played play(const Program& program) {
     } catch (const std::exception& error) {
       if (played.failure.empty()) played.failure = error.what();
     }
-    loop.set_turn_observer(nullptr);
+    loop.remove_observer(world);
     loop.close();
   }
   return played;

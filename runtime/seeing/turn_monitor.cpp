@@ -15,7 +15,8 @@
 #include <mutex>
 #include <thread>
 
-#include "event_loop.hpp"
+#include "../core/report.hpp"
+#include "../core/task_state.hpp"
 
 namespace heddle {
 
@@ -47,10 +48,8 @@ void print(const SlowTurn& turn, void*) noexcept {
 // and after, so that it never reports a mixture of two turns.
 class TurnMonitor::Watcher {
  public:
-  explicit Watcher(const LoopOptions& options)
-      : limit_(options.slow_turn),
-        handler_(options.slow_turn_handler != nullptr ? options.slow_turn_handler : &print),
-        argument_(options.slow_turn_argument) {
+  Watcher(Duration limit, SlowTurnHandler handler, void* argument)
+      : limit_(limit), handler_(handler != nullptr ? handler : &print), argument_(argument) {
     // Signals are for the loops.
     sigset_t all;
     sigset_t before;
@@ -147,7 +146,7 @@ class TurnMonitor::Watcher {
   using Name = std::array<std::uint64_t, 4>;
 
   const Duration limit_;
-  void (*const handler_)(const SlowTurn&, void*);
+  const SlowTurnHandler handler_;
   void* const argument_;
 
   std::atomic<std::uint64_t> serial_{0};
@@ -166,9 +165,13 @@ class TurnMonitor::Watcher {
   std::thread thread_;
 };
 
-TurnMonitor::TurnMonitor(const LoopOptions& options) : watcher_(new Watcher(options)) {}
+TurnMonitor::TurnMonitor(Duration limit, SlowTurnHandler handler, void* argument)
+    : watcher_(new Watcher(limit, handler, argument)) {}
 TurnMonitor::~TurnMonitor() { delete watcher_; }
-void TurnMonitor::begin(const Runnable& turn) noexcept { watcher_->begin(turn); }
-void TurnMonitor::end() noexcept { watcher_->end(); }
+bool TurnMonitor::before_step(Runnable& next) noexcept {
+  watcher_->begin(next);
+  return true;
+}
+void TurnMonitor::turn_ended() noexcept { watcher_->end(); }
 
 }  // namespace heddle

@@ -4,11 +4,12 @@
 
 namespace heddle {
 
-class EventLoop;
+class Scheduler;
 
-struct LoopRegistry {
-  static void add(EventLoop& loop) noexcept;
-  static void remove(EventLoop& loop) noexcept;
+class LoopRegistry {
+ public:
+  static void add(Scheduler& loop) noexcept;
+  static void remove(Scheduler& loop) noexcept;
   /// Prints the tasks of each on stderr.
   static void print_all();
 };

@@ -1,15 +1,15 @@
 // Task locals: a small table that tasks share until one of them changes it.
 // SPDX-License-Identifier: MIT
-#include "task_local.hpp"
+#include "task_locals.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <vector>
 
-#include "../core/operation.hpp"
-#include "../core/task_extras.hpp"
-#include "../core/task_locals.hpp"
-#include "../core/task_state.hpp"
+#include "local_value.hpp"
+#include "operation.hpp"
+#include "task_extras.hpp"
+#include "task_state.hpp"
 
 namespace heddle {
 

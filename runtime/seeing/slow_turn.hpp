@@ -1,4 +1,4 @@
-// SlowTurn: what is told of a turn that blocks its loop (LoopOptions::slow_turn).
+// SlowTurn: what is reported of a turn that blocks its loop (LoopOptions::slow_turn).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -21,5 +21,8 @@ struct SlowTurn {
   std::span<const std::source_location> trace = {};
   std::uint64_t not_reported = 0;  ///< slow turns since the last report that were left out
 };
+
+/// Gets the reports of slow turns, on a thread of its own.
+using SlowTurnHandler = void (*)(const SlowTurn& turn, void* argument);
 
 }  // namespace heddle

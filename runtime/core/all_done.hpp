@@ -1,0 +1,54 @@
+// AllDone: one task waits until something else says that all is done; mostly the children of a TaskOwner.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <utility>
+
+#include "operation.hpp"
+#include "task_owner.hpp"
+
+namespace heddle {
+
+/// Waits, unless it is `done` from the start, until notify() is called for `waiting`, which is where the
+/// waiting operation enters itself: one at a time. Cancel-safe.
+class HEDDLE_EXPORT AllDone final : public Operation {
+ public:
+  /// `what`: of static storage, for dumps; `for_children`: nothing but children and requests to stop end it.
+  AllDone(AllDone*& waiting, bool done, const char* what, bool for_children) noexcept
+      : waiting_(waiting), what_(what), done_(done), for_children_(for_children) {}
+
+  /// Wakes the one who waits, if somebody does.
+  static void notify(AllDone*& waiting) noexcept {
+    if (waiting != nullptr) std::exchange(waiting, nullptr)->wake();
+  }
+
+  bool await_ready() {
+    begin();
+    return done_;
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    waiting_ = this;
+    suspend(*this, coroutine);
+  }
+  void await_resume() const {
+    if (stopped_) throw_cancelled();
+  }
+
+  Stop cancel() noexcept override;
+  WaitInfo describe() const noexcept override;
+
+ private:
+  AllDone*& waiting_;
+  const char* what_;
+  bool done_;
+  bool for_children_;
+  bool stopped_ = false;
+};
+
+inline AllDone TaskOwner::all_done() noexcept {
+  return AllDone(waiting_, children_ == nullptr, "its children", true);
+}
+
+}  // namespace heddle

@@ -1,0 +1,102 @@
+// Scheduler: what a task knows of its event loop: the queue, the timers, the clock, and that it is closing.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "../../selector/export.hpp"
+#include "../../selector/system.hpp"
+#include "../../selector/timeout.hpp"
+#include "current.hpp"
+#include "runnable.hpp"
+#include "task_owner.hpp"
+#include "timer_heap.hpp"
+
+namespace heddle {
+
+class BaseSelector;
+struct Report;
+
+/// The part of an EventLoop that tasks, operations and timers use. It owns the tasks that were spawned on it.
+/// Everything is for the loop's own thread.
+class HEDDLE_EXPORT Scheduler : public TaskOwner {
+ public:
+  /// Queues what isn't queued: it runs on the next turn, behind what is queued already.
+  void schedule(Runnable& runnable) noexcept { ready_.push(runnable); }
+  RunQueue& ready_queue() noexcept { return ready_; }
+  TimerHeap& timers() noexcept { return timers_; }
+  System& system() const noexcept { return system_; }
+
+  /// The system's clock, read now; with virtual time, the virtual one.
+  TimePoint time() const noexcept {
+    if (virtual_time_) [[unlikely]]
+      return virtual_now_;
+    return system_.now();
+  }
+  /// `delay` from now, saturating.
+  TimePoint deadline_after(Duration delay) const noexcept {
+    const TimePoint now = time();
+    return delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
+  }
+
+  std::uint64_t next_task_id() noexcept { return ++last_task_id_; }
+  void count_budget_yield() noexcept { ++budget_yields_; }
+  /// Something will be posted to this loop from outside: it isn't a deadlock to wait for that.
+  void expect_outside_work() noexcept { ++outside_work_; }
+  void end_outside_work() noexcept { --outside_work_; }
+  /// Tasks that start now are cancelled at once.
+  bool closing() const noexcept { return closing_; }
+  /// Nothing runs any more; callbacks are dropped when their turn comes.
+  bool closed() const noexcept { return closed_; }
+
+  /// Hands a Report to whoever looks after what nobody retrieves.
+  virtual void report(const Report& report) noexcept = 0;
+  virtual BaseSelector& selector() const noexcept = 0;
+  /// How many timers are armed, but for the loop's own.
+  virtual std::size_t armed_timers() const noexcept { return timers_.size(); }
+
+  /// Between the turns of tasks: a co_await or a request to stop that is made now belongs to no task.
+  static void leave_tasks() noexcept {
+    current.task = nullptr;
+    current.budget = no_budget;
+  }
+
+ protected:
+  Scheduler(System& system, bool virtual_time) noexcept
+      : TaskOwner(*this), system_(system), virtual_time_(virtual_time) {}
+  ~Scheduler() = default;
+
+  bool has_virtual_time() const noexcept { return virtual_time_; }
+  bool has_outside_work() const noexcept { return outside_work_ > 0; }
+  std::uint64_t tasks_spawned() const noexcept { return last_task_id_; }
+  std::uint64_t budget_yields() const noexcept { return budget_yields_; }
+
+  RunQueue ready_;
+  TimerHeap timers_;
+  TimePoint virtual_now_{std::chrono::hours(24)};
+  bool closing_ = false;
+  bool closed_ = false;
+
+ private:
+  friend class LoopRegistry;
+
+  System& system_;
+  bool virtual_time_;
+  std::uint64_t last_task_id_ = 0;
+  std::uint64_t budget_yields_ = 0;
+  std::uint64_t outside_work_ = 0;
+  Scheduler* next_loop_ = nullptr;  // of the process
+};
+
+[[noreturn]] HEDDLE_EXPORT void throw_no_loop();
+
+/// The loop that runs on this thread. Throws std::logic_error if none does.
+inline Scheduler& running_loop() {
+  if (current.loop == nullptr) [[unlikely]]
+    throw_no_loop();
+  return *current.loop;
+}
+
+}  // namespace heddle

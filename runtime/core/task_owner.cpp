@@ -1,0 +1,42 @@
+// TaskOwner, AllDone: what is done with the children of one owner, and the wait for their end.
+// SPDX-License-Identifier: MIT
+#include "task_owner.hpp"
+
+#include "all_done.hpp"
+#include "task_state.hpp"
+
+namespace heddle {
+
+void TaskOwner::cancel_children() noexcept {
+  for (TaskState* child = children_; child != nullptr; child = child->next_sibling()) child->cancel();
+}
+
+void TaskOwner::collect_tasks(std::vector<TaskState*>& tasks) const {
+  for (TaskState* task = children_; task != nullptr; task = task->next_sibling()) {
+    tasks.push_back(task);
+    for (const TaskOwner* group = task->first_group(); group != nullptr;
+         group = TaskState::next_group(*group))
+      group->collect_tasks(tasks);
+  }
+}
+
+void TaskOwner::remove_child(TaskState& child) noexcept {
+  child_done(child);
+  if (children_ == nullptr) AllDone::notify(waiting_);
+}
+
+Operation::Stop AllDone::cancel() noexcept {
+  if (waiting_ == nullptr) return Stop::TOO_LATE;
+  waiting_ = nullptr;
+  stopped_ = true;
+  return Stop::STOPPED;
+}
+
+WaitInfo AllDone::describe() const noexcept {
+  WaitInfo info;
+  info.what = what_;
+  info.for_children = for_children_;
+  return info;
+}
+
+}  // namespace heddle

@@ -1,0 +1,69 @@
+// TaskOwner, TaskObserver: whom a running task belongs to, and who is notified of its end.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <vector>
+
+#include "../../selector/export.hpp"
+
+namespace heddle {
+
+class AllDone;
+class Scheduler;
+class TaskState;
+
+/// Whoever a running task belongs to: its loop, a TaskGroup, a server. Every task has exactly one owner until
+/// it is done.
+class HEDDLE_EXPORT TaskOwner {
+ public:
+  Scheduler& loop() const noexcept { return loop_; }
+  TaskState* first_child() const noexcept { return children_; }
+
+  /// Asks every child to stop.
+  void cancel_children() noexcept;
+  /// `co_await all_done()` waits until there are no children. One task at a time may. Cancel-safe. In
+  /// all_done.hpp.
+  AllDone all_done() noexcept;
+  /// Adds the children, those of the groups within them, and so on. Throws std::bad_alloc.
+  void collect_tasks(std::vector<TaskState*>& tasks) const;
+
+ protected:
+  explicit TaskOwner(Scheduler& loop) noexcept : loop_(loop) {}
+  TaskOwner(const TaskOwner&) = delete;
+  TaskOwner& operator=(const TaskOwner&) = delete;
+  ~TaskOwner() = default;
+
+  /// `child` has its outcome and is on the list no more. A loop has nothing to do then, and isn't called.
+  virtual void child_done(TaskState& /*child*/) noexcept {}
+
+ private:
+  friend class TaskState;
+  /// child_done(), and who waits for all of them.
+  void remove_child(TaskState& child) noexcept;
+
+  Scheduler& loop_;
+  TaskState* children_ = nullptr;
+  TaskOwner* next_group_ = nullptr;  // of the same task
+  AllDone* waiting_ = nullptr;
+};
+
+/// Is notified when a task is done. Linked through itself into the task's list, so it must not move or die
+/// before it was notified or removed.
+class HEDDLE_EXPORT TaskObserver {
+ public:
+  TaskObserver(const TaskObserver&) = delete;
+  TaskObserver& operator=(const TaskObserver&) = delete;
+
+ protected:
+  TaskObserver() noexcept = default;
+  ~TaskObserver() = default;
+
+ private:
+  friend class TaskState;
+  /// `task` has its outcome, and this is on its list no more.
+  virtual void task_done(TaskState& task) noexcept = 0;
+
+  TaskObserver* next_observer_ = nullptr;
+};
+
+}  // namespace heddle

@@ -1,0 +1,308 @@
+// DescriptorTable: events go to those who wait; what nobody waits for is asked of the selector no more.
+// SPDX-License-Identifier: MIT
+#include "descriptor_table.hpp"
+
+#include <poll.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "../../selector/errors.hpp"
+#include "callback.hpp"
+
+namespace heddle {
+
+DescriptorTable::DescriptorTable(Scheduler& loop, BaseSelector& selector, bool real_calls,
+                                 OtherEvent other) noexcept
+    : loop_(loop), selector_(&selector), other_(other), real_calls_(real_calls) {}
+
+inline void DescriptorTable::dispatch(const Ready& event) noexcept {
+  if (!event.key.data.holds<FdWatch*>()) [[unlikely]] {
+    other_(loop_);
+    return;
+  }
+  FdWatch& watch = *event.key.data.get<FdWatch*>();
+  if (event.hangup) [[unlikely]]
+    watch.hangup = true;
+  if (!watch.edge()) [[unlikely]] {
+    dispatch_level(watch, event.events);
+    return;
+  }
+  if (event.events.contains(EVENT_READ)) [[likely]]
+    notify(watch.sides[0]);
+  // Mostly a descriptor can be written to, and each edge says so again.
+  if (!watch.sides[1].may_try() && event.events.contains(EVENT_WRITE)) [[unlikely]]
+    notify(watch.sides[1]);
+}
+
+// Each event is read once, where the kernel left it. The usual one is of a descriptor that is watched for
+// edges.
+void DescriptorTable::dispatch(KernelEvents events) {
+  const BaseSelector::Registration* const registrations = selector_->registrations();
+  RunQueue& queue = loop_.ready_queue();
+  bool stray = false;
+  for (const KernelEvent& event : events) {
+    const BaseSelector::Registration& registration = registrations[event.fd()];
+    if (registration.generation != event.generation()) [[unlikely]] {
+      stray = true;
+      continue;
+    }
+    if (registration.trigger != Trigger::EDGE || !event.is_plain() ||
+        !registration.key.data.holds<FdWatch*>()) [[unlikely]] {
+      const Ready ready = selector_->read(event, registration);
+      if (ready.events)
+        dispatch(ready);
+      else
+        stray = true;
+      continue;
+    }
+    FdWatch& watch = *registration.key.data.get<FdWatch*>();
+    if ((event.events & KernelEvent::readable) != 0) [[likely]]
+      notify(watch.sides[0], queue);
+    // Mostly a descriptor can be written to, and each edge says so again.
+    if (!watch.sides[1].may_try() && (event.events & KernelEvent::writable) != 0) [[unlikely]]
+      notify(watch.sides[1], queue);
+  }
+  if (stray) [[unlikely]]
+    selector_->purge();
+}
+
+void DescriptorTable::dispatch(ReadyList entries) noexcept {
+  for (const Ready& entry : entries) dispatch(entry);
+}
+
+[[gnu::noinline]] void DescriptorTable::dispatch_level(FdWatch& watch, EventMask events) noexcept {
+  if (events.contains(EVENT_READ)) notify_level(watch, Direction::READ);
+  if (events.contains(EVENT_WRITE)) notify_level(watch, Direction::WRITE);
+}
+
+void DescriptorTable::notify_level(FdWatch& watch, Direction direction) noexcept {
+  FdWatch::Side& side = watch.side(direction);
+  side.set_ready();
+  if (side.callback != nullptr) side.callback->schedule(loop_);
+  DescriptorOperation* const first = side.first();
+  if (first != nullptr && first->place_.state != DescriptorOperation::State::PAUSED)
+    first->notify(DescriptorOperation::State::WOKEN);
+  else if (side.callback == nullptr)
+    want_quietly(watch, watch.registered & ~event_of(direction));
+}
+
+FdWatch* DescriptorTable::find(int fd) const noexcept {
+  const SelectorKey* const key = selector_->find(fd);
+  return key != nullptr && key->data.holds<FdWatch*>() ? key->data.get<FdWatch*>() : nullptr;
+}
+
+FdWatch& DescriptorTable::watch(int fd) {
+  if (FdWatch* const found = find(fd)) return *found;
+  auto* const made = new FdWatch(*this, fd);
+  link(*made);
+  return *made;
+}
+
+bool DescriptorTable::adopt(FdWatch& watch) noexcept {
+  if (watch.table != nullptr || find(watch.fd) != nullptr) return false;
+  watch.table = this;
+  link(watch);
+  return true;
+}
+
+void DescriptorTable::link(FdWatch& watch) noexcept {
+  watch.link = &watches_;
+  watch.next = watches_;
+  if (watch.next != nullptr) watch.next->link = &watch.next;
+  watches_ = &watch;
+}
+
+void DescriptorTable::arm(FdWatch& watch, Direction direction, bool owned) {
+  const EventMask event = event_of(direction);
+  if (!watch.registered && owned && selector_->capabilities().has(Capability::EDGE_TRIGGER)) {
+    selector_->register_(watch.fd, EVENT_READ | EVENT_WRITE, &watch, Trigger::EDGE);
+    watch.registered = EVENT_READ | EVENT_WRITE;
+    watch.set_edge(true);
+  } else if (!watch.registered.contains(event)) {
+    // Without a kernel object the selector can't tell now that the descriptor is closed.
+    if (selector_->descriptor() < 0 && (loop_.system().poll_now(watch.fd, 0) & POLLNVAL) != 0)
+      throw_errno(EBADF, "waiting", watch.fd);
+    want(watch, watch.registered | event);
+  }
+  if (owned) watch.owned = true;
+}
+
+bool DescriptorTable::expect_drained(FdWatch& watch) noexcept {
+  if (watch.table != this || watch.more_may_follow) return false;
+  if (!watch.edge()) return true;  // its selector reports again what is left
+  return real_calls_ ? second_look_.note(watch) : !readable_now(watch.fd);
+}
+
+bool DescriptorTable::readable_now(int fd) const noexcept {
+  return (loop_.system().poll_now(fd, POLLIN) & POLLIN) != 0;
+}
+
+// `events` of a level-triggered watch, or none of any.
+void DescriptorTable::want(FdWatch& watch, EventMask events) {
+  if (events == watch.registered) return;
+  const EventMask before = std::exchange(watch.registered, EventMask(0));
+  if (!events)
+    selector_->unregister(watch.fd);
+  else if (!before)
+    selector_->register_(watch.fd, events, &watch);
+  else
+    selector_->modify(watch.fd, events, &watch);
+  watch.registered = events;
+}
+
+// Wanting less fails only if somebody has closed the descriptor, and then there is nothing to take back.
+void DescriptorTable::want_quietly(FdWatch& watch, EventMask events) noexcept {
+  try {
+    want(watch, events);
+  } catch (const std::exception&) {
+  }
+}
+
+EventMask DescriptorTable::needed_by(FdWatch& watch) noexcept {
+  EventMask needed(0);
+  for (const Direction direction : {Direction::READ, Direction::WRITE}) {
+    const FdWatch::Side& side = watch.side(direction);
+    if (side.first() != nullptr || side.callback != nullptr) needed |= event_of(direction);
+  }
+  return needed;
+}
+
+void DescriptorTable::disarm_if_idle(FdWatch& watch) noexcept {
+  const EventMask needed = needed_by(watch);
+  want_quietly(watch, needed);
+  if (!needed) forget(watch);
+}
+
+void DescriptorTable::forget(FdWatch& watch) noexcept {
+  *watch.link = watch.next;
+  if (watch.next != nullptr) watch.next->link = watch.link;
+  delete &watch;
+}
+
+void DescriptorTable::abandon_waiters(FdWatch::Side& side, int error) noexcept {
+  while (DescriptorOperation* const waiter = side.first()) {
+    side.promote();
+    waiter->abandon(error);
+  }
+}
+
+void DescriptorTable::release(FdWatch& watch) noexcept {
+  for (FdWatch::Side& side : watch.sides) {
+    abandon_waiters(side, ECANCELED);
+    if (side.callback != nullptr) {
+      std::exchange(side.callback, nullptr)->abandon();
+    }
+  }
+  if (watch.table == nullptr) {
+    delete &watch;
+    return;
+  }
+  watch.table->want_quietly(watch, EventMask(0));
+  watch.table->forget(watch);
+}
+
+void DescriptorTable::fail_closed() noexcept {
+  FdWatch* next = nullptr;
+  for (FdWatch* watch = watches_; watch != nullptr; watch = next) {
+    next = watch->next;
+    if (!watch->registered || (loop_.system().poll_now(watch->fd, 0) & POLLNVAL) == 0) continue;
+    selector_->unregister(watch->fd);
+    watch->registered = EventMask(0);
+    watch->set_edge(false);
+    for (FdWatch::Side& side : watch->sides) {
+      side.set_ready();  // whoever comes now is told by the kernel
+      abandon_waiters(side, EBADF);
+    }
+    if (!watch->owned && watch->idle()) forget(*watch);
+  }
+}
+
+bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callback) {
+  FdWatch* watch = find(fd);
+  if (callback == nullptr) {
+    if (watch == nullptr || watch->side(direction).callback == nullptr) return false;
+    std::exchange(watch->side(direction).callback, nullptr)->abandon();
+    if (!watch->owned) disarm_if_idle(*watch);
+    return true;
+  }
+  callback->set_repeats();
+  bool replaced = false;
+  try {
+    if (fd < 0) throw ValueError("a callback for a negative descriptor");
+    if (watch == nullptr) watch = &this->watch(fd);
+    if (watch->edge()) {  // a callback is told again and again
+      selector_->unregister(fd);
+      watch->registered = EventMask(0);
+      watch->set_edge(false);
+      want(*watch, EVENT_READ | EVENT_WRITE);
+    }
+    arm(*watch, direction, false);
+  } catch (...) {
+    callback->abandon();
+    if (watch != nullptr && !watch->owned) disarm_if_idle(*watch);
+    throw;
+  }
+  if (Callback* const before = std::exchange(watch->side(direction).callback, callback)) {
+    before->abandon();
+    replaced = true;
+  }
+  return replaced;
+}
+
+bool DescriptorTable::anyone_waits() const noexcept {
+  for (const FdWatch* watch = watches_; watch != nullptr; watch = watch->next)
+    if (!watch->idle()) return true;
+  return false;
+}
+
+void DescriptorTable::move_to(BaseSelector& next) {
+  struct Wanted {
+    EventMask events{0};
+    bool edge = false;
+  };
+  // An edge-triggered registration begins with a report of what is ready, so nothing is missed between the
+  // two.
+  const bool has_edge = next.capabilities().has(Capability::EDGE_TRIGGER);
+  const auto wanted_of = [has_edge](FdWatch& watch) {
+    if (!watch.registered) return Wanted();
+    if (watch.owned && has_edge && watch.sides[0].callback == nullptr && watch.sides[1].callback == nullptr)
+      return Wanted{EVENT_READ | EVENT_WRITE, true};
+    return Wanted{needed_by(watch), false};
+  };
+  std::size_t moved = 0;
+  try {
+    for (FdWatch* watch = watches_; watch != nullptr; watch = watch->next, ++moved)
+      if (const Wanted wanted = wanted_of(*watch); wanted.events)
+        next.register_(watch->fd, wanted.events, watch, wanted.edge ? Trigger::EDGE : Trigger::LEVEL);
+  } catch (...) {
+    for (FdWatch* watch = watches_; moved > 0; watch = watch->next, --moved)
+      if (wanted_of(*watch).events) next.unregister(watch->fd);
+    throw;
+  }
+  for (FdWatch* watch = watches_; watch != nullptr; watch = watch->next) {
+    const Wanted wanted = wanted_of(*watch);
+    watch->registered = wanted.events;
+    watch->set_edge(wanted.edge);
+  }
+  selector_ = &next;
+}
+
+void DescriptorTable::close() noexcept {
+  while (FdWatch* const watch = watches_) {
+    for (FdWatch::Side& side : watch->sides)
+      if (side.callback != nullptr) std::exchange(side.callback, nullptr)->abandon();
+    if (!watch->owned) {
+      disarm_if_idle(*watch);
+      continue;
+    }
+    want_quietly(*watch, EventMask(0));
+    watches_ = watch->next;
+    if (watches_ != nullptr) watches_->link = &watches_;
+    watch->table = nullptr;
+    watch->next = nullptr;
+    watch->set_edge(false);
+  }
+}
+
+}  // namespace heddle

@@ -1,0 +1,25 @@
+// OutsideWork: a loop that looks out for deadlocks is told that somebody outside will call.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "../core/scheduler.hpp"
+
+namespace heddle {
+
+/// While it lives, its loop expects calls from outside (call_soon_threadsafe() by a thread of yours): with
+/// virtual time it really waits for them, and takes waiting for them for no deadlock. To be made and
+/// destroyed on the loop's thread.
+class [[nodiscard]] OutsideWork {
+ public:
+  /// Of the running loop: throws std::logic_error if none runs.
+  OutsideWork() : OutsideWork(running_loop()) {}
+  explicit OutsideWork(Scheduler& loop) noexcept : loop_(loop) { loop_.expect_outside_work(); }
+  OutsideWork(const OutsideWork&) = delete;
+  OutsideWork& operator=(const OutsideWork&) = delete;
+  ~OutsideWork() { loop_.end_outside_work(); }
+
+ private:
+  Scheduler& loop_;
+};
+
+}  // namespace heddle

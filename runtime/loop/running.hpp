@@ -1,0 +1,27 @@
+// Running: while it lives, a loop is the one that runs on this thread. For .cpp files only.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "event_loop.hpp"
+
+namespace heddle {
+
+class Running {
+ public:
+  explicit Running(EventLoop& loop) noexcept : before_(current) {
+    current = Current();
+    current.loop = &loop;
+    current.system = &loop.system();
+    current.ready = &loop.ready_queue();
+    current.descriptors = &loop.descriptors();
+    current.now = loop.time();
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() { current = before_; }
+
+ private:
+  Current before_;
+};
+
+}  // namespace heddle
