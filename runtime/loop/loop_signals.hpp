@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "../core/intrusive_list.hpp"
+
 namespace heddle {
 
 class Callback;
@@ -50,13 +52,13 @@ class LoopSignals {
   // The handler's part.
   Mailbox& mailbox_;
   std::atomic<int> process_;
-  std::atomic<LoopSignals*> next_{nullptr};
+  std::atomic<LoopSignals*> next_{nullptr};  // one way: the handler walks the list while it changes
   std::atomic<std::uint64_t> wanted_{0};
   std::atomic<bool> came_{false};
   std::atomic<std::uint32_t> counts_[most + 1] = {};
 
   // The loop's.
-  SignalStream* streams_ = nullptr;
+  IntrusiveList<SignalStream> streams_;
   Callback* callbacks_[most + 1] = {};
   unsigned users_[most + 1] = {};
 };

@@ -101,9 +101,9 @@ LoopSignals::LoopSignals(EventLoop& loop) : loop_(loop), mailbox_(loop.mailbox()
 }
 
 LoopSignals::~LoopSignals() {
-  while (SignalStream* const stream = streams_) {
-    remove(*stream);
-    stream->signals_ = nullptr;
+  for (SignalStream& stream : streams_) {
+    remove(stream);
+    stream.signals_ = nullptr;
   }
   for (int signum = 1; signum <= most; ++signum)
     if (callbacks_[signum] != nullptr) set_callback(signum, nullptr);
@@ -178,15 +178,11 @@ void LoopSignals::add(SignalStream& stream) {
     }
   }
   stream.signals_ = this;
-  stream.link_ = &streams_;
-  stream.next_stream_ = streams_;
-  if (streams_ != nullptr) streams_->link_ = &stream.next_stream_;
-  streams_ = &stream;
+  streams_.push_front(stream);
 }
 
 void LoopSignals::remove(SignalStream& stream) noexcept {
-  *stream.link_ = stream.next_stream_;
-  if (stream.next_stream_ != nullptr) stream.next_stream_->link_ = stream.link_;
+  IntrusiveList<SignalStream>::remove(stream);
   for (int signum = 1; signum <= most; ++signum)
     if (stream.set_.contains(signum)) unwant(signum);
 }
@@ -197,8 +193,8 @@ void LoopSignals::deliver() noexcept {
     const std::uint32_t count = counts_[signum].exchange(0);
     if (count == 0) continue;
     if (callbacks_[signum] != nullptr) callbacks_[signum]->schedule(loop_);
-    for (SignalStream* stream = streams_; stream != nullptr; stream = stream->next_stream_)
-      if (stream->set_.contains(signum)) stream->deliver(signum, count);
+    for (SignalStream& stream : streams_)
+      if (stream.set_.contains(signum)) stream.deliver(signum, count);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "../../selector/export.hpp"
+#include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 #include "../core/task.hpp"
 
@@ -36,7 +37,7 @@ class HEDDLE_EXPORT SignalSet {
 /// Receives signals from when it is made until it is destroyed, on the loop that runs then; none is missed
 /// between two next(). Every stream, and every handler, of every loop of the process that asked for a signal
 /// gets it; what the signal did before is done again when the last of them is gone.
-class HEDDLE_EXPORT SignalStream {
+class HEDDLE_EXPORT SignalStream : private ListLink<SignalStream> {
  public:
   /// Throws std::logic_error if no loop runs on this thread, ValueError as SignalSet does.
   explicit SignalStream(const SignalSet& signals);
@@ -85,14 +86,13 @@ class HEDDLE_EXPORT SignalStream {
 
  private:
   friend class LoopSignals;
+  friend class IntrusiveList<SignalStream>;
 
   void deliver(int signum, std::uint32_t count) noexcept;
   void hand_out() noexcept;
 
   SignalSet set_;
   LoopSignals* signals_ = nullptr;  // null when the loop has closed
-  SignalStream* next_stream_ = nullptr;
-  SignalStream** link_ = nullptr;
   Next* first_waiting_ = nullptr;
   int last_ = 0;  // the one that was yielded last: the others come first now
   std::uint32_t counts_[64] = {};

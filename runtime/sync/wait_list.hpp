@@ -6,26 +6,21 @@
 
 #include "../../selector/export.hpp"
 #include "../core/current.hpp"
+#include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 
 namespace heddle {
 
 class WaitList;
 
-/// A place in a WaitList, which is a ring of them: to leave it one needs no list at hand.
-struct WaitLink {
-  WaitLink* next = nullptr;
-  WaitLink* previous = nullptr;
-};
-
 /// What waits in a WaitList for something to be given to it. The list goes through these operations, which
 /// live in the frames of those who await them: waiting allocates nothing.
 ///
 /// Who is woken has already got what it waited for, so nobody can take it before the task's turn comes. A
 /// request to stop that arrives in between is TOO_LATE, so what was given isn't lost either.
-class HEDDLE_EXPORT WaitOperation : public Operation, private WaitLink {
+class HEDDLE_EXPORT WaitOperation : public Operation, private ListLink<WaitOperation> {
  public:
-  WaitOperation(const WaitOperation& other) noexcept : Operation(other) {}
+  WaitOperation(const WaitOperation& other) noexcept : Operation(other), ListLink() {}
 
   Stop cancel() noexcept override;
 
@@ -54,12 +49,13 @@ class HEDDLE_EXPORT WaitOperation : public Operation, private WaitLink {
       throw_ended(name);
   }
   bool failed() const noexcept { return state_ == State::FAILED; }
-  void leave_list() noexcept;
+  void leave_list() noexcept { IntrusiveList<WaitOperation>::remove(*this); }
 
   State state_ = State::GRANTED;
 
  private:
   friend class WaitList;
+  friend class IntrusiveList<WaitOperation>;
 
   void wait_in(WaitList& list, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept;
   void end_wait(State state) noexcept;
@@ -70,7 +66,7 @@ class HEDDLE_EXPORT WaitOperation : public Operation, private WaitLink {
 /// when it is destroyed are abandoned.
 class HEDDLE_EXPORT WaitList {
  public:
-  WaitList() noexcept : ring_{&ring_, &ring_} {}
+  WaitList() noexcept = default;
   WaitList(const WaitList&) = delete;
   WaitList& operator=(const WaitList&) = delete;
   ~WaitList() {
@@ -78,9 +74,9 @@ class HEDDLE_EXPORT WaitList {
       end_all(WaitOperation::State::ABANDONED);
   }
 
-  bool empty() const noexcept { return ring_.next == &ring_; }
-  WaitOperation& first() const noexcept { return static_cast<WaitOperation&>(*ring_.next); }
-  void push(WaitOperation& operation) noexcept;
+  bool empty() const noexcept { return operations_.empty(); }
+  WaitOperation& first() const noexcept { return operations_.front(); }
+  void push(WaitOperation& operation) noexcept { operations_.push_back(operation); }
 
   /// Wakes the first, who has got what it waits for.
   void grant_first() noexcept { first().end_wait(WaitOperation::State::GRANTED); }
@@ -91,7 +87,7 @@ class HEDDLE_EXPORT WaitList {
  private:
   void end_all(WaitOperation::State state) noexcept;
 
-  WaitLink ring_;
+  IntrusiveList<WaitOperation> operations_;
 };
 
 /// For what can't be told by an exception: prints `message` on stderr and ends the program.

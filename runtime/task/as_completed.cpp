@@ -9,13 +9,11 @@
 
 namespace heddle {
 
-class CompletionList::Entry final : public TaskObserver, public FrameAllocated {
+class CompletionList::Entry final : public TaskObserver, public FrameAllocated, public ListLink<Entry> {
  public:
   Entry(CompletionList& in, TaskState& of) noexcept : task(of), list_(in) { of.add_reference(); }
 
   TaskState& task;
-  Entry* next = nullptr;
-  Entry** link = nullptr;
 
  private:
   void task_done(TaskState&) noexcept override { list_.completed(*this); }
@@ -26,10 +24,7 @@ class CompletionList::Entry final : public TaskObserver, public FrameAllocated {
 void CompletionList::add_task(TaskState& task) {
   auto& entry = *new Entry(*this, task);
   ++size_;
-  entry.link = &pending_;
-  entry.next = pending_;
-  if (pending_ != nullptr) pending_->link = &entry.next;
-  pending_ = &entry;
+  pending_.push_front(entry);
   if (task.done())
     completed(entry);
   else
@@ -37,11 +32,11 @@ void CompletionList::add_task(TaskState& task) {
 }
 
 CompletionList::~CompletionList() {
-  while (Entry* const entry = pending_) {
-    pending_ = entry->next;
-    entry->task.remove_observer(*entry);
-    entry->task.release();
-    delete entry;
+  while (!pending_.empty()) {
+    Entry& entry = pending_.pop_front();
+    entry.task.remove_observer(entry);
+    entry.task.release();
+    delete &entry;
   }
   size_ = 0;
   while (TaskState* const task = pop()) task->release();
@@ -49,29 +44,24 @@ CompletionList::~CompletionList() {
 }
 
 void CompletionList::completed(Entry& entry) noexcept {
-  *entry.link = entry.next;
-  if (entry.next != nullptr) entry.next->link = entry.link;
-  entry.next = nullptr;
-  *last_done_ = &entry;
-  last_done_ = &entry.next;
+  IntrusiveList<Entry>::remove(entry);
+  done_.push_back(entry);
   hand_out();
 }
 
 // The first that is done, with its reference.
 TaskState* CompletionList::pop() noexcept {
-  Entry* const entry = first_done_;
-  if (entry == nullptr) return nullptr;
-  first_done_ = entry->next;
-  if (first_done_ == nullptr) last_done_ = &first_done_;
+  if (done_.empty()) return nullptr;
+  Entry& entry = done_.pop_front();
   if (size_ > 0) --size_;
-  TaskState& task = entry->task;
-  delete entry;
+  TaskState& task = entry.task;
+  delete &entry;
   return &task;
 }
 
 // To those who wait: what is done, or that there is no more.
 void CompletionList::hand_out() noexcept {
-  while (first_waiting_ != nullptr && (first_done_ != nullptr || size_ == 0)) {
+  while (first_waiting_ != nullptr && (!done_.empty() || size_ == 0)) {
     Next& waiting = *first_waiting_;
     first_waiting_ = waiting.next_;
     waiting.waits_ = false;
@@ -83,7 +73,7 @@ void CompletionList::hand_out() noexcept {
 bool CompletionList::Next::await_ready() {
   begin();
   stopped_ = false;  // it may have been awaited before
-  if (list_->first_waiting_ != nullptr || (list_->first_done_ == nullptr && list_->size_ > 0)) return false;
+  if (list_->first_waiting_ != nullptr || (list_->done_.empty() && list_->size_ > 0)) return false;
   task_done_ = list_->pop();
   return finished();
 }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 #include "join_handle.hpp"
 #include "nothing.hpp"
@@ -66,9 +67,8 @@ class HEDDLE_EXPORT CompletionList {
   TaskState* pop() noexcept;
   void hand_out() noexcept;
 
-  Entry* pending_ = nullptr;  // a list that is linked both ways
-  Entry* first_done_ = nullptr;
-  Entry** last_done_ = &first_done_;
+  IntrusiveList<Entry> pending_;
+  IntrusiveList<Entry> done_;  // the first to be done first
   Next* first_waiting_ = nullptr;
   std::size_t size_ = 0;
 };

@@ -18,18 +18,6 @@ ChannelClosed::~ChannelClosed() = default;
 
 void throw_sent_already() { throw std::logic_error("what Channel::send() returns sends its item once"); }
 
-void ChannelList::push(ChannelWaiter& waiter) noexcept {
-  waiter.next = nullptr;
-  waiter.previous = last;
-  (last != nullptr ? last->next : first) = &waiter;
-  last = &waiter;
-}
-
-void ChannelList::remove(ChannelWaiter& waiter) noexcept {
-  (waiter.previous != nullptr ? waiter.previous->next : first) = waiter.next;
-  (waiter.next != nullptr ? waiter.next->previous : last) = waiter.previous;
-}
-
 struct ChannelCore::Sync {
   std::mutex mutex;
   std::condition_variable served;  // of all threads that are blocked
@@ -50,26 +38,24 @@ void ChannelCore::release() noexcept {
 ChannelCore::Lock::Lock(ChannelCore& channel) noexcept : channel_(channel) { channel.sync_->mutex.lock(); }
 
 ChannelCore::Lock::~Lock() {
-  ChannelWaiter* served = std::exchange(channel_.served_, ChannelList()).first;
+  ChannelList served;
+  served.take_all(channel_.served_);
   channel_.sync_->mutex.unlock();
-  // They have what they wait for and can't be cancelled any more, so each is there until it is woken.
-  while (served != nullptr) {
-    ChannelOperation& operation = *served->operation;
-    served = served->next;
-    operation.wake_from_any_thread();
-  }
+  // They have what they wait for and can't be cancelled any more, so each is there until it is woken, and may
+  // be gone at once when it is.
+  for (const ChannelWaiter& waiter : served) waiter.operation->wake_from_any_thread();
 }
 
-void ChannelCore::serve(ChannelList& list, ChannelWaiter& waiter, ChannelWaiter::State state) noexcept {
-  list.remove(waiter);
+void ChannelCore::serve(ChannelWaiter& waiter, ChannelWaiter::State state) noexcept {
+  ChannelList::remove(waiter);
   waiter.state = state;
   if (waiter.operation == nullptr)
     sync_->served.notify_all();
   else
-    served_.push(waiter);
+    served_.push_back(waiter);
 }
 
-bool ChannelCore::block(ChannelList& list, ChannelWaiter& waiter, Timeout timeout) {
+bool ChannelCore::block(ChannelWaiter& waiter, Timeout timeout) {
   std::unique_lock lock(sync_->mutex, std::adopt_lock);
   const auto is_served = [&] { return waiter.state != ChannelWaiter::State::WAITING; };
   bool served = true;
@@ -78,7 +64,7 @@ bool ChannelCore::block(ChannelList& list, ChannelWaiter& waiter, Timeout timeou
     sync_->served.wait(lock, is_served);
   else
     served = sync_->served.wait_until(lock, now + timeout.duration(), is_served);
-  if (!served) list.remove(waiter);
+  if (!served) ChannelList::remove(waiter);
   lock.release();
   return served;
 }
@@ -86,8 +72,8 @@ bool ChannelCore::block(ChannelList& list, ChannelWaiter& waiter, Timeout timeou
 void ChannelCore::close() noexcept {
   const Lock lock(*this);
   closed_ = true;
-  while (senders_.first != nullptr) serve(senders_, *senders_.first, ChannelWaiter::State::CLOSED);
-  while (receivers_.first != nullptr) serve(receivers_, *receivers_.first, ChannelWaiter::State::CLOSED);
+  for (ChannelWaiter& waiter : senders_) serve(waiter, ChannelWaiter::State::CLOSED);
+  for (ChannelWaiter& waiter : receivers_) serve(waiter, ChannelWaiter::State::CLOSED);
 }
 
 bool ChannelCore::closed() noexcept {

@@ -45,7 +45,7 @@ class [[nodiscard]] ChannelSend final : public ChannelOperation {
   }
 
   Stop cancel() noexcept override {
-    if (!channel().withdraw_sender(waiter_)) return Stop::TOO_LATE;
+    if (!channel().withdraw(waiter_)) return Stop::TOO_LATE;
     stopped_ = true;
     return Stop::STOPPED;
   }
@@ -90,7 +90,7 @@ class [[nodiscard]] ChannelReceive final : public ChannelOperation {
   }
 
   Stop cancel() noexcept override {
-    if (!channel().withdraw_receiver(waiter_)) return Stop::TOO_LATE;
+    if (!channel().withdraw(waiter_)) return Stop::TOO_LATE;
     stopped_ = true;
     return Stop::STOPPED;
   }

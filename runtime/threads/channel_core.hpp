@@ -10,6 +10,7 @@
 
 #include "../../selector/export.hpp"
 #include "../../selector/timeout.hpp"
+#include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 #include "../core/runnable.hpp"
 
@@ -28,24 +29,17 @@ class HEDDLE_EXPORT ChannelClosed : public std::runtime_error {
 class ChannelOperation;
 
 /// Who waits to send or to receive, in a list of the channel's.
-struct ChannelWaiter {
+struct ChannelWaiter : ListLink<ChannelWaiter> {
   enum class State : unsigned char { IDLE, WAITING, DONE, CLOSED };
 
-  ChannelWaiter* next = nullptr;
-  ChannelWaiter* previous = nullptr;
   ChannelOperation* operation = nullptr;  // null for a thread that is blocked
   void* item = nullptr;                   // the one that is sent, or the place for the one that is received
   State state = State::IDLE;
 };
 
-/// The waiters of one side, first in, first out.
-struct ChannelList {
-  ChannelWaiter* first = nullptr;
-  ChannelWaiter* last = nullptr;
-
-  void push(ChannelWaiter& waiter) noexcept;
-  void remove(ChannelWaiter& waiter) noexcept;
-};
+/// The waiters of one side, first in, first out. No WaitList: threads without a loop wait here too, and any
+/// thread may serve any of them, so they are listed under the channel's lock and woken when it is released.
+using ChannelList = IntrusiveList<ChannelWaiter>;
 
 /// The part of a channel that doesn't depend on what goes through it. Counted references.
 class HEDDLE_EXPORT ChannelCore {
@@ -75,9 +69,9 @@ class HEDDLE_EXPORT ChannelCore {
   friend class ChannelOperation;
 
   /// Takes the waiter out of its list; it has got, or got rid of, its item.
-  void serve(ChannelList& list, ChannelWaiter& waiter, ChannelWaiter::State state) noexcept;
+  void serve(ChannelWaiter& waiter, ChannelWaiter::State state) noexcept;
   /// Blocks the thread until it is served; with the lock held. False when `timeout` has passed.
-  bool block(ChannelList& list, ChannelWaiter& waiter, Timeout timeout);
+  bool block(ChannelWaiter& waiter, Timeout timeout);
 
   ChannelList senders_;
   ChannelList receivers_;
@@ -118,20 +112,24 @@ class ChannelState final : public ChannelCore {
     ChannelWaiter waiter;
     waiter.item = &item;
     const Lock lock(*this);
-    if (send_locked(item, &waiter) == State::WAITING && !block(senders_, waiter, timeout))
-      return State::WAITING;
+    if (send_locked(item, &waiter) == State::WAITING && !block(waiter, timeout)) return State::WAITING;
     return waiter.state;
   }
   State receive_blocking(void* place, Timeout timeout) {
     ChannelWaiter waiter;
     waiter.item = place;
     const Lock lock(*this);
-    if (receive_locked(place, &waiter) == State::WAITING && !block(receivers_, waiter, timeout))
-      return State::WAITING;
+    if (receive_locked(place, &waiter) == State::WAITING && !block(waiter, timeout)) return State::WAITING;
     return waiter.state;
   }
-  bool withdraw_sender(ChannelWaiter& waiter) noexcept { return withdraw(senders_, waiter); }
-  bool withdraw_receiver(ChannelWaiter& waiter) noexcept { return withdraw(receivers_, waiter); }
+  /// Takes the waiter off its list. False if it has been served already.
+  bool withdraw(ChannelWaiter& waiter) noexcept {
+    const Lock lock(*this);
+    if (waiter.state != State::WAITING) return false;
+    ChannelList::remove(waiter);
+    waiter.state = State::IDLE;
+    return true;
+  }
 
  private:
   ~ChannelState() override {
@@ -146,9 +144,10 @@ class ChannelState final : public ChannelCore {
 
   State send_locked(T& item, ChannelWaiter* waiter) {
     if (closed_) return settle(waiter, State::CLOSED);
-    if (ChannelWaiter* const receiver = receivers_.first) {
-      ::new (receiver->item) T(std::move(item));
-      serve(receivers_, *receiver, State::DONE);
+    if (!receivers_.empty()) {
+      ChannelWaiter& receiver = receivers_.front();
+      ::new (receiver.item) T(std::move(item));
+      serve(receiver, State::DONE);
       return settle(waiter, State::DONE);
     }
     if (size_ < capacity_) {
@@ -156,38 +155,30 @@ class ChannelState final : public ChannelCore {
       return settle(waiter, State::DONE);
     }
     if (waiter == nullptr) return State::IDLE;
-    senders_.push(*waiter);
+    senders_.push_back(*waiter);
     return settle(waiter, State::WAITING);
   }
 
   State receive_locked(void* place, ChannelWaiter* waiter) {
-    ChannelWaiter* const sender = senders_.first;
+    ChannelWaiter* const sender = senders_.empty() ? nullptr : &senders_.front();
     if (size_ > 0) {
       ::new (place) T(std::move(items_[first_]));
       pop();
       if (sender != nullptr) {
         push(*static_cast<T*>(sender->item));
-        serve(senders_, *sender, State::DONE);
+        serve(*sender, State::DONE);
       }
       return settle(waiter, State::DONE);
     }
     if (sender != nullptr) {
       ::new (place) T(std::move(*static_cast<T*>(sender->item)));
-      serve(senders_, *sender, State::DONE);
+      serve(*sender, State::DONE);
       return settle(waiter, State::DONE);
     }
     if (closed_) return settle(waiter, State::CLOSED);
     if (waiter == nullptr) return State::IDLE;
-    receivers_.push(*waiter);
+    receivers_.push_back(*waiter);
     return settle(waiter, State::WAITING);
-  }
-
-  bool withdraw(ChannelList& list, ChannelWaiter& waiter) noexcept {
-    const Lock lock(*this);
-    if (waiter.state != State::WAITING) return false;
-    list.remove(waiter);
-    waiter.state = State::IDLE;
-    return true;
   }
 
   void push(T& item) {

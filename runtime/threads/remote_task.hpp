@@ -73,7 +73,9 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
   Message start_message_{*this, &on_start};
   Message cancel_message_{*this, &on_cancel};
   // Atomic accesses only:
-  RemoteWait* waiting_ = nullptr;  // the newest of those who wait; a mark when it is done
+  // The newest of those who wait, or a mark when it is done. Linked one way, as a stack that threads push to
+  // without a lock; all are taken at once.
+  RemoteWait* waiting_ = nullptr;
   unsigned references_ = 1;
   unsigned done_ = 0;
   bool cancel_posted_ = false;
@@ -145,7 +147,7 @@ class HEDDLE_EXPORT RemoteWait : public Operation {
   static void on_done(Runnable& message) noexcept;
   void begin_wait() noexcept;
 
-  RemoteWait* next_ = nullptr;
+  RemoteWait* next_ = nullptr;  // the one that came before
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};
 };

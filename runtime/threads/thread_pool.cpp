@@ -36,9 +36,8 @@ struct ThreadPool::State {
   std::mutex mutex;
   std::condition_variable available;
   std::vector<std::thread> threads;
-  ThreadJob* first = nullptr;
-  ThreadJob** last = &first;
-  std::size_t queued = 0;
+  IntrusiveList<ThreadJob> queue;
+  std::size_t queued = 0;  // in the queue
   std::size_t idle = 0;
   std::size_t most_threads = 0;
   std::size_t queue_limit = 0;
@@ -97,9 +96,7 @@ void ThreadPool::submit(ThreadJob& job) {
     }
   }
   job.state_ = ThreadJob::State::QUEUED;
-  job.job_link_ = state.last;
-  *state.last = &job;
-  state.last = &job.next_job_;
+  state.queue.push_back(job);
   ++state.queued;
   lock.unlock();  // or who is woken would have to wait for it
   state.available.notify_one();
@@ -128,19 +125,14 @@ void ThreadPool::serve() noexcept {
   std::unique_lock lock(state.mutex);
   for (;;) {
     ++state.idle;
-    state.available.wait(lock, [&] { return state.first != nullptr || state.shutdown; });
+    state.available.wait(lock, [&] { return !state.queue.empty() || state.shutdown; });
     --state.idle;
-    ThreadJob* const job = state.first;
-    if (job == nullptr) return;
-    state.first = std::exchange(job->next_job_, nullptr);
-    if (state.first == nullptr)
-      state.last = &state.first;
-    else
-      state.first->job_link_ = &state.first;
+    if (state.queue.empty()) return;
+    ThreadJob& job = state.queue.pop_front();
     --state.queued;
-    std::atomic_ref(job->state_).store(ThreadJob::State::RUNNING, std::memory_order_relaxed);
+    std::atomic_ref(job.state_).store(ThreadJob::State::RUNNING, std::memory_order_relaxed);
     lock.unlock();
-    job->perform();
+    job.perform();
     lock.lock();
   }
 }
@@ -215,11 +207,7 @@ ThreadJob::Withdrawal ThreadJob::withdraw() noexcept {
     ThreadPool::State& pool = *pool_->state_;
     const std::lock_guard lock(pool.mutex);
     if (std::atomic_ref(state_).load(std::memory_order_relaxed) == State::QUEUED) {
-      *job_link_ = next_job_;
-      if (next_job_ != nullptr)
-        next_job_->job_link_ = job_link_;
-      else
-        pool.last = job_link_;
+      IntrusiveList<ThreadJob>::remove(*this);
       --pool.queued;
       state_ = State::DONE;
       waiter_ = nullptr;

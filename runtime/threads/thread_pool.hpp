@@ -13,6 +13,7 @@
 
 #include "../../selector/export.hpp"
 #include "../core/call.hpp"
+#include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 #include "../core/runnable.hpp"
 
@@ -45,7 +46,7 @@ class HEDDLE_EXPORT ThreadPoolFull : public std::runtime_error {
 };
 
 /// A piece of work on its way to a thread and back. Shared by the thread and the operation that waits for it.
-class HEDDLE_EXPORT ThreadJob : public Runnable {
+class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
  public:
   /// Queues the job. Throws std::system_error when not one thread can be started, ThreadPoolFull.
   void submit(ThreadPool& pool, ThreadJobWaiter& waiter);
@@ -69,6 +70,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable {
 
  private:
   friend class ThreadPool;
+  friend class IntrusiveList<ThreadJob>;
   enum class State : unsigned char { NEW, QUEUED, RUNNING, DONE };
 
   static void deliver(Runnable& runnable) noexcept;
@@ -78,10 +80,8 @@ class HEDDLE_EXPORT ThreadJob : public Runnable {
   Mailbox* mailbox_ = nullptr;
   TaskLocals* locals_ = nullptr;  // of the task that waits
   ThreadPool* pool_ = nullptr;
-  ThreadJob* next_job_ = nullptr;  // this and the state up to RUNNING: under the pool's lock
-  ThreadJob** job_link_ = nullptr;
   unsigned references_ = 1;   // atomic accesses only
-  State state_ = State::NEW;  // the same
+  State state_ = State::NEW;  // the same; until RUNNING, as the place in the queue, under the pool's lock
   bool stop_ = false;         // the same
   bool stoppable_;
 };
