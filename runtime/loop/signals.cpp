@@ -253,48 +253,20 @@ int SignalStream::try_next() noexcept {
 }
 
 void SignalStream::hand_out() noexcept {
-  while (first_waiting_ != nullptr) {
+  while (!waiters_.empty()) {
     const int signum = try_next();
     if (signum == 0) return;
-    Next& waiting = *first_waiting_;
-    first_waiting_ = waiting.next_;
-    waiting.waits_ = false;
-    waiting.signum_ = signum;
-    waiting.wake();
+    static_cast<Next&>(waiters_.first()).signum_ = signum;
+    waiters_.grant_first();
   }
 }
 
 bool SignalStream::Next::await_ready() {
-  begin();
-  signum_ = 0;
-  stopped_ = false;  // it may have been awaited before
-  if (stream_->first_waiting_ == nullptr) signum_ = stream_->try_next();
-  if (signum_ != 0) return finished();
-  if (stream_->signals_ == nullptr)
+  check_can_begin();
+  signum_ = stream_.waiters_.empty() ? stream_.try_next() : 0;
+  if (signum_ == 0 && stream_.signals_ == nullptr)
     throw std::logic_error("waiting for a signal on an event loop that has closed");
-  return false;
-}
-
-void SignalStream::Next::begin_wait() noexcept {
-  if (signum_ != 0) {  // the budget is spent
-    wake();
-    return;
-  }
-  waits_ = true;
-  next_ = nullptr;
-  Next** last = &stream_->first_waiting_;
-  while (*last != nullptr) last = &(*last)->next_;
-  *last = this;
-}
-
-Operation::Stop SignalStream::Next::cancel() noexcept {
-  if (!waits_) return Stop::TOO_LATE;
-  Next** link = &stream_->first_waiting_;
-  while (*link != this) link = &(*link)->next_;
-  *link = next_;
-  waits_ = false;
-  stopped_ = true;
-  return Stop::STOPPED;
+  return attempt(signum_ != 0);
 }
 
 Task<int> first_signal(SignalSet signals) {

@@ -8,8 +8,8 @@
 
 #include "../../selector/export.hpp"
 #include "../core/intrusive_list.hpp"
-#include "../core/operation.hpp"
 #include "../core/task.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 
@@ -46,35 +46,28 @@ class HEDDLE_EXPORT SignalStream : private ListLink<SignalStream> {
   explicit SignalStream(S... signums) : SignalStream(SignalSet(signums...)) {}
   SignalStream(const SignalStream&) = delete;
   SignalStream& operator=(const SignalStream&) = delete;
-  /// Nobody may wait for it any more.
+  /// Who still waits for a signal gets std::logic_error.
   ~SignalStream();
 
-  class HEDDLE_EXPORT Next final : public Operation {
+  class HEDDLE_EXPORT Next final : public WaitOperation {
    public:
-    explicit Next(SignalStream& stream) noexcept : stream_(&stream) {}
+    explicit Next(SignalStream& stream) noexcept : stream_(stream) {}
 
     bool await_ready();
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-      suspend(*this, coroutine);
-      begin_wait();
+      wait(stream_.waiters_, coroutine);
     }
     int await_resume() const {
-      if (stopped_) throw_cancelled();
+      check("SignalStream.next()");
       return signum_;
     }
 
-    Stop cancel() noexcept override;
-
    private:
     friend class SignalStream;
-    void begin_wait() noexcept;
 
-    SignalStream* stream_;
-    Next* next_ = nullptr;
-    int signum_ = 0;
-    bool waits_ = false;
-    bool stopped_ = false;
+    SignalStream& stream_;
+    int signum_ = 0;  // the one it was given
   };
 
   /// Waits for a signal and yields its number. If several came meanwhile each is yielded as often as it was
@@ -93,7 +86,7 @@ class HEDDLE_EXPORT SignalStream : private ListLink<SignalStream> {
 
   SignalSet set_;
   LoopSignals* signals_ = nullptr;  // null when the loop has closed
-  Next* first_waiting_ = nullptr;
+  WaitList waiters_;
   int last_ = 0;  // the one that was yielded last: the others come first now
   std::uint32_t counts_[64] = {};
 };

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <stdexcept>
 
-#include "wait_list.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 

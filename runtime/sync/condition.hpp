@@ -7,8 +7,8 @@
 #include <type_traits>
 
 #include "../core/task.hpp"
+#include "../core/wait_list.hpp"
 #include "lock.hpp"
-#include "wait_list.hpp"
 
 namespace heddle {
 

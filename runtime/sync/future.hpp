@@ -13,7 +13,7 @@
 #include "../../selector/export.hpp"
 #include "../core/frame_allocator.hpp"
 #include "../core/task.hpp"
-#include "wait_list.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "../../selector/export.hpp"
-#include "wait_list.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 

@@ -8,8 +8,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "../core/wait_list.hpp"
 #include "ring_buffer.hpp"
-#include "wait_list.hpp"
 
 namespace heddle {
 

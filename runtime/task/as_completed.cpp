@@ -61,47 +61,21 @@ TaskState* CompletionList::pop() noexcept {
 
 // To those who wait: what is done, or that there is no more.
 void CompletionList::hand_out() noexcept {
-  while (first_waiting_ != nullptr && (!done_.empty() || size_ == 0)) {
-    Next& waiting = *first_waiting_;
-    first_waiting_ = waiting.next_;
-    waiting.waits_ = false;
-    waiting.task_done_ = pop();
-    waiting.wake();
+  while (!waiters_.empty() && (!done_.empty() || size_ == 0)) {
+    static_cast<Next&>(waiters_.first()).task_done_ = pop();
+    waiters_.grant_first();
   }
 }
 
 bool CompletionList::Next::await_ready() {
-  begin();
-  stopped_ = false;  // it may have been awaited before
-  if (list_->first_waiting_ != nullptr || (list_->done_.empty() && list_->size_ > 0)) return false;
-  task_done_ = list_->pop();
-  return finished();
-}
-
-void CompletionList::Next::begin_wait() noexcept {
-  if (task_done_ != nullptr || list_->size_ == 0) {  // the budget is spent
-    wake();
-    return;
-  }
-  waits_ = true;
-  next_ = nullptr;
-  Next** last = &list_->first_waiting_;
-  while (*last != nullptr) last = &(*last)->next_;
-  *last = this;
-}
-
-Operation::Stop CompletionList::Next::cancel() noexcept {
-  if (!waits_) return Stop::TOO_LATE;
-  Next** link = &list_->first_waiting_;
-  while (*link != this) link = &(*link)->next_;
-  *link = next_;
-  waits_ = false;
-  stopped_ = true;
-  return Stop::STOPPED;
+  check_can_begin();
+  const bool granted = list_.waiters_.empty() && (!list_.done_.empty() || list_.size_ == 0);
+  if (granted) task_done_ = list_.pop();
+  return attempt(granted);
 }
 
 TaskState* CompletionList::Next::take() {
-  if (stopped_) throw_cancelled();
+  check("AsCompleted.next()");
   return std::exchange(task_done_, nullptr);
 }
 

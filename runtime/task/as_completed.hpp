@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "../core/intrusive_list.hpp"
-#include "../core/operation.hpp"
+#include "../core/wait_list.hpp"
 #include "join_handle.hpp"
 #include "nothing.hpp"
 #include "task_scope.hpp"
@@ -30,18 +30,15 @@ class HEDDLE_EXPORT CompletionList {
 
  protected:
   class Entry;
-  class HEDDLE_EXPORT Next : public Operation {
+  class HEDDLE_EXPORT Next : public WaitOperation {
    public:
-    explicit Next(CompletionList& list) noexcept : list_(&list) {}
+    explicit Next(CompletionList& list) noexcept : list_(list) {}
 
     bool await_ready();
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-      suspend(*this, coroutine);
-      begin_wait();
+      wait(list_.waiters_, coroutine);
     }
-
-    Stop cancel() noexcept override;
 
    protected:
     /// The task with a reference that is the caller's, nullptr when none is left.
@@ -49,13 +46,9 @@ class HEDDLE_EXPORT CompletionList {
 
    private:
     friend class CompletionList;
-    void begin_wait() noexcept;
 
-    CompletionList* list_;
-    Next* next_ = nullptr;
-    TaskState* task_done_ = nullptr;
-    bool waits_ = false;
-    bool stopped_ = false;
+    CompletionList& list_;
+    TaskState* task_done_ = nullptr;  // what it was given
   };
 
   CompletionList() noexcept = default;
@@ -69,7 +62,7 @@ class HEDDLE_EXPORT CompletionList {
 
   IntrusiveList<Entry> pending_;
   IntrusiveList<Entry> done_;  // the first to be done first
-  Next* first_waiting_ = nullptr;
+  WaitList waiters_;
   std::size_t size_ = 0;
 };
 

@@ -1,0 +1,96 @@
+// WaitList, WaitOperation: a queue of waiting tasks, first come, first served.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+
+#include "../../selector/export.hpp"
+#include "current.hpp"
+#include "intrusive_list.hpp"
+#include "operation.hpp"
+
+namespace heddle {
+
+class WaitList;
+
+/// What waits in a WaitList for something to be given to it. The list goes through these operations, which
+/// live in the frames of those who await them: waiting allocates nothing.
+///
+/// Who is woken has already got what it waited for, so nobody can take it before the task's turn comes. A
+/// request to stop that arrives in between is TOO_LATE, so what was given isn't lost either.
+class HEDDLE_EXPORT WaitOperation : public Operation, private ListLink<WaitOperation> {
+ public:
+  WaitOperation(const WaitOperation& other) noexcept : Operation(other), ListLink() {}
+
+  Stop cancel() noexcept override;
+
+  /// What it waits for goes away: the co_await throws std::logic_error.
+  void abandon() noexcept { end_wait(State::ABANDONED); }
+
+ protected:
+  enum class State : unsigned char { GRANTED, WAITING, FAILED, STOPPED, ABANDONED };
+
+  WaitOperation() noexcept {}
+
+  /// What await_ready() returns: true if it was `granted` without waiting and the task may go on.
+  bool attempt(bool granted) noexcept {
+    state_ = granted ? State::GRANTED : State::WAITING;
+    return granted && finished();
+  }
+  /// What await_suspend() does after that: gets into the row or, if it was granted, to the back of the queue.
+  template <class Promise>
+  void wait(WaitList& list, std::coroutine_handle<Promise> coroutine) noexcept {
+    wait_in(list, coroutine, frame_of(coroutine.promise()));
+  }
+  /// What await_resume() begins with: throws if the wait has come to nothing. `name` is the operation's for
+  /// the error: "Lock.acquire()". A wait that FAILED is its owner's to look after.
+  void check(const char* name) const {
+    if (state_ > State::FAILED) [[unlikely]]
+      throw_ended(name);
+  }
+  bool failed() const noexcept { return state_ == State::FAILED; }
+  void leave_list() noexcept { IntrusiveList<WaitOperation>::remove(*this); }
+
+  State state_ = State::GRANTED;
+
+ private:
+  friend class WaitList;
+  friend class IntrusiveList<WaitOperation>;
+
+  void wait_in(WaitList& list, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept;
+  void end_wait(State state) noexcept;
+  [[noreturn]] void throw_ended(const char* name) const;
+};
+
+/// Operations that wait, in the order in which they came. Neither copied nor moved. Those that still wait
+/// when it is destroyed are abandoned.
+class HEDDLE_EXPORT WaitList {
+ public:
+  WaitList() noexcept = default;
+  WaitList(const WaitList&) = delete;
+  WaitList& operator=(const WaitList&) = delete;
+  ~WaitList() {
+    if (!empty()) [[unlikely]]
+      end_all(WaitOperation::State::ABANDONED);
+  }
+
+  bool empty() const noexcept { return operations_.empty(); }
+  WaitOperation& first() const noexcept { return operations_.front(); }
+  void push(WaitOperation& operation) noexcept { operations_.push_back(operation); }
+
+  /// Wakes the first, who has got what it waits for.
+  void grant_first() noexcept { first().end_wait(WaitOperation::State::GRANTED); }
+  void grant_all() noexcept { end_all(WaitOperation::State::GRANTED); }
+  /// Wakes all, who will find out why.
+  void fail_all() noexcept { end_all(WaitOperation::State::FAILED); }
+
+ private:
+  void end_all(WaitOperation::State state) noexcept;
+
+  IntrusiveList<WaitOperation> operations_;
+};
+
+/// For what can't be told by an exception: prints `message` on stderr and ends the program.
+[[noreturn]] HEDDLE_EXPORT void terminate_with(const char* message) noexcept;
+
+}  // namespace heddle
