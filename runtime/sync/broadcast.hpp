@@ -182,18 +182,9 @@ template <class T>
 class Broadcast {
  public:
   /// Throws ValueError for a capacity of 0.
-  explicit Broadcast(std::size_t capacity) : ring_(new BroadcastRing<T>(capacity)) {}
-  Broadcast(Broadcast&& other) noexcept : ring_(std::exchange(other.ring_, nullptr)) {}
-  Broadcast& operator=(Broadcast&& other) noexcept {
-    Broadcast taken(std::move(other));
-    std::swap(ring_, taken.ring_);
-    return *this;
-  }
-  ~Broadcast() {
-    if (ring_ == nullptr) return;
-    ring_->close();
-    ring_->release();
-  }
+  explicit Broadcast(std::size_t capacity) : ring_(Ring::adopt(*new BroadcastRing<T>(capacity))) {}
+  Broadcast(Broadcast&&) noexcept = default;
+  Broadcast& operator=(Broadcast&&) noexcept = default;
 
   /// Yields the number of those who will receive the item; it is dropped when nobody has subscribed. Throws
   /// std::logic_error after close().
@@ -204,7 +195,8 @@ class Broadcast {
   void close() noexcept { ring_->close(); }
 
  private:
-  BroadcastRing<T>* ring_;
+  using Ring = Ref<BroadcastRing<T>, PublisherSide>;
+  Ring ring_;
 };
 
 }  // namespace heddle

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../../selector/export.hpp"
+#include "../core/ref.hpp"
 #include "../core/wait_list.hpp"
 
 namespace heddle {
@@ -34,35 +35,46 @@ class HEDDLE_EXPORT Publication {
   bool closed_ = false;
 };
 
+/// How the sending end of a channel counts, which is made with it and never copied: when it goes, the channel
+/// is closed.
+struct PublisherSide {
+  static void drop(Publication& state) noexcept {
+    state.close();
+    state.release();
+  }
+};
+
 /// One who reads from a channel, for one task at a time. Who waits when it is moved or destroyed gets
 /// std::logic_error.
 class HEDDLE_EXPORT PublicationReader {
  public:
   /// False once it was moved from.
-  bool valid() const noexcept { return state_ != nullptr; }
+  bool valid() const noexcept { return static_cast<bool>(state_); }
 
  protected:
   friend class PublicationOperation;
 
-  explicit PublicationReader(Publication& state) noexcept : state_(&state) { state.add_reference(); }
+  explicit PublicationReader(Publication& state) noexcept : state_(state) {}
   PublicationReader(PublicationReader&& other) noexcept : state_(other.leave()) {}
-  ~PublicationReader() {
-    if (Publication* const state = leave()) state->release();
-  }
-  Publication* leave() noexcept {
-    if (waiting_ != nullptr) std::exchange(waiting_, nullptr)->abandon();
-    return std::exchange(state_, nullptr);
-  }
+  ~PublicationReader() { abandon_waiter(); }
   /// Throws std::logic_error if a task waits for it already, or it was moved from.
   void check_free(const char* operation) const {
-    if (waiting_ != nullptr || state_ == nullptr) [[unlikely]]
+    if (waiting_ != nullptr || !state_) [[unlikely]]
       throw_not_free(operation);
   }
   [[noreturn]] void throw_not_free(const char* operation) const;
 
-  Publication* state_;
+  Ref<Publication> state_;
 
  private:
+  void abandon_waiter() noexcept {
+    if (waiting_ != nullptr) std::exchange(waiting_, nullptr)->abandon();
+  }
+  Ref<Publication> leave() noexcept {
+    abandon_waiter();
+    return std::move(state_);
+  }
+
   WaitOperation* waiting_ = nullptr;
 };
 

@@ -97,18 +97,9 @@ class [[nodiscard]] WatchReader : public PublicationReader {
 template <class T>
 class Watch {
  public:
-  explicit Watch(T value) : state_(new WatchState<T>(std::move(value))) {}
-  Watch(Watch&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  Watch& operator=(Watch&& other) noexcept {
-    Watch taken(std::move(other));
-    std::swap(state_, taken.state_);
-    return *this;
-  }
-  ~Watch() {
-    if (state_ == nullptr) return;
-    state_->close();
-    state_->release();
-  }
+  explicit Watch(T value) : state_(State::adopt(*new WatchState<T>(std::move(value)))) {}
+  Watch(Watch&&) noexcept = default;
+  Watch& operator=(Watch&&) noexcept = default;
 
   const T& value() const noexcept { return state_->value(); }
   /// Wakes the readers, also if the value is the same.
@@ -123,7 +114,8 @@ class Watch {
   WatchReader<T> subscribe() const noexcept { return WatchReader<T>(*state_); }
 
  private:
-  WatchState<T>* state_;
+  using State = Ref<WatchState<T>, PublisherSide>;
+  State state_;
 };
 
 }  // namespace heddle

@@ -11,9 +11,9 @@ namespace heddle {
 
 class CompletionList::Entry final : public TaskObserver, public FrameAllocated, public ListLink<Entry> {
  public:
-  Entry(CompletionList& in, TaskState& of) noexcept : task(of), list_(in) { of.add_reference(); }
+  Entry(CompletionList& in, TaskState& of) noexcept : task(of), list_(in) {}
 
-  TaskState& task;
+  Ref<TaskState> task;
 
  private:
   void task_done(TaskState&) noexcept override { list_.completed(*this); }
@@ -34,12 +34,11 @@ void CompletionList::add_task(TaskState& task) {
 CompletionList::~CompletionList() {
   while (!pending_.empty()) {
     Entry& entry = pending_.pop_front();
-    entry.task.remove_observer(entry);
-    entry.task.release();
+    entry.task->remove_observer(entry);
     delete &entry;
   }
   size_ = 0;
-  while (TaskState* const task = pop()) task->release();
+  while (!done_.empty()) pop();
   hand_out();
 }
 
@@ -49,14 +48,14 @@ void CompletionList::completed(Entry& entry) noexcept {
   hand_out();
 }
 
-// The first that is done, with its reference.
-TaskState* CompletionList::pop() noexcept {
-  if (done_.empty()) return nullptr;
+// The first that is done; empty if none is.
+Ref<TaskState> CompletionList::pop() noexcept {
+  if (done_.empty()) return {};
   Entry& entry = done_.pop_front();
   if (size_ > 0) --size_;
-  TaskState& task = entry.task;
+  Ref<TaskState> task = std::move(entry.task);
   delete &entry;
-  return &task;
+  return task;
 }
 
 // To those who wait: what is done, or that there is no more.
@@ -74,9 +73,9 @@ bool CompletionList::Next::await_ready() {
   return attempt(granted);
 }
 
-TaskState* CompletionList::Next::take() {
+Ref<TaskState> CompletionList::Next::take() {
   check("AsCompleted.next()");
-  return std::exchange(task_done_, nullptr);
+  return std::move(task_done_);
 }
 
 }  // namespace heddle

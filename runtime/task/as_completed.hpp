@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../core/intrusive_list.hpp"
+#include "../core/ref.hpp"
 #include "../core/wait_list.hpp"
 #include "join_handle.hpp"
 #include "nothing.hpp"
@@ -41,14 +42,14 @@ class HEDDLE_EXPORT CompletionList {
     }
 
    protected:
-    /// The task with a reference that is the caller's, nullptr when none is left.
-    TaskState* take();
+    /// The task; empty when none is left.
+    Ref<TaskState> take();
 
    private:
     friend class CompletionList;
 
     CompletionList& list_;
-    TaskState* task_done_ = nullptr;  // what it was given
+    Ref<TaskState> task_done_;  // what it was given
   };
 
   CompletionList() noexcept = default;
@@ -57,7 +58,7 @@ class HEDDLE_EXPORT CompletionList {
 
  private:
   void completed(Entry& entry) noexcept;
-  TaskState* pop() noexcept;
+  Ref<TaskState> pop() noexcept;
   void hand_out() noexcept;
 
   IntrusiveList<Entry> pending_;
@@ -87,9 +88,9 @@ class AsCompleted final : public CompletionList {
    public:
     explicit NextOperation(CompletionList& list) noexcept : Next(list) {}
     JoinHandle<T> await_resume() {
-      TaskState* const task = take();
+      TaskState* const task = take().detach();
       if (task == nullptr) return JoinHandle<T>();
-      return JoinHandle<T>(static_cast<SpawnedTask<T>&>(*task));
+      return JoinHandle<T>(static_cast<SpawnedTask<T>&>(*task));  // which takes the reference over
     }
   };
   /// Waits for the next task to be done and yields its handle, which has the result; a handle that is false

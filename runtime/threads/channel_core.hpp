@@ -12,6 +12,7 @@
 #include "../../selector/timeout.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
+#include "../core/ref.hpp"
 #include "../core/runnable.hpp"
 
 namespace heddle {
@@ -217,10 +218,10 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
   void wake_from_any_thread() noexcept;
 
  protected:
-  explicit ChannelOperation(ChannelCore& channel) noexcept : channel_(&channel) { channel.add_reference(); }
+  explicit ChannelOperation(ChannelCore& channel) noexcept : channel_(channel) {}
   /// Only before it is awaited.
   ChannelOperation(const ChannelOperation& other) noexcept : ChannelOperation(*other.channel_) {}
-  ~ChannelOperation() { channel_->release(); }
+  ~ChannelOperation() = default;
 
   /// Whether the coroutine needn't be suspended, after an attempt that ended so.
   bool is_ready(ChannelWaiter::State state) noexcept;
@@ -229,7 +230,7 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
     if (stopped_) throw_cancelled();
   }
 
-  ChannelCore* channel_;
+  Ref<ChannelCore> channel_;
   ChannelWaiter waiter_;
   bool stopped_ = false;
 

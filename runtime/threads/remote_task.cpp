@@ -37,15 +37,13 @@ class WatchedTask final : public RemoteTask {
 
 }  // namespace
 
-RemoteTask::RemoteTask(Mailbox* mailbox) noexcept : mailbox_(mailbox) {
-  if (mailbox != nullptr) mailbox->add_reference();
+RemoteTask::RemoteTask(Mailbox* mailbox) noexcept {
+  if (mailbox != nullptr) mailbox_ = Ref<Mailbox>(*mailbox);
 }
 
-RemoteTask::~RemoteTask() {
-  if (mailbox_ != nullptr) mailbox_->release();
-}
+RemoteTask::~RemoteTask() = default;
 
-RemoteTask& RemoteTask::of(TaskState& task) { return *new WatchedTask(task); }
+Ref<RemoteTask> RemoteTask::of(TaskState& task) { return Ref<RemoteTask>::adopt(*new WatchedTask(task)); }
 
 void RemoteTask::add_reference() noexcept {
   std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
@@ -139,7 +137,7 @@ void RemoteTask::wait() const {
 
 void RemoteWait::begin_wait() noexcept {
   mailbox_ = &current.loop->mailbox();
-  const std::atomic_ref head(target_.waiting_);
+  const std::atomic_ref head(target_->waiting_);
   RemoteWait* newest = head.load(std::memory_order_acquire);
   do {
     if (newest == done_mark()) {
@@ -152,7 +150,7 @@ void RemoteWait::begin_wait() noexcept {
 
 void RemoteWait::on_done(Runnable& message) noexcept { static_cast<Message&>(message).wait.wake(); }
 
-Operation::Stop RemoteWait::cancel() noexcept { return target_.cancel() ? Stop::LATER : Stop::TOO_LATE; }
+Operation::Stop RemoteWait::cancel() noexcept { return target_->cancel() ? Stop::LATER : Stop::TOO_LATE; }
 
 // What headers need of a loop.
 

@@ -14,6 +14,7 @@
 
 #include "../../selector/errors.hpp"
 #include "../core/operation.hpp"
+#include "../core/ref.hpp"
 #include "../loop/mailbox.hpp"
 #include "../task/task_group.hpp"
 #include "../task/wait.hpp"
@@ -38,15 +39,11 @@ class Threads {
       : function_(function), options_(options), tasks_(count), ends_(count, End(*this)) {
     errors_.reserve(2 * count);  // a task and its loop
   }
-  ~Threads() {
-    if (mailbox_ != nullptr) mailbox_->release();
-  }
 
   void run() {
     {
       EventLoop loop(options_);
-      mailbox_ = &loop.mailbox();
-      mailbox_->add_reference();  // until no thread can be at it any more
+      mailbox_ = Ref<Mailbox>(loop.mailbox());
       JoinHandle<void> first = spawn_for(static_cast<TaskOwner&>(loop), body(0), std::source_location());
       first.set_name("main 0");
       JoinHandle<void> leader = spawn_for(static_cast<TaskOwner&>(loop), lead(first), std::source_location());
@@ -183,7 +180,7 @@ class Threads {
   std::vector<std::exception_ptr> errors_;
   bool stopping_ = false;
 
-  Mailbox* mailbox_ = nullptr;
+  Ref<Mailbox> mailbox_;  // kept until no thread can be at it any more
   std::vector<End> ends_;
   std::vector<std::thread> threads_;
   std::size_t alive_ = 0;

@@ -160,6 +160,8 @@ std::size_t ThreadPool::queued() const noexcept {
 
 // A job.
 
+ThreadJob::ThreadJob(bool stoppable) noexcept : Runnable(&deliver), stoppable_(stoppable) {}
+
 ThreadJob::~ThreadJob() { release_locals(locals_); }
 
 void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
@@ -167,14 +169,13 @@ void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
     throw std::logic_error("what to_thread() and ThreadPool::run() return can be awaited once");
   pool_ = &pool;
   waiter_ = &waiter;
-  mailbox_ = &current.loop->mailbox();
-  mailbox_->add_reference();
+  mailbox_ = Ref<Mailbox>(current.loop->mailbox());
   locals_ = share_locals(current_locals());
-  std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
+  add_reference();
   try {
     pool.submit(*this);
   } catch (...) {
-    std::exchange(mailbox_, nullptr)->release();
+    mailbox_.reset();
     release();
     throw;
   }
@@ -189,9 +190,9 @@ void ThreadJob::perform() noexcept {
     error_ = std::current_exception();
   }
   std::atomic_ref(state_).store(State::DONE, std::memory_order_release);
-  Mailbox& mailbox = *mailbox_;
-  if (!mailbox.post(*this)) release();
-  mailbox.release();
+  // The job may be gone as soon as it is posted.
+  const Ref<Mailbox> mailbox = std::move(mailbox_);
+  if (!mailbox->post(*this)) release();
 }
 
 void ThreadJob::deliver(Runnable& runnable) noexcept {
@@ -211,7 +212,7 @@ ThreadJob::Withdrawal ThreadJob::withdraw() noexcept {
       --pool.queued;
       state_ = State::DONE;
       waiter_ = nullptr;
-      mailbox_->release();
+      mailbox_.reset();
       release();
       return Withdrawal::NEVER_BEGUN;
     }
@@ -234,6 +235,10 @@ bool ThreadJob::was_cancelled() const noexcept {
   } catch (...) {
     return false;
   }
+}
+
+void ThreadJob::add_reference() noexcept {
+  std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
 }
 
 void ThreadJob::release() noexcept {

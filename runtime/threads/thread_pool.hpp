@@ -15,6 +15,7 @@
 #include "../core/call.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
+#include "../core/ref.hpp"
 #include "../core/runnable.hpp"
 
 namespace heddle {
@@ -59,10 +60,11 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
   Withdrawal withdraw() noexcept;
   /// What the work threw was Cancelled.
   bool was_cancelled() const noexcept;
+  void add_reference() noexcept;
   void release() noexcept;
 
  protected:
-  explicit ThreadJob(bool stoppable) noexcept : Runnable(&deliver), stoppable_(stoppable) {}
+  explicit ThreadJob(bool stoppable) noexcept;
   virtual ~ThreadJob();
   virtual void work(StopToken token) = 0;
 
@@ -77,7 +79,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
   void perform() noexcept;
 
   ThreadJobWaiter* waiter_ = nullptr;
-  Mailbox* mailbox_ = nullptr;
+  Ref<Mailbox> mailbox_;
   TaskLocals* locals_ = nullptr;  // of the task that waits
   ThreadPool* pool_ = nullptr;
   unsigned references_ = 1;   // atomic accesses only
@@ -88,6 +90,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
 
 class HEDDLE_EXPORT ThreadJobWaiter : public Operation {
  public:
+  /// Takes over a reference to the job.
   ThreadJobWaiter(ThreadPool& pool, ThreadJob& job) noexcept : pool_(&pool), job_(&job) {}
   ThreadJobWaiter(ThreadJobWaiter&& other) noexcept
       : Operation(other), pool_(other.pool_), job_(std::exchange(other.job_, nullptr)) {}
