@@ -3,7 +3,6 @@
 #include "thread_pool.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "../core/start_thread.hpp"
 #include "../core/task_locals.hpp"
 #include "../loop/event_loop.hpp"
 #include "../loop/mailbox.hpp"
@@ -85,7 +85,7 @@ void ThreadPool::submit(ThreadJob& job) {
   if (state.queued >= state.idle) {  // nobody is free
     if (state.threads.size() < state.most_threads) {
       try {
-        start_thread();
+        add_thread();
       } catch (const std::system_error&) {
         if (state.threads.empty()) throw;
       }
@@ -102,19 +102,15 @@ void ThreadPool::submit(ThreadJob& job) {
   state.available.notify_one();
 }
 
-void ThreadPool::start_thread() {
-  // Signals are for the loops.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+void ThreadPool::add_thread() {
+  std::vector<std::thread>& threads = state_->threads;
+  threads.emplace_back();  // first, or the memory for a thread that runs already might be missing
   try {
-    state_->threads.emplace_back(&ThreadPool::serve, this);
+    threads.back() = start_thread(&ThreadPool::serve, this);
   } catch (...) {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    threads.pop_back();
     throw;
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void ThreadPool::serve() noexcept {

@@ -244,7 +244,7 @@ class HEDDLE_EXPORT ThreadPool {
   struct State;
 
   void submit(ThreadJob& job);
-  void start_thread();
+  void add_thread();
   void serve() noexcept;
 
   State* state_;
