@@ -1,124 +1,24 @@
-// Disturbed runs: choosing the place, bringing every run to an end, and looking at what it left behind.
+// disturb_everywhere: bringing every run to an end, and looking at what it left behind.
 // SPDX-License-Identifier: MIT
 #include "testing.hpp"
 
 #include <dirent.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <thread>
 
-#include "../core/injection.hpp"
-#include "../core/operation.hpp"
-#include "../loop/turn_observer.hpp"
 #include "../seeing/dump.hpp"
 #include "../task/join_handle.hpp"
-#include "../task/task_group.hpp"
 #include "allocation_faults.hpp"
+#include "disturber.hpp"
+#include "watchdog.hpp"
 
 namespace heddle {
 
-DisturbanceError::DisturbanceError(const DisturbanceError&) noexcept = default;
-DisturbanceError::~DisturbanceError() = default;
 DisturbedScenario::~DisturbedScenario() = default;
-
-// What a run says of itself.
-
-namespace {
-
-const ExceptionGroup* as_group(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const ExceptionGroup& group) {
-    return &group;  // `error` keeps it
-  } catch (...) {
-    return nullptr;
-  }
-}
-
-std::string in_words(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const Cancelled&) {
-    return "Cancelled";
-  } catch (const std::exception& exception) {
-    return exception.what();
-  } catch (...) {
-    return "an exception that is no std::exception";
-  }
-}
-
-bool contains(const std::exception_ptr& error, const std::exception_ptr& wanted) {
-  if (!error || error == wanted) return static_cast<bool>(error);
-  if (const ExceptionGroup* const group = as_group(error))
-    for (const std::exception_ptr& each : group->exceptions())
-      if (contains(each, wanted)) return true;
-  return false;
-}
-
-}  // namespace
-
-bool DisturbedRun::any_of(const std::exception_ptr& error, bool (*is)(const std::exception_ptr&)) {
-  if (!error) return false;
-  if (is(error)) return true;
-  if (const ExceptionGroup* const group = as_group(error))
-    for (const std::exception_ptr& each : group->exceptions())
-      if (any_of(each, is)) return true;
-  return false;
-}
-
-bool DisturbedRun::cancelled() const noexcept {
-  try {
-    if (end) std::rethrow_exception(end);
-  } catch (const Cancelled&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
-
-bool DisturbedRun::failed_with_injected() const { return injected && contains(end, injected); }
-
-std::string DisturbedRun::what() const {
-  std::string text;
-  switch (disturbance) {
-    case Disturbance::NONE:
-      text = "undisturbed, the scenario";
-      break;
-    case Disturbance::CANCEL:
-      text = "cancelled at place " + std::to_string(number) + " (" + place + "), the scenario";
-      break;
-    case Disturbance::THROW:
-      text =
-          "with an exception injected at place " + std::to_string(number) + " (" + place + "), the scenario";
-      break;
-    case Disturbance::ALLOCATION:
-      text = "with allocation " + std::to_string(number) + " (" + place + ") failing, the scenario";
-      break;
-  }
-  return text + (end ? " ended with: " + in_words(end) : " returned");
-}
-
-void check_usual_end(const DisturbedRun& run) {
-  switch (run.disturbance) {
-    case Disturbance::CANCEL:
-      if (run.failed_with<Cancelled>()) return;
-      break;
-    case Disturbance::THROW:
-      if (run.failed_with_injected()) return;
-      break;
-    case Disturbance::ALLOCATION:
-      if (run.failed_with<std::bad_alloc>()) return;
-      break;
-    case Disturbance::NONE:
-      break;
-  }
-  if (!run.returned()) throw DisturbanceError(run.what());
-}
 
 namespace {
 
@@ -130,140 +30,6 @@ int open_descriptors() noexcept {
   ::closedir(folder);
   return count;
 }
-
-// Wakes a loop that sleeps for too long.
-class Watchdog {
- public:
-  Watchdog() : thread_([this] { watch(); }) {}
-  Watchdog(const Watchdog&) = delete;
-  Watchdog& operator=(const Watchdog&) = delete;
-  ~Watchdog() {
-    {
-      const std::lock_guard lock(mutex_);
-      ends_ = true;
-    }
-    changed_.notify_one();
-    thread_.join();
-  }
-
-  void begin(EventLoop& loop, Duration patience) {
-    const std::lock_guard lock(mutex_);
-    loop_ = &loop;
-    deadline_ = std::chrono::steady_clock::now() + patience;
-    expired_ = false;
-    changed_.notify_one();
-  }
-  void end() noexcept {
-    const std::lock_guard lock(mutex_);
-    loop_ = nullptr;
-  }
-  bool expired() {
-    const std::lock_guard lock(mutex_);
-    return expired_;
-  }
-
- private:
-  void watch() {
-    std::unique_lock lock(mutex_);
-    while (!ends_) {
-      if (loop_ == nullptr || expired_) {
-        changed_.wait(lock);
-      } else if (std::chrono::steady_clock::now() < deadline_) {
-        changed_.wait_until(lock, deadline_);
-      } else {
-        expired_ = true;
-        loop_->call_soon_threadsafe([] {});
-      }
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  EventLoop* loop_ = nullptr;
-  std::chrono::steady_clock::time_point deadline_;
-  bool expired_ = false;
-  bool ends_ = false;
-  std::thread thread_;  // the last, because it uses the others
-};
-
-// Counts the places and does what is to be done at one of them.
-class Disturber final : public TurnObserver {
- public:
-  Disturber(Disturbance disturbance, std::uint64_t number, std::exception_ptr error,
-            const DisturbOptions& options) noexcept
-      : disturbance_(disturbance), options_(options), left_(number) {
-    injection_.error = std::move(error);
-    set_injection(&injection_);
-  }
-  ~Disturber() { set_injection(nullptr); }
-
-  void watch(const TaskState& main) noexcept { main_ = &main; }
-  /// Nothing is to be disturbed any more.
-  void stop() noexcept { main_ = nullptr; }
-  const std::string& place() const noexcept { return place_; }
-  bool has_disturbed() const noexcept { return done_; }
-  /// From outside: between two turns of the loop.
-  void disturb_if_due() noexcept {
-    if (TaskState* const task = std::exchange(due_, nullptr)) disturb(*task);
-  }
-
-  bool before_turn(Runnable& next) noexcept override {
-    if (due_ != nullptr) return false;
-    if (done_ || disturbance_ != Disturbance::CANCEL) return true;
-    if (auto* const task = dynamic_cast<TaskState*>(&next))
-      visit(*task, task->started() ? ", about to go on" : ", not started");
-    return due_ == nullptr;
-  }
-  void after_turn(TaskState& task) noexcept override {
-    if (done_ || due_ != nullptr || !can_disturb(task)) return;
-    visit(task, ", suspended");
-  }
-
- private:
-  bool can_disturb(const TaskState& task) const noexcept {
-    if (disturbance_ == Disturbance::CANCEL) return true;
-    if (disturbance_ != Disturbance::THROW) return false;
-    const WaitInfo wait = task.waits_at()->describe();
-    return wait.task == nullptr && !wait.for_children;
-  }
-
-  void visit(TaskState& task, const char* state) noexcept {
-    if (main_ == nullptr || (options_.main_only && &task != main_)) return;
-    if (left_ == 0 || --left_ != 0) return;
-    place_ = &task == main_ ? "the main task" : "task " + std::to_string(task.id());
-    if (!task.name().empty()) place_.append(" \"").append(task.name()).append("\"");
-    place_ += state;
-    for (const AsyncFrame* frame = task.leaf(); frame != nullptr; frame = frame->parent())
-      if (frame->where.line() != 0)
-        place_.append(" at ")
-            .append(frame->where.file_name())
-            .append(":")
-            .append(std::to_string(frame->where.line()));
-    if (options_.from_outside)
-      due_ = &task;
-    else
-      disturb(task);
-  }
-
-  void disturb(TaskState& task) noexcept {
-    done_ = true;
-    if (disturbance_ == Disturbance::THROW) {
-      injection_.task = &task;
-      task.cancel_inside(task.shields());
-    } else {
-      task.cancel();
-    }
-  }
-
-  Disturbance disturbance_;
-  const DisturbOptions& options_;
-  const TaskState* main_ = nullptr;
-  TaskState* due_ = nullptr;
-  std::uint64_t left_;
-  std::string place_;
-  Injection injection_;
-  bool done_ = false;
-};
 
 // A run that doesn't end in spite of everything: its loop can't be destroyed. Kept, so that it is no leak.
 struct Stuck {
@@ -352,7 +118,7 @@ class Harness {
         all.loop = std::make_unique<EventLoop>(options_.loop);
         all.loop->set_report_handler([](EventLoop&, const Report&, void*) {});
         all.main = spawn_for(*all.loop, scenario_.make(), std::source_location());
-        disturber.watch(all.main.state());
+        disturber.set_main(all.main.state());
         all.loop->set_turn_observer(&disturber);
         drive(all, disturber, wrong, [&] { return all.main.done(); });
       } catch (...) {
@@ -391,13 +157,9 @@ class Harness {
   void drive(Stuck& all, Disturber& disturber, std::string& wrong, Done done) {
     EventLoop& loop = *all.loop;
     const std::uint64_t first_step = loop.counters().resumes;
-    struct Watch {
-      Watch(Watchdog& dog, EventLoop& loop, Duration patience) : watchdog(dog) { dog.begin(loop, patience); }
-      ~Watch() { watchdog.end(); }
-      Watchdog& watchdog;
-    } watch(watchdog_, loop, options_.patience);
+    const Watchdog::Watch watch(watchdog_, loop, options_.patience);
     while (!done()) {
-      if (watchdog_.expired()) {
+      if (watch.expired()) {
         wrong = "it hangs:\n" + dump_tasks(loop);
         return;
       }
