@@ -1,4 +1,4 @@
-// WaitList: who is next, and how a wait ends.
+// WaitList: how a wait begins, and the ways in which it ends.
 // SPDX-License-Identifier: MIT
 #include "wait_list.hpp"
 

@@ -24,11 +24,17 @@ class HEDDLE_EXPORT WaitOperation : public Operation, private ListLink<WaitOpera
 
   Stop cancel() noexcept override;
 
-  /// What it waits for goes away: the co_await throws std::logic_error.
+  /// What it waits for is being destroyed: the co_await throws std::logic_error.
   void abandon() noexcept { end_wait(State::ABANDONED); }
 
  protected:
-  enum class State : unsigned char { GRANTED, WAITING, FAILED, STOPPED, ABANDONED };
+  enum class State : unsigned char {
+    GRANTED,    // it has what it waits for, or never waited
+    WAITING,    // it is in a list
+    FAILED,     // it won't get it; the derived class knows why
+    STOPPED,    // it was cancelled
+    ABANDONED,  // what it waited for was destroyed
+  };
 
   WaitOperation() noexcept {}
 
@@ -37,13 +43,14 @@ class HEDDLE_EXPORT WaitOperation : public Operation, private ListLink<WaitOpera
     state_ = granted ? State::GRANTED : State::WAITING;
     return granted && finished();
   }
-  /// What await_suspend() does after that: gets into the row or, if it was granted, to the back of the queue.
+  /// What await_suspend() does after that: enters the list or, if it was granted and only the task's budget
+  /// is spent, queues the task for another turn.
   template <class Promise>
   void wait(WaitList& list, std::coroutine_handle<Promise> coroutine) noexcept {
     wait_in(list, coroutine, frame_of(coroutine.promise()));
   }
-  /// What await_resume() begins with: throws if the wait has come to nothing. `name` is the operation's for
-  /// the error: "Lock.acquire()". A wait that FAILED is its owner's to look after.
+  /// What await_resume() begins with: throws if the wait was STOPPED or ABANDONED. `name` is the operation's
+  /// in the message: "Lock.acquire()". FAILED is for the derived class to handle: see failed().
   void check(const char* name) const {
     if (state_ > State::FAILED) [[unlikely]]
       throw_ended(name);
@@ -78,10 +85,10 @@ class HEDDLE_EXPORT WaitList {
   WaitOperation& first() const noexcept { return operations_.front(); }
   void push(WaitOperation& operation) noexcept { operations_.push_back(operation); }
 
-  /// Wakes the first, who has got what it waits for.
+  /// Wakes the first, which has been given what it waits for.
   void grant_first() noexcept { first().end_wait(WaitOperation::State::GRANTED); }
   void grant_all() noexcept { end_all(WaitOperation::State::GRANTED); }
-  /// Wakes all, who will find out why.
+  /// Wakes all, whose operations throw on their turn.
   void fail_all() noexcept { end_all(WaitOperation::State::FAILED); }
 
  private:
@@ -90,7 +97,7 @@ class HEDDLE_EXPORT WaitList {
   IntrusiveList<WaitOperation> operations_;
 };
 
-/// For what can't be told by an exception: prints `message` on stderr and ends the program.
+/// For errors that can't be thrown: prints `message` on stderr and ends the program.
 [[noreturn]] HEDDLE_EXPORT void terminate_with(const char* message) noexcept;
 
 }  // namespace heddle

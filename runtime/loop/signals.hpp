@@ -82,12 +82,12 @@ class HEDDLE_EXPORT SignalStream : private ListLink<SignalStream> {
   friend class IntrusiveList<SignalStream>;
 
   void deliver(int signum, std::uint32_t count) noexcept;
-  void hand_out() noexcept;
+  void grant_waiters() noexcept;
 
   SignalSet set_;
   LoopSignals* signals_ = nullptr;  // null when the loop has closed
   WaitList waiters_;
-  int last_ = 0;  // the one that was yielded last: the others come first now
+  int last_ = 0;  // the number that was yielded last: the search for the next begins after it
   std::uint32_t counts_[64] = {};
 };
 

@@ -32,7 +32,8 @@ class HEDDLE_EXPORT BroadcastState : public Publication {
   void check_open() const {
     if (closed()) throw_closed();
   }
-  /// True if there is an item at `position`, which is moved on if that was overwritten (throws Lagged then).
+  /// True if there is an item at `position`. If that was overwritten, sets it to the oldest item and throws
+  /// Lagged.
   bool find(std::uint64_t& position) const {
     const std::uint64_t behind = sent_ - position;
     if (behind > capacity_) [[unlikely]]
@@ -49,7 +50,7 @@ class HEDDLE_EXPORT BroadcastState : public Publication {
   [[noreturn]] void throw_lagged(std::uint64_t& position) const;
 };
 
-/// The last `capacity` items, each as long as somebody has to receive it.
+/// The last `capacity` items, each until every subscriber has received it.
 template <class T>
 class BroadcastRing final : public BroadcastState {
  public:
@@ -176,8 +177,8 @@ class [[nodiscard]] Subscription : public PublicationReader {
 
 /// A channel that keeps the last `capacity` items for those who have subscribed: each receives every item
 /// that is sent from then on (a copy of it, so T must be copyable). send() never waits: who is further behind
-/// than `capacity` misses the oldest items, and is told how many (as tokio's). On the loop's thread only.
-/// When it goes, it is closed. Move-only.
+/// than `capacity` misses the oldest items, and gets Lagged with their number (as in tokio). On the loop's
+/// thread only. When it is destroyed the channel is closed. Move-only.
 template <class T>
 class Broadcast {
  public:

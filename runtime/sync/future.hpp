@@ -18,7 +18,7 @@
 
 namespace heddle {
 
-/// The Promise went without having given a result.
+/// The Promise was destroyed before it had given a result.
 struct HEDDLE_EXPORT BrokenPromise : std::runtime_error {
   BrokenPromise();
   ~BrokenPromise() override;
@@ -29,18 +29,18 @@ struct HEDDLE_EXPORT InvalidStateError : std::logic_error {
   ~InvalidStateError() override;
 };
 
-/// What a Promise and its Futures share. It goes with the last of them.
+/// What a Promise and its Futures share. Deleted with the last of them.
 class HEDDLE_EXPORT FutureState : public FrameAllocated {
  public:
   bool done() const noexcept { return outcome_ != Outcome::PENDING; }
   bool cancelled() const noexcept { return outcome_ == Outcome::CANCELLED; }
-  /// What was given instead of a value. Takes note of it.
+  /// The exception that was given instead of a value; it counts as retrieved by that.
   std::exception_ptr error() noexcept;
   bool cancel() noexcept;
 
   // The Promise's side.
 
-  /// Throws InvalidStateError if the promise has been kept. False if nobody waits for the result any more.
+  /// Throws InvalidStateError if the Promise has given a result. False if a result would reach nobody.
   bool check_pending();
   bool wanted() const noexcept { return !done() && (futures_ > 0 || !was_asked_for_); }
   void fail(std::exception_ptr error) noexcept;
@@ -58,7 +58,7 @@ class HEDDLE_EXPORT FutureState : public FrameAllocated {
   }
   void drop_future() noexcept;
   WaitList& waiters() noexcept { return waiters_; }
-  /// Throws what there is to be thrown.
+  /// Throws what was given instead of a value, or InvalidStateError if there is no result yet.
   void check_value() {
     if (outcome_ != Outcome::VALUE) [[unlikely]]
       throw_no_value();
@@ -78,7 +78,7 @@ class HEDDLE_EXPORT FutureState : public FrameAllocated {
   std::exception_ptr error_;
   unsigned futures_ = 0;
   bool has_promise_ = true;
-  bool kept_ = false;  // by the promise; not so if the Future was cancelled
+  bool kept_ = false;  // the Promise has given a result; false if a Future was cancelled
   bool was_asked_for_ = false;
   bool retrieved_ = false;
 };
@@ -205,8 +205,8 @@ class [[nodiscard]] Future {
   Ref<FutureStateOf<T>, FutureSide> state_;
 };
 
-/// Gives a result to those who hold its Futures. If it goes without, they get BrokenPromise. Move-only. On
-/// the loop's thread only.
+/// Gives a result to those who hold its Futures. If it is destroyed before, they get BrokenPromise.
+/// Move-only. On the loop's thread only.
 template <class T = void>
 class Promise {
  public:
@@ -248,7 +248,8 @@ class Promise {
     return true;
   }
 
-  /// Whether a result would still reach somebody: none was given, no Future cancelled, and not all are gone.
+  /// Whether a result would still reach somebody: none was given, and the Futures were neither cancelled nor
+  /// all destroyed.
   bool wanted() const noexcept { return state_ && state_->wanted(); }
   /// A result was given, or a Future cancelled.
   bool done() const noexcept { return state_ && state_->done(); }

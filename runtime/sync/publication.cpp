@@ -1,4 +1,4 @@
-// Publication, PublicationReader: how long they live, and one task at a time.
+// Publication, PublicationReader: their lifetime, and the errors of a second waiting task.
 // SPDX-License-Identifier: MIT
 #include "publication.hpp"
 

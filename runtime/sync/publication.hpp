@@ -11,7 +11,8 @@
 
 namespace heddle {
 
-/// What a channel shares with its readers, who may outlive it. It goes with the last of them.
+/// What the sending end of a channel shares with its readers, which may outlive it. Deleted with the last of
+/// them.
 class HEDDLE_EXPORT Publication {
  public:
   void add_reference() noexcept { ++references_; }
@@ -35,8 +36,8 @@ class HEDDLE_EXPORT Publication {
   bool closed_ = false;
 };
 
-/// How the sending end of a channel counts, which is made with it and never copied: when it goes, the channel
-/// is closed.
+/// How a Ref counts the sending end of a channel, of which there is one: when it is destroyed the channel is
+/// closed.
 struct PublisherSide {
   static void drop(Publication& state) noexcept {
     state.close();
@@ -55,7 +56,7 @@ class HEDDLE_EXPORT PublicationReader {
   friend class PublicationOperation;
 
   explicit PublicationReader(Publication& state) noexcept : state_(state) {}
-  PublicationReader(PublicationReader&& other) noexcept : state_(other.leave()) {}
+  PublicationReader(PublicationReader&& other) noexcept : state_(other.detach()) {}
   ~PublicationReader() { abandon_waiter(); }
   /// Throws std::logic_error if a task waits for it already, or it was moved from.
   void check_free(const char* operation) const {
@@ -70,7 +71,7 @@ class HEDDLE_EXPORT PublicationReader {
   void abandon_waiter() noexcept {
     if (waiting_ != nullptr) std::exchange(waiting_, nullptr)->abandon();
   }
-  Ref<Publication> leave() noexcept {
+  Ref<Publication> detach() noexcept {
     abandon_waiter();
     return std::move(state_);
   }
@@ -96,7 +97,7 @@ class HEDDLE_EXPORT PublicationOperation : public WaitOperation {
     reader_.check_free(name);
   }
   void end(const char* name) {
-    check(name);  // before the reader is touched: it may be gone
+    check(name);  // first, because it throws if the reader was destroyed
     reader_.waiting_ = nullptr;
   }
 

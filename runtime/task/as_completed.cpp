@@ -39,13 +39,13 @@ CompletionList::~CompletionList() {
   }
   size_ = 0;
   while (!done_.empty()) pop();
-  hand_out();
+  grant_waiters();
 }
 
 void CompletionList::completed(Entry& entry) noexcept {
   IntrusiveList<Entry>::remove(entry);
   done_.push_back(entry);
-  hand_out();
+  grant_waiters();
 }
 
 // The first that is done; empty if none is.
@@ -59,7 +59,7 @@ Ref<TaskState> CompletionList::pop() noexcept {
 }
 
 // To those who wait: what is done, or that there is no more.
-void CompletionList::hand_out() noexcept {
+void CompletionList::grant_waiters() noexcept {
   while (!waiters_.empty() && (!done_.empty() || size_ == 0)) {
     static_cast<Next&>(waiters_.first()).task_done_ = pop();
     waiters_.grant_first();

@@ -59,7 +59,7 @@ class HEDDLE_EXPORT CompletionList {
  private:
   void completed(Entry& entry) noexcept;
   Ref<TaskState> pop() noexcept;
-  void hand_out() noexcept;
+  void grant_waiters() noexcept;
 
   IntrusiveList<Entry> pending_;
   IntrusiveList<Entry> done_;  // the first to be done first

@@ -1,4 +1,4 @@
-// disturb_everywhere: bringing every run to an end, and looking at what it left behind.
+// disturb_everywhere: each run is brought to its end, and checked for what it left behind.
 // SPDX-License-Identifier: MIT
 #include "testing.hpp"
 
@@ -31,13 +31,14 @@ int open_descriptors() noexcept {
   return count;
 }
 
-// A run that doesn't end in spite of everything: its loop can't be destroyed. Kept, so that it is no leak.
-struct Stuck {
+// A run whose tasks don't end though they were cancelled: its loop can't be destroyed. Kept reachable, so
+// that it isn't reported as a leak.
+struct UnfinishedRun {
   std::unique_ptr<EventLoop> loop;
   JoinHandle<void> main;
 };
-std::list<Stuck>& stuck_runs() {
-  static auto& runs = *new std::list<Stuck>;
+std::list<UnfinishedRun>& unfinished_runs() {
+  static auto& runs = *new std::list<UnfinishedRun>;
   return runs;
 }
 
@@ -49,9 +50,9 @@ class Harness {
 
   DisturbCount run_all() {
     DisturbCount count;
-    perform(0);  // undisturbed; what is only made once in a process is made now
+    run_and_check(0);  // undisturbed; what is only made once in a process is made now
     for (std::uint64_t number = 1;; ++number) {
-      run(number);
+      run_without_leak(number);
       if (!disturbed_) return count;
       ++count.places;
       count.failed += failed_;
@@ -59,15 +60,15 @@ class Harness {
   }
 
  private:
-  // What is lost in a run once is not lost in each: somebody's cache, a thread that was started. Only what is
-  // lost again and again is.
-  void run(std::uint64_t number) {
+  // Memory that is lost in one run only is no leak: a cache was filled, or a thread started. So a run that
+  // loses some is repeated.
+  void run_without_leak(std::uint64_t number) {
     std::int64_t lost = 0;
     for (int attempts = 0; attempts < 3; ++attempts) {
       summary_ = std::string();
       const std::int64_t before = allocations_alive();
       const int descriptors = open_descriptors();
-      perform(number);
+      run_and_check(number);
       // A call on another thread that runs on keeps its loop's wake-up descriptor, and some memory.
       for (int wait = 0; wait < 2000 && open_descriptors() > descriptors; ++wait)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -82,13 +83,13 @@ class Harness {
     throw DisturbanceError(summary_ + ", and left " + std::to_string(lost) + " blocks of memory allocated");
   }
 
-  void perform(std::uint64_t number) {
+  void run_and_check(std::uint64_t number) {
     DisturbedRun run;
-    const std::string wrong = carry_out(number, run);
+    const std::string wrong = run_scenario(number, run);
     disturbed_ = run.disturbance != Disturbance::NONE;
     failed_ = !run.returned();
     if (!wrong.empty()) throw DisturbanceError(run.what() + "\nand " + wrong);
-    // What the check keeps is not the scenario's.
+    // What the check has allocated and keeps is not the scenario's leak.
     const std::int64_t alive_before = allocations_alive();
     try {
       scenario_.check(run);
@@ -103,12 +104,12 @@ class Harness {
     kept_ += allocations_alive() - before;
   }
 
-  // Returns what was wrong.
-  std::string carry_out(std::uint64_t number, DisturbedRun& run) {
+  // Runs the scenario once, on a new loop. Returns what was wrong, empty if nothing was.
+  std::string run_scenario(std::uint64_t number, DisturbedRun& run) {
     const FrameCacheBypass bypass;
     Disturber disturber(disturbance_, number, injected_, options_);
     std::string wrong;
-    Stuck all;
+    UnfinishedRun all;
     std::size_t failed_size = 0;
     bool allocation_failed = false;
     {
@@ -125,7 +126,7 @@ class Harness {
         run.end = std::current_exception();
       }
       if (!wrong.empty()) disturber.stop();
-      if (all.loop) wind_down(all, disturber, wrong);
+      if (all.loop) cancel_rest(all, disturber, wrong);
       if (fault) allocation_failed = fault->has_failed(), failed_size = fault->size();
     }
     const bool happened =
@@ -146,15 +147,15 @@ class Harness {
     }
     all.loop->set_turn_observer(nullptr);
     if (all.loop->first_child() != nullptr)
-      stuck_runs().push_back(std::move(all));
+      unfinished_runs().push_back(std::move(all));
     else if (wrong.empty())
-      wrong = left_behind(*all.loop);
+      wrong = find_left_behind(*all.loop);
     return wrong;
   }
 
   // Runs the loop until `done()`, or until something is wrong.
   template <class Done>
-  void drive(Stuck& all, Disturber& disturber, std::string& wrong, Done done) {
+  void drive(UnfinishedRun& all, Disturber& disturber, std::string& wrong, Done done) {
     EventLoop& loop = *all.loop;
     const std::uint64_t first_step = loop.counters().resumes;
     const Watchdog::Watch watch(watchdog_, loop, options_.patience);
@@ -177,8 +178,9 @@ class Harness {
     }
   }
 
-  // As run() does: what is left is cancelled, and what starts now is so at once.
-  void wind_down(Stuck& all, Disturber& disturber, std::string& wrong) {
+  // As heddle::run() does: the tasks that are left are cancelled, and those that they start now are so at
+  // once.
+  void cancel_rest(UnfinishedRun& all, Disturber& disturber, std::string& wrong) {
     EventLoop& loop = *all.loop;
     std::uint64_t cancelled_up_to = 0;
     const auto cancel_new = [&] {
@@ -195,14 +197,14 @@ class Harness {
     for (int attempts = 0; loop.first_child() != nullptr && stuck.empty(); ++attempts) try {
         drive(all, disturber, stuck, cancel_new);
       } catch (const std::exception& error) {
-        // An allocation of the loop itself: it goes on.
+        // An allocation by the loop itself has failed: it can go on.
         if (attempts == 3) stuck = std::string("its loop fails: ") + error.what();
       }
     if (wrong.empty() && !stuck.empty())
       wrong = "the tasks that it left behind do not end when cancelled: " + stuck;
   }
 
-  static std::string left_behind(EventLoop& loop) {
+  static std::string find_left_behind(EventLoop& loop) {
     if (const std::size_t timers = loop.counters().timers; timers != 0)
       return "it left " + std::to_string(timers) + (timers == 1 ? " timer" : " timers");
     for (const SelectorKey& key : loop.selector().get_map())

@@ -1,4 +1,4 @@
-// Watchdog: what its thread does, and how it is told of loops.
+// Watchdog: its thread, and the loop that it watches.
 // SPDX-License-Identifier: MIT
 #include "watchdog.hpp"
 

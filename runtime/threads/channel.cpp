@@ -1,4 +1,4 @@
-// ChannelCore: the lock, those who wait, and how they are woken from another thread.
+// ChannelCore: its lock, its waiters, and how those are woken from other threads.
 // SPDX-License-Identifier: MIT
 #include "channel.hpp"
 
@@ -103,6 +103,8 @@ void ChannelOperation::wake_from_any_thread() noexcept {
     mailbox_->hand_over(message_);
 }
 
-void ChannelOperation::arrive(Runnable& message) noexcept { static_cast<Message&>(message).operation.wake(); }
+void ChannelOperation::on_message(Runnable& message) noexcept {
+  static_cast<Message&>(message).operation.wake();
+}
 
 }  // namespace heddle

@@ -1,4 +1,4 @@
-// ChannelCore, ChannelState: what is behind a Channel: a lock, items, and two lists of those who wait.
+// ChannelCore, ChannelState: the shared state of a Channel: its lock, items, and two lists of waiters.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -42,7 +42,7 @@ struct ChannelWaiter : ListLink<ChannelWaiter> {
 /// thread may serve any of them, so they are listed under the channel's lock and woken when it is released.
 using ChannelList = IntrusiveList<ChannelWaiter>;
 
-/// The part of a channel that doesn't depend on what goes through it. Counted references.
+/// The part of a channel that doesn't depend on the type of its items. Counted references.
 class HEDDLE_EXPORT ChannelCore {
  public:
   void add_reference() noexcept;
@@ -56,7 +56,7 @@ class HEDDLE_EXPORT ChannelCore {
   explicit ChannelCore(std::size_t capacity);
   virtual ~ChannelCore();
 
-  /// While it lives the channel is this thread's. Then those are woken who have been served.
+  /// Holds the channel's mutex; when it has released that it wakes the waiters that were served meanwhile.
   class HEDDLE_EXPORT Lock {
    public:
     explicit Lock(ChannelCore& channel) noexcept;
@@ -69,9 +69,10 @@ class HEDDLE_EXPORT ChannelCore {
   };
   friend class ChannelOperation;
 
-  /// Takes the waiter out of its list; it has got, or got rid of, its item.
+  /// Takes the waiter off its list, and has it woken: its item was moved, or the channel is closed.
   void serve(ChannelWaiter& waiter, ChannelWaiter::State state) noexcept;
-  /// Blocks the thread until it is served; with the lock held. False when `timeout` has passed.
+  /// Blocks the thread until it is served, with the lock held but while it sleeps. False when `timeout` has
+  /// passed.
   bool block(ChannelWaiter& waiter, Timeout timeout);
 
   ChannelList senders_;
@@ -83,11 +84,11 @@ class HEDDLE_EXPORT ChannelCore {
  private:
   struct Sync;
   Sync* sync_;
-  ChannelList served_;       // to be woken when the lock is given up
+  ChannelList served_;       // to be woken when the lock is released
   unsigned references_ = 1;  // atomic accesses only
 };
 
-/// A ring of items around that core.
+/// The core with a ring buffer of items.
 template <class T>
 class ChannelState final : public ChannelCore {
   static_assert(std::is_nothrow_move_constructible_v<T>,
@@ -138,26 +139,26 @@ class ChannelState final : public ChannelCore {
     ::operator delete(items_, std::align_val_t(alignof(T)));
   }
 
-  static State settle(ChannelWaiter* waiter, State state) noexcept {
+  static State set_state(ChannelWaiter* waiter, State state) noexcept {
     if (waiter != nullptr) waiter->state = state;
     return state;
   }
 
   State send_locked(T& item, ChannelWaiter* waiter) {
-    if (closed_) return settle(waiter, State::CLOSED);
+    if (closed_) return set_state(waiter, State::CLOSED);
     if (!receivers_.empty()) {
       ChannelWaiter& receiver = receivers_.front();
       ::new (receiver.item) T(std::move(item));
       serve(receiver, State::DONE);
-      return settle(waiter, State::DONE);
+      return set_state(waiter, State::DONE);
     }
     if (size_ < capacity_) {
       push(item);
-      return settle(waiter, State::DONE);
+      return set_state(waiter, State::DONE);
     }
     if (waiter == nullptr) return State::IDLE;
     senders_.push_back(*waiter);
-    return settle(waiter, State::WAITING);
+    return set_state(waiter, State::WAITING);
   }
 
   State receive_locked(void* place, ChannelWaiter* waiter) {
@@ -169,17 +170,17 @@ class ChannelState final : public ChannelCore {
         push(*static_cast<T*>(sender->item));
         serve(*sender, State::DONE);
       }
-      return settle(waiter, State::DONE);
+      return set_state(waiter, State::DONE);
     }
     if (sender != nullptr) {
       ::new (place) T(std::move(*static_cast<T*>(sender->item)));
       serve(*sender, State::DONE);
-      return settle(waiter, State::DONE);
+      return set_state(waiter, State::DONE);
     }
-    if (closed_) return settle(waiter, State::CLOSED);
+    if (closed_) return set_state(waiter, State::CLOSED);
     if (waiter == nullptr) return State::IDLE;
     receivers_.push_back(*waiter);
-    return settle(waiter, State::WAITING);
+    return set_state(waiter, State::WAITING);
   }
 
   void push(T& item) {
@@ -223,7 +224,7 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
   ChannelOperation(const ChannelOperation& other) noexcept : ChannelOperation(*other.channel_) {}
   ~ChannelOperation() = default;
 
-  /// Whether the coroutine needn't be suspended, after an attempt that ended so.
+  /// What await_ready() returns after an attempt that ended in `state`.
   bool is_ready(ChannelWaiter::State state) noexcept;
   void prepare_to_wait(void* item) noexcept;
   void check_stopped() const {
@@ -236,10 +237,10 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
 
  private:
   struct Message final : Runnable {
-    explicit Message(ChannelOperation& to) noexcept : Runnable(&arrive), operation(to) {}
+    explicit Message(ChannelOperation& to) noexcept : Runnable(&on_message), operation(to) {}
     ChannelOperation& operation;
   };
-  static void arrive(Runnable& message) noexcept;
+  static void on_message(Runnable& message) noexcept;
 
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};

@@ -1,4 +1,4 @@
-// RemoteTask: messages to a task's loop, and the end of the task told to other threads.
+// RemoteTask: messages to a task's loop, and how other threads learn of its end.
 // SPDX-License-Identifier: MIT
 #include "remote_task.hpp"
 
@@ -12,11 +12,11 @@ namespace heddle {
 
 namespace {
 
-// What the list of those who wait begins with when the task is done.
+// The head of the list of waiters once the task is done.
 RemoteWait* done_mark() noexcept { return reinterpret_cast<RemoteWait*>(std::uintptr_t{1}); }
 
-// What a message does is no task's doing.
-void be_no_task() noexcept {
+// A message is run by the loop, not on behalf of the task whose turn was last.
+void clear_current_task() noexcept {
   current.task = nullptr;
   current.budget = no_budget;
 }
@@ -61,11 +61,11 @@ void RemoteTask::watch(TaskState& task) noexcept {
 
 void RemoteTask::start(EventLoop&) {}
 
-void RemoteTask::settle(TaskState& task) noexcept { outcome_ = task.outcome(); }
+void RemoteTask::take_outcome(TaskState& task) noexcept { outcome_ = task.outcome(); }
 
 void RemoteTask::task_done(TaskState& task) noexcept {
   task_ = nullptr;
-  settle(task);
+  take_outcome(task);
   finish();
   release();
 }
@@ -96,7 +96,7 @@ void RemoteTask::post_start() noexcept {
 
 void RemoteTask::on_start(Runnable& message) noexcept {
   RemoteTask& self = static_cast<Message&>(message).task;
-  be_no_task();
+  clear_current_task();
   try {
     if (current.loop->closed()) throw Cancelled();
     self.start(*current.loop);
@@ -120,7 +120,7 @@ bool RemoteTask::cancel() noexcept {
 void RemoteTask::on_cancel(Runnable& message) noexcept {
   RemoteTask& self = static_cast<Message&>(message).task;
   std::atomic_ref(self.cancel_posted_).store(false);
-  be_no_task();
+  clear_current_task();
   if (self.task_ != nullptr) self.task_->cancel();
   self.release();
 }

@@ -46,11 +46,11 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
 
   /// Has start() called on the loop's thread.
   void post_start() noexcept;
-  /// From now on it stands for this task; on the loop's thread.
+  /// This represents `task` from now on. On the loop's thread.
   void watch(TaskState& task) noexcept;
   void finish() noexcept;
 
-  // Others look at these when it is done().
+  // Read by other threads once it is done().
   Outcome outcome_ = Outcome::PENDING;
   std::exception_ptr error_;
 
@@ -64,7 +64,7 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
   /// Starts the task, on the loop's thread, and watch()es it.
   virtual void start(EventLoop& loop);
   /// The task is done: takes its result.
-  virtual void settle(TaskState& task) noexcept;
+  virtual void take_outcome(TaskState& task) noexcept;
   void task_done(TaskState& task) noexcept override;
   static void on_start(Runnable& message) noexcept;
   static void on_cancel(Runnable& message) noexcept;
@@ -95,8 +95,8 @@ class HEDDLE_EXPORT RemoteHandle {
   }
   explicit RemoteHandle(TaskState& task) : task_(RemoteTask::of(task)) {}
 
-  /// Asks the task to stop, as soon as its loop looks; requests that come before that are one. False, and
-  /// nothing happens, if the task is done or its loop has closed.
+  /// Has the task's loop ask it to stop, which happens there as soon as it takes messages; calls before that
+  /// are one request. False, and nothing happens, if the task is done or its loop has closed.
   bool cancel() const noexcept { return task_ && task_->cancel(); }
   bool done() const noexcept { return !task_ || task_->done(); }
   explicit operator bool() const noexcept { return static_cast<bool>(task_); }
@@ -156,7 +156,7 @@ class RemoteTaskOf final : public RemoteTask {
   }
 
  private:
-  // The one member is made when the task is done.
+  // Raw memory: the member is constructed when the task is done.
   union Result {
     Result() noexcept {}
     ~Result() {}
@@ -170,7 +170,7 @@ class RemoteTaskOf final : public RemoteTask {
 
   void start(EventLoop& loop) override;
 
-  void settle(TaskState& task) noexcept override {
+  void take_outcome(TaskState& task) noexcept override {
     if (task.outcome() == Outcome::CANCELLED) {
       outcome_ = Outcome::CANCELLED;
       return;

@@ -32,7 +32,8 @@ std::size_t processors() noexcept {
   return std::max(1U, std::thread::hardware_concurrency());
 }
 
-// What the threads share. The first thread leads: its loop has SIGINT, and is told when each other has ended.
+// State shared by the threads. The first one starts the others and waits for them: its loop has SIGINT, and
+// gets a message from each other thread when that ends.
 class Threads {
  public:
   Threads(std::size_t count, ThreadMain& function, const LoopOptions& options)
@@ -59,12 +60,12 @@ class Threads {
   }
 
  private:
-  // How the leader's loop is told that a thread has ended.
+  // The message to the first thread's loop that a thread has ended.
   struct End final : Runnable {
-    explicit End(Threads& all) noexcept : Runnable(&arrive), threads(all) {}
-    End(const End& other) noexcept : Runnable(&arrive), threads(other.threads) {}
+    explicit End(Threads& all) noexcept : Runnable(&on_end), threads(all) {}
+    End(const End& other) noexcept : Runnable(&on_end), threads(other.threads) {}
     Threads& threads;
-    static void arrive(Runnable& runnable) noexcept { static_cast<End&>(runnable).threads.one_ended(); }
+    static void on_end(Runnable& runnable) noexcept { static_cast<End&>(runnable).threads.one_ended(); }
   };
   class AllEnded final : public Operation {
    public:
@@ -101,7 +102,7 @@ class Threads {
 
   Task<void> lead(JoinHandle<void>& first) {
     try {
-      began(0, first);
+      register_task(0, first);
       threads_.reserve(tasks_.size());
       for (std::size_t index = 1; index < tasks_.size(); ++index) {
         threads_.emplace_back([this, index] { work(index); });
@@ -132,7 +133,7 @@ class Threads {
       EventLoop loop(options_);
       JoinHandle<void> handle = spawn_for(static_cast<TaskOwner&>(loop), body(index), std::source_location());
       handle.set_name("main " + std::to_string(index));
-      began(index, handle);
+      register_task(index, handle);
       while (!handle.done()) loop.run_until_complete(handle.state());
     } catch (...) {
       fail();
@@ -151,7 +152,7 @@ class Threads {
     }
   }
 
-  void began(std::size_t index, const JoinHandle<void>& handle) {
+  void register_task(std::size_t index, const JoinHandle<void>& handle) {
     RemoteHandle task(handle);
     const std::lock_guard lock(mutex_);
     if (stopping_) task.cancel();

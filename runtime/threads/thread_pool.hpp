@@ -1,5 +1,4 @@
-// ThreadPool: threads for work that blocks, awaited on an event loop; StopToken: how that work is told to
-// stop.
+// ThreadPool: threads for work that blocks, awaited on an event loop; StopToken: asks that work to stop.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -25,7 +24,7 @@ class ThreadJobWaiter;
 class ThreadPool;
 struct TaskLocals;
 
-/// Tells work on another thread that nobody wants it any more. To be used until the function that got it
+/// By this work on another thread learns that it has been asked to stop. Valid until the function that got it
 /// returns.
 class HEDDLE_EXPORT StopToken {
  public:
@@ -52,10 +51,10 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
   /// Queues the job. Throws std::system_error when not one thread can be started, ThreadPoolFull.
   void submit(ThreadPool& pool, ThreadJobWaiter& waiter);
   enum class Withdrawal : unsigned char {
-    NEVER_BEGUN,  ///< it won't be
-    ABANDONED,    ///< it runs on, and nobody will know
-    STOPPING,     ///< it was told to stop, and the waiter will be told when it has
-    DONE,         ///< the waiter will be told
+    NEVER_BEGUN,  ///< it was taken out of the queue
+    ABANDONED,    ///< it runs on, and its result will be dropped
+    STOPPING,     ///< it was asked to stop, and the waiter is woken when it has returned
+    DONE,         ///< it has returned, and the waiter is woken
   };
   Withdrawal withdraw() noexcept;
   /// What the work threw was Cancelled.
@@ -146,7 +145,7 @@ class ThreadJobOf final : public ThreadJob {
   }
 
  private:
-  // The one member is made when the work is done.
+  // Raw memory: the member is constructed when the work is done.
   union Result {
     Result() noexcept {}
     ~Result() {}
