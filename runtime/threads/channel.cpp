@@ -38,6 +38,10 @@ void ChannelCore::release() noexcept {
 ChannelCore::Lock::Lock(ChannelCore& channel) noexcept : channel_(channel) { channel.sync_->mutex.lock(); }
 
 ChannelCore::Lock::~Lock() {
+  if (channel_.served_.empty()) {
+    channel_.sync_->mutex.unlock();
+    return;
+  }
   ChannelList served;
   served.take_all(channel_.served_);
   channel_.sync_->mutex.unlock();
