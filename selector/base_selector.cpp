@@ -1,4 +1,4 @@
-// BaseSelector: the table, the checks, and the part of waiting that no backend needs to know.
+// BaseSelector: the table, the checks of arguments, and how a wait is repeated until it has a result.
 // SPDX-License-Identifier: MIT
 #include "base_selector.hpp"
 
@@ -15,19 +15,14 @@
 namespace heddle {
 namespace {
 
-std::int64_t now() {
-  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
-}
-
-// A number this far beyond the table is worth one call to see that it is open before the table grows to hold
-// it.
+// From this descriptor on, one fcntl(2) checks that it is open before the table grows to hold it.
 constexpr int FAR = 1 << 16;
 
 }  // namespace
 
 void* grow_zeroed(void* old, std::size_t old_bytes, std::size_t new_bytes) {
-  // Fresh pages from calloc are not touched before they are used: a lone high descriptor costs address space
-  // only.
+  // calloc() takes large blocks from fresh pages, which are zero without being touched: a table up to a lone
+  // high descriptor costs address space only.
   void* block = std::calloc(1, new_bytes);
   if (block == nullptr) throw std::bad_alloc();
   if (old != nullptr) std::memcpy(block, old, old_bytes);
@@ -51,7 +46,8 @@ BaseSelector::BaseSelector(BaseSelector&& other) noexcept
       change_call_(other.change_call_),
       wait_call_(other.wait_call_),
       hook_(other.hook_),
-      hook_argument_(other.hook_argument_) {
+      hook_argument_(other.hook_argument_),
+      system_(other.system_) {
   other.size_ = 0;
   other.closed_ = true;
 }
@@ -121,8 +117,8 @@ SelectorKey BaseSelector::modify(FileObj fileobj, EventMask events, SelectorData
   return key;
 }
 
-// ThreadSanitizer holds signal handlers back until a call that it knows, and it doesn't know pselect(): a
-// wait for a handler's doing would last for ever.
+// ThreadSanitizer delays signal handlers until the thread makes a blocking call that it intercepts, and
+// pselect() is none of those: without this a wait that a handler is to end would last for ever.
 static void let_handlers_run() noexcept {
 #if defined(__SANITIZE_THREAD__)
   ::usleep(0);
@@ -139,8 +135,8 @@ ReadyList BaseSelector::select(Timeout timeout) {
   ready_end_ = ready_.data();
   stray_ = false;
   interrupted_ = false;
-  // The clock is read only where there is a time to keep.
-  const std::int64_t started = timeout.forever() || timeout.only_looks() ? 0 : now();
+  // The clock is read only for a timeout that has to be measured.
+  const TimePoint started = timeout.forever() || timeout.only_looks() ? TimePoint() : now();
   const int error = do_wait(timeout);
   if (error == 0 && !stray_ && (ready_end_ != ready_.data() || timeout.only_looks())) [[likely]] {
     return ready();
@@ -150,7 +146,7 @@ ReadyList BaseSelector::select(Timeout timeout) {
 
 KernelEvents BaseSelector::wait_raw(Timeout timeout, int most) {
   check_open();
-  const std::int64_t started = timeout.forever() || timeout.only_looks() ? 0 : now();
+  const TimePoint started = timeout.forever() || timeout.only_looks() ? TimePoint() : now();
   Timeout left = timeout;
   for (;;) {
     KernelEvents events;
@@ -162,7 +158,7 @@ KernelEvents BaseSelector::wait_raw(Timeout timeout, int most) {
     else if (error != 0)
       throw_errno(error, wait_call_, descriptor());
     if (left.forever() || left.only_looks()) continue;
-    left = timeout.duration() - Duration(now() - started);
+    left = timeout.duration() - (now() - started);
     if (left.only_looks()) return {};
   }
 }
@@ -182,14 +178,15 @@ void BaseSelector::purge() {
   if (const int error = do_purge(); error != 0) throw_errno(error, wait_call_, descriptor());
 }
 
-// The wait ended without an answer: a signal came, time may be left over, or a stray event was all there was.
-ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int error) {
+// The first wait has ended without a result: by a signal, earlier than its timeout, or with a stray event.
+ReadyList BaseSelector::wait_again(Timeout timeout, TimePoint started, int error) {
   Timeout left = timeout;
   for (;;) {
-    bool look_again = true;
+    bool must_repeat = true;  // though no time is left, because what is ready was not reported
     if (stray_) {
       error = do_purge();
-      // What was reported beside the stray is reported again by the next wait, unless that can't be had.
+      // The wait is repeated, and reports again what is ready. Where the purge failed it can't be: what was
+      // found beside the stray event is all there is.
       if (error != 0 && !ready().empty()) break;
       if (error != 0) throw_errno(error, wait_call_, descriptor());
       ready_end_ = ready_.data();
@@ -205,11 +202,11 @@ ReadyList BaseSelector::wait_again(Timeout timeout, std::int64_t started, int er
     } else if (!ready().empty() || left.only_looks()) {
       break;
     } else {
-      look_again = false;
+      must_repeat = false;
     }
     if (!left.forever() && !left.only_looks()) {
-      const Duration rest = timeout.duration() - Duration(now() - started);
-      if (!look_again && rest <= Duration::zero()) break;
+      const Duration rest = timeout.duration() - (now() - started);
+      if (!must_repeat && rest <= Duration::zero()) break;
       left = rest;
     }
     stray_ = false;

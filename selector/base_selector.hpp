@@ -1,4 +1,4 @@
-// BaseSelector: a table of registrations and a wait. Everything public is here; backends only translate.
+// BaseSelector: the contract of all selectors, the table of registrations, and waiting with a timeout.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "ready.hpp"
 #include "selector_key.hpp"
 #include "selector_map.hpp"
+#include "system.hpp"
 #include "timeout.hpp"
 
 namespace heddle {
@@ -45,33 +46,34 @@ class HEDDLE_EXPORT BaseSelector {
   /// empty. Throws std::system_error when the kernel refuses to wait.
   ReadyList select(Timeout timeout = {});
 
-  // For an event loop: the same wait, whose answer is left as it is, to be read once instead of twice.
+  // For an event loop, which reads each event once and needs no list of them: the same wait, whose events are
+  // left as the kernel wrote them.
 
-  /// Whether this selector can. (No Capability: who decorates a selector and hands on its capabilities would
-  /// promise too much.)
+  /// Whether wait_raw() works. Not a Capability, because a decorator has the capabilities of the selector
+  /// inside, but no raw wait.
   [[nodiscard]] virtual bool has_wait_raw() const noexcept { return false; }
-  /// Waits as select() does, but asks no interrupt hook, and reports no more than `most`, which is one at
-  /// least: those that are left come first the next time, unless purge() is called.
+  /// Waits as select() does, but the interrupt hook is not asked, and no more than `most` events (at least
+  /// one) are returned: the next call returns the others first, unless purge() is called before.
   KernelEvents wait_raw(Timeout timeout, int most);
-  /// The table, by descriptor: what is registered under the number in a KernelEvent, or was. Good until the
-  /// next register_().
+  /// The table, indexed by descriptor. The registration of a KernelEvent is registrations()[event.fd()], and
+  /// current if the generations are equal. Valid until the next register_().
   struct Registration;
   [[nodiscard]] const Registration* registrations() const noexcept;
-  /// The entry of select() for an event of a registration that is current; no events if there is nothing to
-  /// report.
+  /// What select() would report for an event of a current registration; without events if that is nothing.
   [[nodiscard]] Ready read(const KernelEvent& event, const Registration& registration) const noexcept;
-  /// To be called after a KernelEvent that belongs to no current registration. Throws std::system_error.
+  /// To be called when wait_raw() has returned an event that belongs to no current registration, or it would
+  /// be returned again and again. Throws std::system_error.
   void purge();
 
   /// Throws KeyError when it is not registered.
   [[nodiscard]] SelectorKey get_key(FileObj fileobj) const;
-  /// Null when it is not registered. The pointer is good until the next register_(), modify() or
+  /// Null when it is not registered. The pointer is valid until the next register_(), modify() or
   /// unregister().
   [[nodiscard]] const SelectorKey* find(int fd) const noexcept;
   /// The registrations, as a live view.
   [[nodiscard]] SelectorMap get_map() const;
 
-  /// Forgets all registrations and gives the kernel object back; the files stay open. Idempotent.
+  /// Forgets all registrations and closes the kernel object; the files stay open. Idempotent.
   /// The last ReadyList stays valid until the selector is destroyed.
   void close() noexcept;
   [[nodiscard]] bool closed() const noexcept { return closed_; }
@@ -88,53 +90,62 @@ class HEDDLE_EXPORT BaseSelector {
     hook_ = hook;
     hook_argument_ = argument;
   }
-  /// The last select() was given up by the interrupt hook.
+  /// The last select() was ended by the interrupt hook.
   [[nodiscard]] bool interrupted() const noexcept { return interrupted_; }
 
- protected:
-  // For those who write a selector. The base checks arguments, keeps the table, and knows about time and
-  // signals; the hooks below make the system calls. Each destructor calls close(), so that do_close() is
-  // still there.
+  /// Timeouts are measured with the clock of `system`, which must outlive this, from the next wait on; with
+  /// the kernel's until then. For a selector that waits in simulated time: its wait is over when that clock
+  /// says so. A decorator passes it on.
+  virtual void set_system(System& system) noexcept { system_ = &system; }
 
-  /// The calls that errors are reported as: "epoll_ctl", "epoll_wait". Both must live for ever.
+ protected:
+  // For those who write a selector. This class checks arguments, keeps the table, measures timeouts and
+  // retries after signals; the virtual functions below make the system calls. The destructor of each final
+  // class calls close(), because by the time of this class's destructor do_close() is gone.
+
+  /// The names of the system calls for the messages of errors: "epoll_ctl", "epoll_wait". Both must be string
+  /// literals, or live as long.
   BaseSelector(const char* change_call, const char* wait_call) noexcept
       : change_call_(change_call), wait_call_(wait_call) {}
   /// The other one is closed afterwards.
   BaseSelector(BaseSelector&& other) noexcept;
   BaseSelector& operator=(BaseSelector&&) = delete;
 
-  /// FdWatch key.fd. Returns 0 or an errno, or throws; then nothing is left behind. `generation` is given to
-  /// report().
+  /// Starts to watch key.fd for key.events. Returns 0 or an errno, or throws; then the kernel watches
+  /// nothing. `generation` is what report() wants for the events of this registration.
   virtual int do_register(const SelectorKey& key, std::uint32_t generation, Trigger trigger) = 0;
-  /// `key` is the new one, `before` what was asked until now. Returns 0 or an errno, or throws; then the
-  /// backend has dropped the registration, as the base will.
+  /// `key` is the new one, `before` the events asked for until now. Returns 0 or an errno, or throws; then
+  /// the kernel must not watch the descriptor any more, because the registration is dropped.
   virtual int do_modify(const SelectorKey& key, EventMask before, std::uint32_t generation,
                         Trigger trigger) = 0;
   /// Only the data changed. For decorators.
   virtual void do_modify_data(const SelectorKey& key);
-  /// Stop watching, also when the descriptor is closed already.
+  /// Stops watching, also when the descriptor is closed already.
   virtual void do_unregister(const SelectorKey& key, std::uint32_t generation) noexcept = 0;
-  /// One system call that waits, and a report() for each descriptor that is ready. Returns 0 or an errno
-  /// (EINTR is the base's business). It may wait less than asked, never longer.
+  /// One system call that waits, and a report() for each descriptor that is ready. Returns 0 or an errno;
+  /// after EINTR it is called again. It must not wait longer than `timeout`; if it returns earlier without a
+  /// report, it is called again with the time that is left.
   virtual int do_wait(Timeout timeout) = 0;
   /// For wait_raw(). Returns 0 or an errno.
   virtual int do_wait_raw(Timeout timeout, int most, KernelEvents& events);
-  /// For read(): what it says, with no more than that in `ready`.
+  /// For read(): translates `event` into the events and the hangup of `ready`. What wasn't asked for is
+  /// masked out afterwards.
   virtual void do_read(const KernelEvent& event, Ready& ready) const noexcept;
-  /// Called after a wait in which report() met what it did not know: get rid of its source, so that the next
-  /// wait does not meet it again, and return 0 or an errno.
+  /// Called after a wait that returned a stray event, one that belongs to no current registration. Makes the
+  /// kernel forget its source, so that the next wait doesn't return it again. Returns 0 or an errno.
   virtual int do_purge();
-  /// Give everything back.
+  /// Closes what the kernel keeps for this selector.
   virtual void do_close() noexcept = 0;
-  /// A call was refused before it reached a hook. For decorators.
+  /// A call was refused before it reached one of these functions. For decorators.
   virtual void do_refused(const char* message) const noexcept;
 
-  /// For do_wait(): `fd` is ready for `events`, which may be more than was asked for. What belongs to an
-  /// earlier registration of the number, or to none, is dropped and do_purge() called.
+  /// For do_wait(): `fd` is ready for `events`, which may be more than was asked for. An event of an earlier
+  /// registration of that number, or of none, is a stray one: it is dropped, and do_purge() is called.
   void report(int fd, std::uint32_t generation, EventMask events, bool hangup) noexcept;
   class Reports;
-  /// Makes room in the table for `fd`, for a do_register() whose system call would not notice a number that
-  /// is far off and not open. Throws std::system_error (EBADF) or bad_alloc.
+  /// Makes room in the table for `fd`, which is checked to be open if it is so high that the table would grow
+  /// a lot. For a do_register() whose system call doesn't check that, to be called first. Throws
+  /// std::system_error (EBADF) or bad_alloc.
   void reserve_slot(int fd);
   /// Of a registered descriptor.
   [[nodiscard]] std::uint32_t generation(int fd) const noexcept;
@@ -143,6 +154,8 @@ class HEDDLE_EXPORT BaseSelector {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// The next registered descriptor above `fd` (start with -1), or -1.
   [[nodiscard]] int next(int fd) const noexcept;
+  /// The time by the clock that timeouts are measured with.
+  [[nodiscard]] TimePoint now() const noexcept { return system_->now(); }
 
  private:
   friend class SelectorMap;
@@ -162,7 +175,7 @@ class HEDDLE_EXPORT BaseSelector {
   Slot& registered(const char* call, FileObj fileobj) const;
   void make_slot(int fd);
   void drop(Slot& slot) noexcept;
-  ReadyList wait_again(Timeout timeout, std::int64_t started, int error);
+  ReadyList wait_again(Timeout timeout, TimePoint started, int error);
   template <class Error>
   [[noreturn]] void refuse(const char* call, FileObj fileobj, const char* why) const;
 
@@ -177,10 +190,11 @@ class HEDDLE_EXPORT BaseSelector {
   const char* wait_call_;
   bool (*hook_)(void*) = nullptr;
   void* hook_argument_ = nullptr;
+  System* system_ = &kernel_system();
 };
 
-/// A place in the table, by descriptor. The generation changes with each register_(), modify() and
-/// unregister(): an event that was asked for before then is stale.
+/// An entry of the table. The generation changes with each register_(), modify() and unregister(): an event
+/// that carries another one was asked for before that, and is stale.
 struct BaseSelector::Registration {
   SelectorKey key;  ///< not registered: no events
   std::uint32_t generation;
@@ -212,8 +226,9 @@ inline void BaseSelector::reserve_slot(int fd) {
     make_slot(fd);
 }
 
-/// report() for many, and without looking at the bounds: for a do_wait() whose kernel only gives back what it
-/// was given by do_register(), each registration once. What it counted is the selector's when it ends.
+/// report() for many events, without bounds checks: for a do_wait() whose system call returns only what
+/// do_register() has put in, each registration at most once. The selector gets the result when this is
+/// destroyed.
 class BaseSelector::Reports {
  public:
   explicit Reports(BaseSelector& selector) noexcept

@@ -1,5 +1,4 @@
-// Capabilities: what a selector can do beyond the contract, so that a loop can take a better path without
-// asking its type.
+// Capabilities: what a selector can do beyond the contract of BaseSelector.
 // SPDX-License-Identifier: MIT
 #pragma once
 

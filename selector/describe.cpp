@@ -1,4 +1,4 @@
-// System::describe: a descriptor in words.
+// KernelSystem::describe: what a descriptor is, as a text for people.
 // SPDX-License-Identifier: MIT
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -7,7 +7,7 @@
 
 namespace heddle {
 
-// Defined here so that each type has one home and is caught across shared-library borders.
+// Out of line, so that each class has one type_info and is caught across shared libraries.
 ValueError::~ValueError() = default;
 KeyError::~KeyError() = default;
 SelectorClosed::~SelectorClosed() = default;

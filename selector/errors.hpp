@@ -31,7 +31,7 @@ class HEDDLE_EXPORT SelectorClosed : public std::runtime_error {
 };
 
 /// Throws std::system_error with `err`, reading "epoll_ctl on fd 7: Bad file descriptor".
-/// A negative `fd` leaves the " on fd 7" away.
+/// With a negative `fd` it reads "epoll_create1: ...".
 [[noreturn]] HEDDLE_EXPORT void throw_errno(int err, const char* operation, int fd);
 
 }  // namespace heddle

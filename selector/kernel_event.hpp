@@ -1,4 +1,4 @@
-// KernelEvent: what a wait has found as the kernel wrote it, for an event loop that reads that itself.
+// KernelEvent: an event as the kernel wrote it, which BaseSelector::wait_raw() returns.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -21,7 +21,7 @@ struct
 
   [[nodiscard]] int fd() const noexcept { return static_cast<int>(tag); }
   [[nodiscard]] std::uint32_t generation() const noexcept { return static_cast<std::uint32_t>(tag >> 32); }
-  /// Nothing but these two: no error, hang-up or urgent data.
+  /// Readable or writable and nothing else: no error, hang-up or urgent data.
   [[nodiscard]] bool is_plain() const noexcept { return (events & ~(readable | writable)) == 0; }
 };
 

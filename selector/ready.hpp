@@ -1,4 +1,4 @@
-// Ready: one line of what select() reports.
+// Ready: one entry of the list that select() returns.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// SelectorKey, SelectorData and EventMask in words, and the slow side of SelectorData's type check.
+// to_string() of SelectorKey, SelectorData and EventMask, and the slow path of SelectorData's type check.
 // SPDX-License-Identifier: MIT
 #include "selector_key.hpp"
 

@@ -1,4 +1,4 @@
-// SelectorKey: one registration. FileObj says whose it is, SelectorData what its owner attached.
+// SelectorKey: one registration: its FileObj, its events, and the SelectorData that the user attached.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -17,7 +17,7 @@ template <class T>
 concept HasFileno = requires(const T& object) { static_cast<int>(object.fileno()); } && !std::is_pointer_v<T>;
 
 /// A file object: a descriptor, or anything with `fileno()`. It keeps the object's address as an identity and
-/// the number that fileno() gave; the object itself is never looked at again, so it may move on or die.
+/// the number that fileno() gave; the object itself is never accessed again, so it may be moved or destroyed.
 class FileObj {
  public:
   constexpr FileObj(int fd) noexcept : fd_(fd) {}
@@ -72,7 +72,7 @@ class HEDDLE_EXPORT SelectorData {
 
  private:
   friend HEDDLE_EXPORT std::string to_string(const SelectorData& data);
-  // Two addresses may stand for one type where shared libraries meet; then the names decide.
+  // One type may have several type_info objects in several shared libraries: then their names are compared.
   [[gnu::cold]] bool is_called(const std::type_info& asked) const noexcept;
   [[gnu::cold]] static bool same_type(const std::type_info* a, const std::type_info* b) noexcept;
   [[noreturn, gnu::cold]] static void wrong_type(const std::type_info* stored, const std::type_info* asked);

@@ -1,4 +1,4 @@
-// SelectorMap: looking through the window into a selector's table.
+// SelectorMap: read access to a selector's table.
 // SPDX-License-Identifier: MIT
 #include "selector_map.hpp"
 

@@ -23,7 +23,7 @@ class HEDDLE_EXPORT SelectorMap {
 
   [[nodiscard]] std::size_t size() const noexcept;
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
-  /// Null when it is not registered. The pointer is good until the next register_(), modify() or
+  /// Null when it is not registered. The pointer is valid until the next register_(), modify() or
   /// unregister().
   [[nodiscard]] const SelectorKey* find(FileObj fileobj) const noexcept;
   [[nodiscard]] bool contains(FileObj fileobj) const noexcept { return find(fileobj) != nullptr; }

@@ -1,4 +1,4 @@
-// KernelSystem: the seam's real side, one libc call each.
+// KernelSystem: the real kernel, one system call each.
 // SPDX-License-Identifier: MIT
 #include "system.hpp"
 
@@ -33,9 +33,10 @@ constexpr int no_signal = MSG_NOSIGNAL;
 constexpr int no_signal = 0;  // SO_NOSIGPIPE is set instead
 #endif
 
-// The calls of every message go to the kernel directly where that is known to work: libc's wrappers,
-// errno and cancellation points are half of their user-mode cost. With HEDDLE_LIBC_IO, or under a sanitizer
-// (which has to see the buffers), they go through libc, for those who put something between.
+// recv(), send() and recvmsg() are made for every message, so on x86-64 Linux they enter the kernel without
+// libc: its wrappers, errno and cancellation points are half of their user-mode cost. With HEDDLE_LIBC_IO
+// they go through libc, for those who interpose its functions, and under a sanitizer, which has to see the
+// buffers.
 #if defined(__linux__) && defined(__x86_64__) && !defined(HEDDLE_LIBC_IO) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define HEDDLE_DIRECT_IO 1
@@ -69,8 +70,8 @@ constexpr int close_on_exec = MSG_CMSG_CLOEXEC;
 constexpr int close_on_exec = 0;
 #endif
 
-// While it lives, this thread gets no SIGPIPE, and none is left of its calls: for those that have no flag to
-// ask for that.
+// While it lives, SIGPIPE is blocked on this thread, and one that the call inside has raised is consumed at
+// the end: for system calls without a flag like MSG_NOSIGNAL.
 class NoSigpipe {
  public:
   NoSigpipe() noexcept {
@@ -90,8 +91,9 @@ class NoSigpipe {
     ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
 
-  // What a call returned that was to write so many bytes. One that has written some of them when it finds
-  // that nobody reads any more raises the signal as well, and returns what it has written.
+  // Notes from the result of a call that was to write `count` bytes whether it may have raised SIGPIPE, and
+  // returns that result. A call that has written a part when it finds the reader gone raises the signal, too,
+  // and returns the size of that part.
   std::ptrdiff_t watch(std::ptrdiff_t result, std::size_t count) noexcept {
     raised_ = result == -EPIPE || (result >= 0 && static_cast<std::size_t>(result) < count);
     return result;
@@ -101,11 +103,11 @@ class NoSigpipe {
   sigset_t sigpipe_;
   sigset_t before_;
   bool was_pending_ = false;
-  bool raised_ = false;  // perhaps
+  bool raised_ = false;  // possibly
 };
 
 #ifndef __linux__
-// Where accept4 and SOCK_NONBLOCK are missing the flags are set afterwards.
+// Sets the flags afterwards, where accept4() and SOCK_NONBLOCK don't exist.
 int prepared(int fd) noexcept {
   if (fd < 0) return -errno;
   const int flags = ::fcntl(fd, F_GETFL, 0);
@@ -129,7 +131,7 @@ constexpr int write_no_signal = RWF_NOSIGNAL;
 constexpr int write_no_signal = 0x100;
 #endif
 
-// Since Linux 6.18 a write can be told to raise no SIGPIPE.
+// Whether pwritev2(2) has the flag RWF_NOSIGNAL, as it does since Linux 6.18.
 bool can_write_without_signal() noexcept {
   static const bool can = [] {
     const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -273,7 +275,7 @@ std::ptrdiff_t KernelSystem::write(int fd, const void* data, std::size_t size) n
   if (can_write_without_signal()) [[likely]] {
     const iovec buffer{const_cast<void*>(data), size};
     const std::ptrdiff_t result = or_errno(::pwritev2(fd, &buffer, 1, -1, write_no_signal));
-    // Some drivers know no such flags, and a sandbox may know the plain call only.
+    // Some drivers take no flags (EOPNOTSUPP), and a sandbox may allow write(2) only (EPERM).
     if (result != -EOPNOTSUPP && result != -EPERM) return result;
   }
 #endif
@@ -363,7 +365,8 @@ std::int64_t KernelSystem::file_size(int fd) noexcept {
 }
 
 System& kernel_system() noexcept {
-  // Never destroyed, because descriptors may be closed during exit; in no memory that there might not be.
+  // Never destroyed, because descriptors may be closed during exit; in static memory, because this can't
+  // fail.
   alignas(KernelSystem) static char storage[sizeof(KernelSystem)];
   static KernelSystem& system = *new (storage) KernelSystem;
   return system;

@@ -1,5 +1,4 @@
-// System: the seam between heddle and the kernel: the clock, and every call that moves bytes or makes
-// descriptors.
+// System: the clock, and every system call that moves bytes or makes descriptors.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -20,9 +19,9 @@ namespace heddle {
 /// A point on the monotonic clock of a System.
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
 
-/// The calls by which heddle reaches the kernel. An event loop is constructed with one (KernelSystem unless
-/// told otherwise) and everything above it calls nothing else, so a test can put a failing, a slow or a
-/// simulated world here.
+/// The system calls that heddle makes. An event loop is constructed with one (a KernelSystem by default), and
+/// all code above the loop reaches the kernel through it alone, so a test can put failing, slow or simulated
+/// calls in its place.
 ///
 /// Every call has the arguments and the meaning of the POSIX function of its name, and returns what that
 /// returns, but a failure is the errno negated (-EAGAIN), never -1. Descriptors that are made here are
@@ -72,8 +71,7 @@ class HEDDLE_EXPORT System {
 
   /// A pipe: what is written to ends[1] is read from ends[0].
   virtual int pipe(int* ends) noexcept;
-  /// A descriptor that is readable when the process `pid`, a child, has ended; -ENOSYS where there is no such
-  /// thing.
+  /// A descriptor that is readable when the child process `pid` has ended; -ENOSYS where the kernel has none.
   virtual int pidfd_open(int pid) noexcept;
 
   // Files, which block: these calls, and read() and write() of a file, are made on other threads, several at
@@ -88,8 +86,8 @@ class HEDDLE_EXPORT System {
   /// The size of a file in bytes.
   virtual std::int64_t file_size(int fd) noexcept;
 
-  /// Says in words what `fd` is, for dumps and messages: "TCP 127.0.0.1:7000 <- 127.0.0.1:43210". Writes at
-  /// most `size` characters, the final 0 among them; false, and nothing written, if it can't say.
+  /// A description of `fd` for people: "TCP 127.0.0.1:7000 <- 127.0.0.1:43210". Writes at most `size`
+  /// characters, the final 0 among them; false, and nothing is written, if nothing is known of it.
   virtual bool describe(int fd, char* text, std::size_t size) noexcept;
 
  protected:
@@ -138,7 +136,7 @@ class HEDDLE_EXPORT KernelSystem : public System {
   bool describe(int fd, char* text, std::size_t size) noexcept override;
 };
 
-/// The KernelSystem that everything uses unless told otherwise; it lives as long as the process.
+/// The KernelSystem that is used by default. It is never destroyed.
 HEDDLE_EXPORT System& kernel_system() noexcept;
 
 }  // namespace heddle

@@ -14,9 +14,9 @@ namespace heddle {
 
 using Duration = std::chrono::nanoseconds;
 
-/// For ever (the default, or nullopt), or a number of nanoseconds of which zero and less mean "only look".
-/// Durations that are too long become the longest (292 years), finer ones are rounded up: a wait never ends
-/// early. A duration that is not a number is a ValueError.
+/// For ever (the default, or nullopt), or a number of nanoseconds; with zero or less select() polls, it
+/// doesn't block. Durations beyond the range become the longest (292 years), and fractions of a nanosecond
+/// are rounded up, so that no wait ends early. A floating-point duration that is NaN is a ValueError.
 class Timeout {
  public:
   constexpr Timeout() noexcept = default;
@@ -30,7 +30,7 @@ class Timeout {
       : Timeout(duration ? Timeout(*duration) : Timeout()) {}
 
   [[nodiscard]] constexpr bool forever() const noexcept { return ns_ == FOREVER; }
-  /// Zero or negative: select() looks and does not wait.
+  /// Zero or negative: select() polls, it doesn't block.
   [[nodiscard]] constexpr bool only_looks() const noexcept { return ns_ <= 0; }
   /// Meaningless when forever().
   [[nodiscard]] constexpr Duration duration() const noexcept { return Duration(ns_); }
@@ -62,7 +62,8 @@ constexpr std::int64_t Timeout::nanoseconds(Rep count) {
   using Factor = std::ratio_divide<Period, std::nano>;
   if constexpr (std::is_floating_point_v<Rep>) {
     if (count != count) not_a_number();
-    // In double at least, and not finer than the argument: 1e-9 s is one nanosecond, not the next above it.
+    // Computed in double, or in the argument's own type if that is wider, so that 1e-9 s is one nanosecond
+    // and not rounded up to two.
     using Real = decltype(Rep() * 1.0);
     const Real ns =
         static_cast<Real>(count) * static_cast<Real>(Factor::num) / static_cast<Real>(Factor::den);
@@ -73,7 +74,7 @@ constexpr std::int64_t Timeout::nanoseconds(Rep count) {
   } else {
     std::int64_t ns = 0;
     if (__builtin_mul_overflow(count, Factor::num, &ns)) {
-      // With a den above one the product may overflow though the quotient would fit; nobody waits that long.
+      // Where den isn't 1 the quotient might fit though the product overflows: that is years, too.
       return count > 0 ? LONGEST : SHORTEST;
     }
     if constexpr (Factor::den != 1) ns = ns / Factor::den + (ns % Factor::den > 0);

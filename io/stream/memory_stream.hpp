@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "../../runtime/sync/wait_list.hpp"
+#include "../../runtime/core/wait_list.hpp"
 #include "../net/socket.hpp"
 #include "../operation/buffers.hpp"
 #include "../operation/result.hpp"

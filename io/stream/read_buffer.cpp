@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "../../runtime/sync/wait_list.hpp"
+#include "../../runtime/core/wait_list.hpp"
 #include "../../selector/errors.hpp"
 #include "read_errors.hpp"
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "../../runtime/sync/wait_list.hpp"
+#include "../../runtime/core/wait_list.hpp"
 #include "../../selector/export.hpp"
 #include "../operation/buffers.hpp"
 

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "../core/intrusive_list.hpp"
+
 namespace heddle {
 
 class Callback;
@@ -21,20 +23,20 @@ class LoopSignals {
   explicit LoopSignals(EventLoop& loop);
   LoopSignals(const LoopSignals&) = delete;
   LoopSignals& operator=(const LoopSignals&) = delete;
-  /// What nobody else wants does what it did before.
+  /// What no other loop catches does what it did before.
   ~LoopSignals();
 
-  /// What came since the last time goes to the callbacks and the streams.
+  /// Gives the signals that came since the last call to the callbacks and the streams.
   void deliver() noexcept;
   /// The loop goes on in the child of a fork().
   void adopt() noexcept;
   /// Replaces the callback of `signum`; null for none. Returns whether there was one. Throws
   /// std::system_error.
   bool set_callback(int signum, Callback* callback);
-  /// Somebody waits for a signal, other than `signum`.
+  /// Whether a signal other than `signum` is caught.
   bool awaits_any_but(int signum) const noexcept {
-    const std::uint64_t wanted = wanted_.load(std::memory_order_relaxed);
-    return (signum > 0 ? wanted & ~(std::uint64_t{1} << (signum - 1)) : wanted) != 0;
+    const std::uint64_t caught = caught_.load(std::memory_order_relaxed);
+    return (signum > 0 ? caught & ~(std::uint64_t{1} << (signum - 1)) : caught) != 0;
   }
   void add(SignalStream& stream);
   void remove(SignalStream& stream) noexcept;
@@ -42,21 +44,21 @@ class LoopSignals {
  private:
   static void on_signal(int signum);
   static void pass_on(int signum) noexcept;
-  void want(int signum);
-  void unwant(int signum) noexcept;
+  void start_catching(int signum);
+  void stop_catching(int signum) noexcept;
 
   EventLoop& loop_;
 
-  // The handler's part.
+  // Shared with the handler.
   Mailbox& mailbox_;
   std::atomic<int> process_;
-  std::atomic<LoopSignals*> next_{nullptr};
-  std::atomic<std::uint64_t> wanted_{0};
-  std::atomic<bool> came_{false};
+  std::atomic<LoopSignals*> next_{nullptr};  // one way: the handler walks the list while it changes
+  std::atomic<std::uint64_t> caught_{0};
+  std::atomic<bool> pending_{false};
   std::atomic<std::uint32_t> counts_[most + 1] = {};
 
-  // The loop's.
-  SignalStream* streams_ = nullptr;
+  // For the loop's thread only.
+  IntrusiveList<SignalStream> streams_;
   Callback* callbacks_[most + 1] = {};
   unsigned users_[most + 1] = {};
 };

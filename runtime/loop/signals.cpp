@@ -1,4 +1,4 @@
-// The process's signal handler, which loops it wakes, and what they make of it.
+// LoopSignals, SignalStream: the signal handler of the process, and its way to callbacks and streams.
 // SPDX-License-Identifier: MIT
 #include "signals.hpp"
 
@@ -24,20 +24,21 @@ namespace {
 
 constexpr std::uint64_t bit_of(int signum) noexcept { return std::uint64_t{1} << (signum - 1); }
 
-// What the handler reads, and may therefore not be locked. The list is changed under the mutex; who takes
-// something out waits until no handler can be looking at it.
+// Read by the signal handler, which can't take a lock. The list is changed under the mutex below; a
+// LoopSignals that was taken off it waits until no handler runs any more that might have reached it before.
 std::atomic<LoopSignals*> loops{nullptr};
 std::atomic<int> handlers_running{0};
-std::atomic<int> installed_by[LoopSignals::most + 1];  // the process, 0 when it isn't
+std::atomic<int> installed_by[LoopSignals::most + 1];  // the process that installed our handler, 0: none
 struct sigaction before[LoopSignals::most + 1];
 static_assert(std::atomic<LoopSignals*>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
               std::atomic<std::uint64_t>::is_always_lock_free);
 
 std::mutex mutex;
-unsigned loops_that_want[LoopSignals::most + 1];
+unsigned loops_catching[LoopSignals::most + 1];
 
-// What other threads held or did when the process was forked would stay so in the child for ever.
-void survive_fork() {
+// In the child of a fork() the other threads don't exist: a mutex that one of them held would stay locked,
+// and a handler that one of them ran would count as running for ever.
+void register_fork_handlers() {
   static const int registered = ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); },
                                                  [] {
                                                    handlers_running.store(0);
@@ -46,7 +47,7 @@ void survive_fork() {
   static_cast<void>(registered);
 }
 
-void check(int signum) {
+void check_can_be_caught(int signum) {
   switch (signum) {
     case SIGKILL:
     case SIGSTOP:
@@ -73,11 +74,11 @@ void LoopSignals::on_signal(int signum) {
   bool ours = false;
   handlers_running.fetch_add(1);
   for (LoopSignals* each = loops.load(); each != nullptr; each = each->next_.load()) {
-    // The parent's loops are not this process's, though their memory is here too.
-    if ((each->wanted_.load() & bit_of(signum)) == 0 || each->process_.load() != process) continue;
+    // In the child of a fork() the list still has the parent's loops.
+    if ((each->caught_.load() & bit_of(signum)) == 0 || each->process_.load() != process) continue;
     ours = true;
     each->counts_[signum].fetch_add(1);
-    each->came_.store(true);
+    each->pending_.store(true);
     each->mailbox_.wake();
   }
   handlers_running.fetch_sub(1);
@@ -85,7 +86,8 @@ void LoopSignals::on_signal(int signum) {
   errno = saved;
 }
 
-// In the child of a fork() that doesn't go on with the loop the signal does what it did before.
+// In the child of a fork() that doesn't go on with its parent's loop, the signal does what it did before it
+// was caught.
 void LoopSignals::pass_on(int signum) noexcept {
   ::sigaction(signum, &before[signum], nullptr);
   ::raise(signum);  // as soon as this handler has returned
@@ -94,16 +96,16 @@ void LoopSignals::pass_on(int signum) noexcept {
 // Changing what is caught.
 
 LoopSignals::LoopSignals(EventLoop& loop) : loop_(loop), mailbox_(loop.mailbox()), process_(::getpid()) {
-  survive_fork();
+  register_fork_handlers();
   const std::lock_guard lock(mutex);
   next_.store(loops.load());
   loops.store(this);
 }
 
 LoopSignals::~LoopSignals() {
-  while (SignalStream* const stream = streams_) {
-    remove(*stream);
-    stream->signals_ = nullptr;
+  for (SignalStream& stream : streams_) {
+    remove(stream);
+    stream.signals_ = nullptr;
   }
   for (int signum = 1; signum <= most; ++signum)
     if (callbacks_[signum] != nullptr) set_callback(signum, nullptr);
@@ -116,12 +118,12 @@ LoopSignals::~LoopSignals() {
   while (handlers_running.load() != 0) ::sched_yield();
 }
 
-void LoopSignals::want(int signum) {
+void LoopSignals::start_catching(int signum) {
   if (users_[signum] == 0) {
     const std::lock_guard lock(mutex);
     counts_[signum].store(0);
-    wanted_.fetch_or(bit_of(signum));
-    if (loops_that_want[signum] == 0) {
+    caught_.fetch_or(bit_of(signum));
+    if (loops_catching[signum] == 0) {
       struct sigaction action = {};
       action.sa_handler = &on_signal;
       action.sa_flags = SA_RESTART;
@@ -130,25 +132,25 @@ void LoopSignals::want(int signum) {
       installed_by[signum].store(::getpid());
       if (::sigaction(signum, &action, nullptr) != 0) {
         const int error = errno;
-        wanted_.fetch_and(~bit_of(signum));
+        caught_.fetch_and(~bit_of(signum));
         throw_errno(error, "sigaction", -1);
       }
     }
-    ++loops_that_want[signum];
+    ++loops_catching[signum];
   }
   ++users_[signum];
 }
 
-void LoopSignals::unwant(int signum) noexcept {
+void LoopSignals::stop_catching(int signum) noexcept {
   if (--users_[signum] != 0) return;
   const std::lock_guard lock(mutex);
-  if (--loops_that_want[signum] == 0) {
+  if (--loops_catching[signum] == 0) {
     struct sigaction now = {};
-    // Somebody else may have taken it since.
+    // The program may have installed another handler since.
     if (::sigaction(signum, nullptr, &now) == 0 && now.sa_handler == &on_signal)
       ::sigaction(signum, &before[signum], nullptr);
   }
-  wanted_.fetch_and(~bit_of(signum));
+  caught_.fetch_and(~bit_of(signum));
 }
 
 void LoopSignals::adopt() noexcept {
@@ -158,10 +160,10 @@ void LoopSignals::adopt() noexcept {
 }
 
 bool LoopSignals::set_callback(int signum, Callback* callback) {
-  if (callback != nullptr) want(signum);
+  if (callback != nullptr) start_catching(signum);
   Callback* const replaced = std::exchange(callbacks_[signum], callback);
   if (replaced == nullptr) return false;
-  unwant(signum);
+  stop_catching(signum);
   replaced->abandon();
   return true;
 }
@@ -170,39 +172,35 @@ void LoopSignals::add(SignalStream& stream) {
   for (int signum = 1; signum <= most; ++signum) {
     if (!stream.set_.contains(signum)) continue;
     try {
-      want(signum);
+      start_catching(signum);
     } catch (...) {
       while (--signum > 0)
-        if (stream.set_.contains(signum)) unwant(signum);
+        if (stream.set_.contains(signum)) stop_catching(signum);
       throw;
     }
   }
   stream.signals_ = this;
-  stream.link_ = &streams_;
-  stream.next_stream_ = streams_;
-  if (streams_ != nullptr) streams_->link_ = &stream.next_stream_;
-  streams_ = &stream;
+  streams_.push_front(stream);
 }
 
 void LoopSignals::remove(SignalStream& stream) noexcept {
-  *stream.link_ = stream.next_stream_;
-  if (stream.next_stream_ != nullptr) stream.next_stream_->link_ = stream.link_;
+  IntrusiveList<SignalStream>::remove(stream);
   for (int signum = 1; signum <= most; ++signum)
-    if (stream.set_.contains(signum)) unwant(signum);
+    if (stream.set_.contains(signum)) stop_catching(signum);
 }
 
 void LoopSignals::deliver() noexcept {
-  if (!came_.exchange(false)) return;
+  if (!pending_.exchange(false)) return;
   for (int signum = 1; signum <= most; ++signum) {
     const std::uint32_t count = counts_[signum].exchange(0);
     if (count == 0) continue;
     if (callbacks_[signum] != nullptr) callbacks_[signum]->schedule(loop_);
-    for (SignalStream* stream = streams_; stream != nullptr; stream = stream->next_stream_)
-      if (stream->set_.contains(signum)) stream->deliver(signum, count);
+    for (SignalStream& stream : streams_)
+      if (stream.set_.contains(signum)) stream.deliver(signum, count);
   }
 }
 
-// The loop's door to them.
+// What EventLoop has of them.
 
 LoopSignals& EventLoop::signals() {
   if (closed_) throw std::logic_error("the event loop is closed");
@@ -212,12 +210,12 @@ LoopSignals& EventLoop::signals() {
 
 bool EventLoop::set_signal_callback(int signum, Callback* callback) {
   if (callback == nullptr) {
-    check(signum);
+    check_can_be_caught(signum);
     return signals_ != nullptr && signals_->set_callback(signum, nullptr);
   }
   callback->set_repeats();
   try {
-    check(signum);
+    check_can_be_caught(signum);
     return signals().set_callback(signum, callback);
   } catch (...) {
     callback->abandon();
@@ -228,7 +226,7 @@ bool EventLoop::set_signal_callback(int signum, Callback* callback) {
 // Streams.
 
 void SignalSet::add(int signum) {
-  check(signum);
+  check_can_be_caught(signum);
   bits_ |= bit_of(signum);
 }
 
@@ -242,7 +240,7 @@ SignalStream::~SignalStream() {
 
 void SignalStream::deliver(int signum, std::uint32_t count) noexcept {
   counts_[signum - 1] += count;
-  hand_out();
+  grant_waiters();
 }
 
 int SignalStream::try_next() noexcept {
@@ -256,49 +254,21 @@ int SignalStream::try_next() noexcept {
   return 0;
 }
 
-void SignalStream::hand_out() noexcept {
-  while (first_waiting_ != nullptr) {
+void SignalStream::grant_waiters() noexcept {
+  while (!waiters_.empty()) {
     const int signum = try_next();
     if (signum == 0) return;
-    Next& waiting = *first_waiting_;
-    first_waiting_ = waiting.next_;
-    waiting.waits_ = false;
-    waiting.signum_ = signum;
-    waiting.wake();
+    static_cast<Next&>(waiters_.first()).signum_ = signum;
+    waiters_.grant_first();
   }
 }
 
 bool SignalStream::Next::await_ready() {
-  begin();
-  signum_ = 0;
-  stopped_ = false;  // it may have been awaited before
-  if (stream_->first_waiting_ == nullptr) signum_ = stream_->try_next();
-  if (signum_ != 0) return finished();
-  if (stream_->signals_ == nullptr)
+  check_can_begin();
+  signum_ = stream_.waiters_.empty() ? stream_.try_next() : 0;
+  if (signum_ == 0 && stream_.signals_ == nullptr)
     throw std::logic_error("waiting for a signal on an event loop that has closed");
-  return false;
-}
-
-void SignalStream::Next::begin_wait() noexcept {
-  if (signum_ != 0) {  // the budget is spent
-    wake();
-    return;
-  }
-  waits_ = true;
-  next_ = nullptr;
-  Next** last = &stream_->first_waiting_;
-  while (*last != nullptr) last = &(*last)->next_;
-  *last = this;
-}
-
-Operation::Stop SignalStream::Next::cancel() noexcept {
-  if (!waits_) return Stop::TOO_LATE;
-  Next** link = &stream_->first_waiting_;
-  while (*link != this) link = &(*link)->next_;
-  *link = next_;
-  waits_ = false;
-  stopped_ = true;
-  return Stop::STOPPED;
+  return attempt(signum_ != 0);
 }
 
 Task<int> first_signal(SignalSet signals) {

@@ -7,8 +7,9 @@
 #include <type_traits>
 
 #include "../../selector/export.hpp"
-#include "../core/operation.hpp"
+#include "../core/intrusive_list.hpp"
 #include "../core/task.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 
@@ -36,7 +37,7 @@ class HEDDLE_EXPORT SignalSet {
 /// Receives signals from when it is made until it is destroyed, on the loop that runs then; none is missed
 /// between two next(). Every stream, and every handler, of every loop of the process that asked for a signal
 /// gets it; what the signal did before is done again when the last of them is gone.
-class HEDDLE_EXPORT SignalStream {
+class HEDDLE_EXPORT SignalStream : private ListLink<SignalStream> {
  public:
   /// Throws std::logic_error if no loop runs on this thread, ValueError as SignalSet does.
   explicit SignalStream(const SignalSet& signals);
@@ -45,35 +46,28 @@ class HEDDLE_EXPORT SignalStream {
   explicit SignalStream(S... signums) : SignalStream(SignalSet(signums...)) {}
   SignalStream(const SignalStream&) = delete;
   SignalStream& operator=(const SignalStream&) = delete;
-  /// Nobody may wait for it any more.
+  /// Who still waits for a signal gets std::logic_error.
   ~SignalStream();
 
-  class HEDDLE_EXPORT Next final : public Operation {
+  class HEDDLE_EXPORT Next final : public WaitOperation {
    public:
-    explicit Next(SignalStream& stream) noexcept : stream_(&stream) {}
+    explicit Next(SignalStream& stream) noexcept : stream_(stream) {}
 
     bool await_ready();
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-      suspend(*this, coroutine);
-      begin_wait();
+      wait(stream_.waiters_, coroutine);
     }
     int await_resume() const {
-      if (stopped_) throw_cancelled();
+      check("SignalStream.next()");
       return signum_;
     }
 
-    Stop cancel() noexcept override;
-
    private:
     friend class SignalStream;
-    void begin_wait() noexcept;
 
-    SignalStream* stream_;
-    Next* next_ = nullptr;
-    int signum_ = 0;
-    bool waits_ = false;
-    bool stopped_ = false;
+    SignalStream& stream_;
+    int signum_ = 0;  // the one it was given
   };
 
   /// Waits for a signal and yields its number. If several came meanwhile each is yielded as often as it was
@@ -85,16 +79,15 @@ class HEDDLE_EXPORT SignalStream {
 
  private:
   friend class LoopSignals;
+  friend class IntrusiveList<SignalStream>;
 
   void deliver(int signum, std::uint32_t count) noexcept;
-  void hand_out() noexcept;
+  void grant_waiters() noexcept;
 
   SignalSet set_;
   LoopSignals* signals_ = nullptr;  // null when the loop has closed
-  SignalStream* next_stream_ = nullptr;
-  SignalStream** link_ = nullptr;
-  Next* first_waiting_ = nullptr;
-  int last_ = 0;  // the one that was yielded last: the others come first now
+  WaitList waiters_;
+  int last_ = 0;  // the number that was yielded last: the search for the next begins after it
   std::uint32_t counts_[64] = {};
 };
 

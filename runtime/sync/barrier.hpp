@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <stdexcept>
 
-#include "wait_list.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 
@@ -48,7 +48,7 @@ class HEDDLE_EXPORT Barrier {
   /// last. Throws BrokenBarrierError. Cancel-safe: who is cancelled has not arrived, and the others wait on.
   [[nodiscard]] BarrierOperation wait() noexcept { return BarrierOperation(*this); }
 
-  /// All who wait get BrokenBarrierError; then the barrier is empty and whole.
+  /// All who wait get BrokenBarrierError; then the barrier can be used again.
   void reset() noexcept;
   /// All who wait, and all who come before a reset(), get BrokenBarrierError.
   void abort() noexcept;

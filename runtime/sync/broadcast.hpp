@@ -32,7 +32,8 @@ class HEDDLE_EXPORT BroadcastState : public Publication {
   void check_open() const {
     if (closed()) throw_closed();
   }
-  /// True if there is an item at `position`, which is moved on if that was overwritten (throws Lagged then).
+  /// True if there is an item at `position`. If that was overwritten, sets it to the oldest item and throws
+  /// Lagged.
   bool find(std::uint64_t& position) const {
     const std::uint64_t behind = sent_ - position;
     if (behind > capacity_) [[unlikely]]
@@ -49,7 +50,7 @@ class HEDDLE_EXPORT BroadcastState : public Publication {
   [[noreturn]] void throw_lagged(std::uint64_t& position) const;
 };
 
-/// The last `capacity` items, each as long as somebody has to receive it.
+/// The last `capacity` items, each until every subscriber has received it.
 template <class T>
 class BroadcastRing final : public BroadcastState {
  public:
@@ -176,24 +177,15 @@ class [[nodiscard]] Subscription : public PublicationReader {
 
 /// A channel that keeps the last `capacity` items for those who have subscribed: each receives every item
 /// that is sent from then on (a copy of it, so T must be copyable). send() never waits: who is further behind
-/// than `capacity` misses the oldest items, and is told how many (as tokio's). On the loop's thread only.
-/// When it goes, it is closed. Move-only.
+/// than `capacity` misses the oldest items, and gets Lagged with their number (as in tokio). On the loop's
+/// thread only. When it is destroyed the channel is closed. Move-only.
 template <class T>
 class Broadcast {
  public:
   /// Throws ValueError for a capacity of 0.
-  explicit Broadcast(std::size_t capacity) : ring_(new BroadcastRing<T>(capacity)) {}
-  Broadcast(Broadcast&& other) noexcept : ring_(std::exchange(other.ring_, nullptr)) {}
-  Broadcast& operator=(Broadcast&& other) noexcept {
-    Broadcast taken(std::move(other));
-    std::swap(ring_, taken.ring_);
-    return *this;
-  }
-  ~Broadcast() {
-    if (ring_ == nullptr) return;
-    ring_->close();
-    ring_->release();
-  }
+  explicit Broadcast(std::size_t capacity) : ring_(Ring::adopt(*new BroadcastRing<T>(capacity))) {}
+  Broadcast(Broadcast&&) noexcept = default;
+  Broadcast& operator=(Broadcast&&) noexcept = default;
 
   /// Yields the number of those who will receive the item; it is dropped when nobody has subscribed. Throws
   /// std::logic_error after close().
@@ -204,7 +196,8 @@ class Broadcast {
   void close() noexcept { ring_->close(); }
 
  private:
-  BroadcastRing<T>* ring_;
+  using Ring = Ref<BroadcastRing<T>, PublisherSide>;
+  Ring ring_;
 };
 
 }  // namespace heddle

@@ -1,4 +1,4 @@
-// Condition: from one row into the other.
+// Condition: how a waiter moves from the condition's list to that of the lock.
 // SPDX-License-Identifier: MIT
 #include "condition.hpp"
 

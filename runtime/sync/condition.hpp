@@ -1,4 +1,4 @@
-// Condition: giving a lock up until somebody has changed what it protects.
+// Condition: releasing a lock until another task has changed what it protects.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -7,14 +7,14 @@
 #include <type_traits>
 
 #include "../core/task.hpp"
+#include "../core/wait_list.hpp"
 #include "lock.hpp"
-#include "wait_list.hpp"
 
 namespace heddle {
 
 class Condition;
 
-/// Waits first for a notification, and then in the row for the lock.
+/// Waits first for a notification, in the condition's list, and then for the lock, in that one's.
 class HEDDLE_EXPORT ConditionOperation final : public WaitOperation {
  public:
   explicit ConditionOperation(Condition& condition) noexcept : condition_(condition) {}
@@ -56,7 +56,7 @@ class HEDDLE_EXPORT Condition {
   void release() const { lock_.release(); }
   bool locked() const noexcept { return lock_.locked(); }
 
-  /// `co_await condition.wait()` gives the lock up, waits for a notification, and returns when it has the
+  /// `co_await condition.wait()` releases the lock, waits for a notification, and returns when it has the
   /// lock again. Throws std::logic_error if the lock isn't held. When it is cancelled it throws Cancelled,
   /// with the lock held again; if it was notified before, the notification is delivered, and the request to
   /// stop is thrown by the next co_await.

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "wait_list.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 

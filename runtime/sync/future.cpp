@@ -1,4 +1,4 @@
-// FutureState: who still needs it, and what is thrown where no value came.
+// FutureState: its lifetime, and what is thrown in place of a value.
 // SPDX-License-Identifier: MIT
 #include "future.hpp"
 

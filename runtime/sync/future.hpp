@@ -12,12 +12,13 @@
 
 #include "../../selector/export.hpp"
 #include "../core/frame_allocator.hpp"
+#include "../core/ref.hpp"
 #include "../core/task.hpp"
-#include "wait_list.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 
-/// The Promise went without having given a result.
+/// The Promise was destroyed before it had given a result.
 struct HEDDLE_EXPORT BrokenPromise : std::runtime_error {
   BrokenPromise();
   ~BrokenPromise() override;
@@ -28,18 +29,18 @@ struct HEDDLE_EXPORT InvalidStateError : std::logic_error {
   ~InvalidStateError() override;
 };
 
-/// What a Promise and its Futures share. It goes with the last of them.
+/// What a Promise and its Futures share. Deleted with the last of them.
 class HEDDLE_EXPORT FutureState : public FrameAllocated {
  public:
   bool done() const noexcept { return outcome_ != Outcome::PENDING; }
   bool cancelled() const noexcept { return outcome_ == Outcome::CANCELLED; }
-  /// What was given instead of a value. Takes note of it.
+  /// The exception that was given instead of a value; it counts as retrieved by that.
   std::exception_ptr error() noexcept;
   bool cancel() noexcept;
 
   // The Promise's side.
 
-  /// Throws InvalidStateError if the promise has been kept. False if nobody waits for the result any more.
+  /// Throws InvalidStateError if the Promise has given a result. False if a result would reach nobody.
   bool check_pending();
   bool wanted() const noexcept { return !done() && (futures_ > 0 || !was_asked_for_); }
   void fail(std::exception_ptr error) noexcept;
@@ -57,7 +58,7 @@ class HEDDLE_EXPORT FutureState : public FrameAllocated {
   }
   void drop_future() noexcept;
   WaitList& waiters() noexcept { return waiters_; }
-  /// Throws what there is to be thrown.
+  /// Throws what was given instead of a value, or InvalidStateError if there is no result yet.
   void check_value() {
     if (outcome_ != Outcome::VALUE) [[unlikely]]
       throw_no_value();
@@ -77,7 +78,7 @@ class HEDDLE_EXPORT FutureState : public FrameAllocated {
   std::exception_ptr error_;
   unsigned futures_ = 0;
   bool has_promise_ = true;
-  bool kept_ = false;  // by the promise; not so if the Future was cancelled
+  bool kept_ = false;  // the Promise has given a result; false if a Future was cancelled
   bool was_asked_for_ = false;
   bool retrieved_ = false;
 };
@@ -110,31 +111,40 @@ class FutureStateOf<void> final : public FutureState {
   ~FutureStateOf() override = default;
 };
 
+/// How Refs count the two sides of a FutureState: any number of Futures and those who await them, and the one
+/// Promise, which is made with the state.
+struct FutureSide {
+  static void add(FutureState& state) noexcept { state.add_future(); }
+  static void drop(FutureState& state) noexcept { state.drop_future(); }
+};
+struct PromiseSide {
+  static void drop(FutureState& state) noexcept { state.drop_promise(); }
+};
+
 [[noreturn]] HEDDLE_EXPORT void throw_empty_future(const char* operation);
 
 /// Waits for the state's outcome, and keeps the state that long.
 class FutureOperation : public WaitOperation {
  public:
-  explicit FutureOperation(FutureState& state) noexcept : shared_(state) { state.add_future(); }
+  explicit FutureOperation(FutureState& state) noexcept : awaited_(state) {}
   FutureOperation(const FutureOperation&) = delete;
-  ~FutureOperation() { shared_.drop_future(); }
 
   bool await_ready() {
     check_can_begin();
-    return attempt(shared_.done());
+    return attempt(awaited_->done());
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    wait(shared_.waiters(), coroutine);
+    wait(awaited_->waiters(), coroutine);
   }
 
  protected:
   void check_value() const {
     check("co_await of a Future");
-    shared_.check_value();
+    awaited_->check_value();
   }
 
-  FutureState& shared_;
+  Ref<FutureState, FutureSide> awaited_;
 };
 
 /// A result to come. Any number of tasks may `co_await future`; each gets a T&, valid as long as the Future
@@ -147,22 +157,15 @@ class [[nodiscard]] Future {
 
  public:
   Future() noexcept = default;
-  explicit Future(FutureStateOf<T>& state) noexcept : state_(&state) { state.add_future(); }
-  Future(Future&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  Future& operator=(Future&& other) noexcept {
-    Future taken(std::move(other));
-    std::swap(state_, taken.state_);
-    return *this;
-  }
-  ~Future() {
-    if (state_ != nullptr) state_->drop_future();
-  }
+  explicit Future(FutureStateOf<T>& state) noexcept : state_(state) {}
+  Future(Future&&) noexcept = default;
+  Future& operator=(Future&&) noexcept = default;
 
-  bool valid() const noexcept { return state_ != nullptr; }
-  bool done() const noexcept { return state_ != nullptr && state_->done(); }
-  bool cancelled() const noexcept { return state_ != nullptr && state_->cancelled(); }
+  bool valid() const noexcept { return static_cast<bool>(state_); }
+  bool done() const noexcept { return state_ && state_->done(); }
+  bool cancelled() const noexcept { return state_ && state_->cancelled(); }
   /// The exception that was given instead of a value, if there is one.
-  std::exception_ptr error() const noexcept { return state_ != nullptr ? state_->error() : nullptr; }
+  std::exception_ptr error() const noexcept { return state_ ? state_->error() : nullptr; }
   /// The value, as co_await gives it. Throws InvalidStateError if it isn't there yet.
   std::add_lvalue_reference_t<T> result() const {
     state("Future.result()").check_value();
@@ -170,14 +173,14 @@ class [[nodiscard]] Future {
   }
   /// The result isn't wanted any more: all who wait get Cancelled, and the Promise sees it. False if it is
   /// there already.
-  bool cancel() noexcept { return state_ != nullptr && state_->cancel(); }
+  bool cancel() noexcept { return state_ && state_->cancel(); }
 
   class Reference final : public FutureOperation {
    public:
     using FutureOperation::FutureOperation;
     std::add_lvalue_reference_t<T> await_resume() const {
       this->check_value();
-      if constexpr (!std::is_void_v<T>) return static_cast<FutureStateOf<T>&>(this->shared_).value();
+      if constexpr (!std::is_void_v<T>) return static_cast<FutureStateOf<T>&>(*this->awaited_).value();
     }
   };
   class Value final : public FutureOperation {
@@ -186,7 +189,7 @@ class [[nodiscard]] Future {
     T await_resume() const {
       this->check_value();
       if constexpr (!std::is_void_v<T>)
-        return std::move(static_cast<FutureStateOf<T>&>(this->shared_).value());
+        return std::move(static_cast<FutureStateOf<T>&>(*this->awaited_).value());
     }
   };
   /// Throw std::logic_error if it is empty.
@@ -195,29 +198,22 @@ class [[nodiscard]] Future {
 
  private:
   FutureStateOf<T>& state(const char* operation) const {
-    if (state_ == nullptr) throw_empty_future(operation);
+    if (!state_) throw_empty_future(operation);
     return *state_;
   }
 
-  FutureStateOf<T>* state_ = nullptr;
+  Ref<FutureStateOf<T>, FutureSide> state_;
 };
 
-/// Gives a result to those who hold its Futures. If it goes without, they get BrokenPromise. Move-only. On
-/// the loop's thread only.
+/// Gives a result to those who hold its Futures. If it is destroyed before, they get BrokenPromise.
+/// Move-only. On the loop's thread only.
 template <class T = void>
 class Promise {
  public:
   /// Throws std::bad_alloc.
-  Promise() : state_(new FutureStateOf<T>) {}
-  Promise(Promise&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  Promise& operator=(Promise&& other) noexcept {
-    Promise taken(std::move(other));
-    std::swap(state_, taken.state_);
-    return *this;
-  }
-  ~Promise() {
-    if (state_ != nullptr) state_->drop_promise();
-  }
+  Promise() : state_(State::adopt(*new FutureStateOf<T>)) {}
+  Promise(Promise&&) noexcept = default;
+  Promise& operator=(Promise&&) noexcept = default;
 
   /// One more Future of the same result.
   Future<T> future() const { return Future<T>(state("Promise.future()")); }
@@ -252,18 +248,21 @@ class Promise {
     return true;
   }
 
-  /// Whether a result would still reach somebody: none was given, no Future cancelled, and not all are gone.
-  bool wanted() const noexcept { return state_ != nullptr && state_->wanted(); }
+  /// Whether a result would still reach somebody: none was given, and the Futures were neither cancelled nor
+  /// all destroyed.
+  bool wanted() const noexcept { return state_ && state_->wanted(); }
   /// A result was given, or a Future cancelled.
-  bool done() const noexcept { return state_ != nullptr && state_->done(); }
+  bool done() const noexcept { return state_ && state_->done(); }
 
  private:
+  using State = Ref<FutureStateOf<T>, PromiseSide>;
+
   FutureStateOf<T>& state(const char* operation) const {
-    if (state_ == nullptr) throw_empty_future(operation);
+    if (!state_) throw_empty_future(operation);
     return *state_;
   }
 
-  FutureStateOf<T>* state_;
+  State state_;
 };
 
 }  // namespace heddle

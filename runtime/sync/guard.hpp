@@ -6,8 +6,8 @@
 
 namespace heddle {
 
-/// What `co_await lock.scoped()` yields. It release()s what it holds when it goes; release() itself does so
-/// earlier. Move-only. What it holds must outlive it, and not be released by anybody else: that would end the
+/// What `co_await lock.scoped()` yields. Its destructor release()s what it holds; release() does so earlier.
+/// Move-only. What it holds must outlive it, and not be released by anybody else: that would end the
 /// program in the destructor.
 template <class L>
 class [[nodiscard]] Guard {

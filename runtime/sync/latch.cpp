@@ -1,4 +1,4 @@
-// Latch: what it says to those who count further than to zero.
+// Latch: the error of counting down below zero.
 // SPDX-License-Identifier: MIT
 #include "latch.hpp"
 

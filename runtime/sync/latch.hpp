@@ -5,7 +5,7 @@
 #include <coroutine>
 #include <cstddef>
 
-#include "wait_list.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 

@@ -1,4 +1,4 @@
-// Lock: what it says to those who release it without holding it.
+// Lock: the error of releasing one that isn't held.
 // SPDX-License-Identifier: MIT
 #include "lock.hpp"
 

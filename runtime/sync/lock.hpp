@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../core/wait_list.hpp"
 #include "guard.hpp"
-#include "wait_list.hpp"
 
 namespace heddle {
 

@@ -1,4 +1,4 @@
-// Publication, PublicationReader: how long they live, and one task at a time.
+// Publication, PublicationReader: their lifetime, and the errors of a second waiting task.
 // SPDX-License-Identifier: MIT
 #include "publication.hpp"
 
@@ -15,7 +15,7 @@ void Publication::release() noexcept {
 
 void PublicationReader::throw_not_free(const char* operation) const {
   throw std::logic_error(std::string(operation) +
-                         (state_ == nullptr ? ": it was moved from" : ": another task waits for it already"));
+                         (!state_ ? ": it was moved from" : ": another task waits for it already"));
 }
 
 Operation::Stop PublicationOperation::cancel() noexcept {

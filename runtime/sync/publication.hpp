@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "../../selector/export.hpp"
-#include "wait_list.hpp"
+#include "../core/ref.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 
-/// What a channel shares with its readers, who may outlive it. It goes with the last of them.
+/// What the sending end of a channel shares with its readers, which may outlive it. Deleted with the last of
+/// them.
 class HEDDLE_EXPORT Publication {
  public:
   void add_reference() noexcept { ++references_; }
@@ -34,35 +36,46 @@ class HEDDLE_EXPORT Publication {
   bool closed_ = false;
 };
 
+/// How a Ref counts the sending end of a channel, of which there is one: when it is destroyed the channel is
+/// closed.
+struct PublisherSide {
+  static void drop(Publication& state) noexcept {
+    state.close();
+    state.release();
+  }
+};
+
 /// One who reads from a channel, for one task at a time. Who waits when it is moved or destroyed gets
 /// std::logic_error.
 class HEDDLE_EXPORT PublicationReader {
  public:
   /// False once it was moved from.
-  bool valid() const noexcept { return state_ != nullptr; }
+  bool valid() const noexcept { return static_cast<bool>(state_); }
 
  protected:
   friend class PublicationOperation;
 
-  explicit PublicationReader(Publication& state) noexcept : state_(&state) { state.add_reference(); }
-  PublicationReader(PublicationReader&& other) noexcept : state_(other.leave()) {}
-  ~PublicationReader() {
-    if (Publication* const state = leave()) state->release();
-  }
-  Publication* leave() noexcept {
-    if (waiting_ != nullptr) std::exchange(waiting_, nullptr)->abandon();
-    return std::exchange(state_, nullptr);
-  }
+  explicit PublicationReader(Publication& state) noexcept : state_(state) {}
+  PublicationReader(PublicationReader&& other) noexcept : state_(other.detach()) {}
+  ~PublicationReader() { abandon_waiter(); }
   /// Throws std::logic_error if a task waits for it already, or it was moved from.
   void check_free(const char* operation) const {
-    if (waiting_ != nullptr || state_ == nullptr) [[unlikely]]
+    if (waiting_ != nullptr || !state_) [[unlikely]]
       throw_not_free(operation);
   }
   [[noreturn]] void throw_not_free(const char* operation) const;
 
-  Publication* state_;
+  Ref<Publication> state_;
 
  private:
+  void abandon_waiter() noexcept {
+    if (waiting_ != nullptr) std::exchange(waiting_, nullptr)->abandon();
+  }
+  Ref<Publication> detach() noexcept {
+    abandon_waiter();
+    return std::move(state_);
+  }
+
   WaitOperation* waiting_ = nullptr;
 };
 
@@ -84,7 +97,7 @@ class HEDDLE_EXPORT PublicationOperation : public WaitOperation {
     reader_.check_free(name);
   }
   void end(const char* name) {
-    check(name);  // before the reader is touched: it may be gone
+    check(name);  // first, because it throws if the reader was destroyed
     reader_.waiting_ = nullptr;
   }
 

@@ -8,8 +8,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "../core/wait_list.hpp"
 #include "ring_buffer.hpp"
-#include "wait_list.hpp"
 
 namespace heddle {
 
@@ -95,7 +95,7 @@ class BasicQueue : public QueueBase {
   bool full() const noexcept { return items_.size() >= maxsize_; }
 
   /// `co_await queue.put(item)` waits while the queue is full. Throws QueueShutDown. Cancel-safe: when it is
-  /// cancelled the item was not put, and goes with the operation.
+  /// cancelled the item was not put, and is destroyed with the operation.
   PutOperation put(T item) { return PutOperation(*this, std::move(item)); }
   /// `T item = co_await queue.get();` waits while the queue is empty. Throws QueueShutDown. Cancel-safe: no
   /// item is lost, because a request to stop that comes when there is one for this task already is thrown by
@@ -133,7 +133,7 @@ class BasicQueue : public QueueBase {
   }
 
  private:
-  // True if there is room, or somebody who waits for an item: then it was moved there.
+  // Moves the item to the task that has waited longest in get(), or into the store; false if that is full.
   bool offer(T& item, const char* operation) {
     if (shut_down_) [[unlikely]]
       throw_shut_down(operation);
@@ -154,8 +154,8 @@ class BasicQueue : public QueueBase {
     return false;
   }
 
-  // Into the place that is free now goes the item of who has waited longest to put one. (Moving it there
-  // would lose one if it threw; there is memory for it.)
+  // The place that is free now is filled with the item of the task that has waited longest in put(). (There
+  // is memory for it. If moving it threw, that item would be lost: admit() is noexcept.)
   T take() {
     T item(items_.pop());
     if (!putters_.empty()) admit();
@@ -209,7 +209,7 @@ class BasicQueue<T, Store>::GetOperation final : public WaitOperation {
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    // Others come first now, and mustn't take it.
+    // The budget is spent, so other tasks run before this one: they must not get its item.
     if (state_ == State::GRANTED) hold(queue_.take());
     wait(queue_.getters_, coroutine);
   }
@@ -223,7 +223,7 @@ class BasicQueue<T, Store>::GetOperation final : public WaitOperation {
     return T(std::move(item_));
   }
 
-  /// Gives it an item, which it takes along.
+  /// Gives it an item, which it keeps until it is resumed.
   void hold(T&& item) {
     ::new (static_cast<void*>(&item_)) T(std::move(item));
     holds_ = true;
@@ -238,7 +238,7 @@ class BasicQueue<T, Store>::GetOperation final : public WaitOperation {
   BasicQueue& queue_;
   bool holds_ = false;
   union {
-    T item_;  // while it holds one; that is taken before the operation can end
+    T item_;  // while holds_; await_resume() always takes it
   };
 };
 

@@ -1,4 +1,4 @@
-// Semaphore: what it says to those who release more than there is.
+// Semaphore: the error of releasing more permits than there are.
 // SPDX-License-Identifier: MIT
 #include "semaphore.hpp"
 

@@ -4,8 +4,8 @@
 
 #include <cstddef>
 
+#include "../core/wait_list.hpp"
 #include "guard.hpp"
-#include "wait_list.hpp"
 
 namespace heddle {
 

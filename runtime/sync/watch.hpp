@@ -1,4 +1,4 @@
-// Watch<T>: a value that changes, and those who want to know.
+// Watch<T>: a value that changes, and readers that wait for its changes.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -55,8 +55,8 @@ class [[nodiscard]] WatchOperation final : public PublicationOperation {
   WatchReader<T>& reader() const noexcept { return static_cast<WatchReader<T>&>(this->reader_); }
 };
 
-/// One who looks at a Watch, and has seen the value that it had when this was made. For one task at a time;
-/// it may outlive the Watch. Move-only.
+/// A reader of a Watch. The value that the Watch has when this is made counts as seen. For one task at a
+/// time; it may outlive the Watch. Move-only.
 template <class T>
 class [[nodiscard]] WatchReader : public PublicationReader {
  public:
@@ -64,7 +64,7 @@ class [[nodiscard]] WatchReader : public PublicationReader {
   WatchReader(WatchReader&& other) noexcept : PublicationReader(std::move(other)), seen_(other.seen_) {}
 
   /// `while (co_await reader.changed()) use(reader.value());`: waits for a value that it hasn't seen yet. Of
-  /// values that come faster than it looks only the last is seen. False when the Watch is gone, and its last
+  /// several that were set meanwhile it sees only the last. False when the Watch was destroyed and its last
   /// value was seen. Cancel-safe.
   WatchOperation<T> changed() noexcept { return WatchOperation<T>(*this); }
   bool has_changed() const noexcept { return state().version() != seen_; }
@@ -73,7 +73,7 @@ class [[nodiscard]] WatchReader : public PublicationReader {
   const T& value() const noexcept { return state().value(); }
 
   /// Waits for a value for which `predicate(value)` is true, which is then seen; the present one may be it.
-  /// False if the Watch went before.
+  /// False if the Watch was destroyed before.
   template <class Predicate>
   Task<bool> wait_for(Predicate predicate) {
     for (bool open = true; open;) {  // GCC 12 miscompiles `if (co_await ...)` without any variable
@@ -93,22 +93,13 @@ class [[nodiscard]] WatchReader : public PublicationReader {
 };
 
 /// A value of which readers want to know the latest, as tokio's watch channel. On the loop's thread only.
-/// When it goes, its readers keep the last value, and nobody waits on. Move-only.
+/// When it is destroyed its readers keep the last value, and those that wait are woken. Move-only.
 template <class T>
 class Watch {
  public:
-  explicit Watch(T value) : state_(new WatchState<T>(std::move(value))) {}
-  Watch(Watch&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  Watch& operator=(Watch&& other) noexcept {
-    Watch taken(std::move(other));
-    std::swap(state_, taken.state_);
-    return *this;
-  }
-  ~Watch() {
-    if (state_ == nullptr) return;
-    state_->close();
-    state_->release();
-  }
+  explicit Watch(T value) : state_(State::adopt(*new WatchState<T>(std::move(value)))) {}
+  Watch(Watch&&) noexcept = default;
+  Watch& operator=(Watch&&) noexcept = default;
 
   const T& value() const noexcept { return state_->value(); }
   /// Wakes the readers, also if the value is the same.
@@ -123,7 +114,8 @@ class Watch {
   WatchReader<T> subscribe() const noexcept { return WatchReader<T>(*state_); }
 
  private:
-  WatchState<T>* state_;
+  using State = Ref<WatchState<T>, PublisherSide>;
+  State state_;
 };
 
 }  // namespace heddle

@@ -9,13 +9,11 @@
 
 namespace heddle {
 
-class CompletionList::Entry final : public TaskObserver, public FrameAllocated {
+class CompletionList::Entry final : public TaskObserver, public FrameAllocated, public ListLink<Entry> {
  public:
-  Entry(CompletionList& in, TaskState& of) noexcept : task(of), list_(in) { of.add_reference(); }
+  Entry(CompletionList& in, TaskState& of) noexcept : task(of), list_(in) {}
 
-  TaskState& task;
-  Entry* next = nullptr;
-  Entry** link = nullptr;
+  Ref<TaskState> task;
 
  private:
   void task_done(TaskState&) noexcept override { list_.completed(*this); }
@@ -26,10 +24,7 @@ class CompletionList::Entry final : public TaskObserver, public FrameAllocated {
 void CompletionList::add_task(TaskState& task) {
   auto& entry = *new Entry(*this, task);
   ++size_;
-  entry.link = &pending_;
-  entry.next = pending_;
-  if (pending_ != nullptr) pending_->link = &entry.next;
-  pending_ = &entry;
+  pending_.push_front(entry);
   if (task.done())
     completed(entry);
   else
@@ -37,82 +32,50 @@ void CompletionList::add_task(TaskState& task) {
 }
 
 CompletionList::~CompletionList() {
-  while (Entry* const entry = pending_) {
-    pending_ = entry->next;
-    entry->task.remove_observer(*entry);
-    entry->task.release();
-    delete entry;
+  while (!pending_.empty()) {
+    Entry& entry = pending_.pop_front();
+    entry.task->remove_observer(entry);
+    delete &entry;
   }
   size_ = 0;
-  while (TaskState* const task = pop()) task->release();
-  hand_out();
+  while (!done_.empty()) pop();
+  grant_waiters();
 }
 
 void CompletionList::completed(Entry& entry) noexcept {
-  *entry.link = entry.next;
-  if (entry.next != nullptr) entry.next->link = entry.link;
-  entry.next = nullptr;
-  *last_done_ = &entry;
-  last_done_ = &entry.next;
-  hand_out();
+  IntrusiveList<Entry>::remove(entry);
+  done_.push_back(entry);
+  grant_waiters();
 }
 
-// The first that is done, with its reference.
-TaskState* CompletionList::pop() noexcept {
-  Entry* const entry = first_done_;
-  if (entry == nullptr) return nullptr;
-  first_done_ = entry->next;
-  if (first_done_ == nullptr) last_done_ = &first_done_;
+// The first that is done; empty if none is.
+Ref<TaskState> CompletionList::pop() noexcept {
+  if (done_.empty()) return {};
+  Entry& entry = done_.pop_front();
   if (size_ > 0) --size_;
-  TaskState& task = entry->task;
-  delete entry;
-  return &task;
+  Ref<TaskState> task = std::move(entry.task);
+  delete &entry;
+  return task;
 }
 
 // To those who wait: what is done, or that there is no more.
-void CompletionList::hand_out() noexcept {
-  while (first_waiting_ != nullptr && (first_done_ != nullptr || size_ == 0)) {
-    Next& waiting = *first_waiting_;
-    first_waiting_ = waiting.next_;
-    waiting.waits_ = false;
-    waiting.task_done_ = pop();
-    waiting.wake();
+void CompletionList::grant_waiters() noexcept {
+  while (!waiters_.empty() && (!done_.empty() || size_ == 0)) {
+    static_cast<Next&>(waiters_.first()).task_done_ = pop();
+    waiters_.grant_first();
   }
 }
 
 bool CompletionList::Next::await_ready() {
-  begin();
-  stopped_ = false;  // it may have been awaited before
-  if (list_->first_waiting_ != nullptr || (list_->first_done_ == nullptr && list_->size_ > 0)) return false;
-  task_done_ = list_->pop();
-  return finished();
+  check_can_begin();
+  const bool granted = list_.waiters_.empty() && (!list_.done_.empty() || list_.size_ == 0);
+  if (granted) task_done_ = list_.pop();
+  return attempt(granted);
 }
 
-void CompletionList::Next::begin_wait() noexcept {
-  if (task_done_ != nullptr || list_->size_ == 0) {  // the budget is spent
-    wake();
-    return;
-  }
-  waits_ = true;
-  next_ = nullptr;
-  Next** last = &list_->first_waiting_;
-  while (*last != nullptr) last = &(*last)->next_;
-  *last = this;
-}
-
-Operation::Stop CompletionList::Next::cancel() noexcept {
-  if (!waits_) return Stop::TOO_LATE;
-  Next** link = &list_->first_waiting_;
-  while (*link != this) link = &(*link)->next_;
-  *link = next_;
-  waits_ = false;
-  stopped_ = true;
-  return Stop::STOPPED;
-}
-
-TaskState* CompletionList::Next::take() {
-  if (stopped_) throw_cancelled();
-  return std::exchange(task_done_, nullptr);
+Ref<TaskState> CompletionList::Next::take() {
+  check("AsCompleted.next()");
+  return std::move(task_done_);
 }
 
 }  // namespace heddle

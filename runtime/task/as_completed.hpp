@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "../core/operation.hpp"
+#include "../core/intrusive_list.hpp"
+#include "../core/ref.hpp"
+#include "../core/wait_list.hpp"
 #include "join_handle.hpp"
 #include "nothing.hpp"
 #include "task_scope.hpp"
@@ -29,32 +31,25 @@ class HEDDLE_EXPORT CompletionList {
 
  protected:
   class Entry;
-  class HEDDLE_EXPORT Next : public Operation {
+  class HEDDLE_EXPORT Next : public WaitOperation {
    public:
-    explicit Next(CompletionList& list) noexcept : list_(&list) {}
+    explicit Next(CompletionList& list) noexcept : list_(list) {}
 
     bool await_ready();
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-      suspend(*this, coroutine);
-      begin_wait();
+      wait(list_.waiters_, coroutine);
     }
 
-    Stop cancel() noexcept override;
-
    protected:
-    /// The task with a reference that is the caller's, nullptr when none is left.
-    TaskState* take();
+    /// The task; empty when none is left.
+    Ref<TaskState> take();
 
    private:
     friend class CompletionList;
-    void begin_wait() noexcept;
 
-    CompletionList* list_;
-    Next* next_ = nullptr;
-    TaskState* task_done_ = nullptr;
-    bool waits_ = false;
-    bool stopped_ = false;
+    CompletionList& list_;
+    Ref<TaskState> task_done_;  // what it was given
   };
 
   CompletionList() noexcept = default;
@@ -63,13 +58,12 @@ class HEDDLE_EXPORT CompletionList {
 
  private:
   void completed(Entry& entry) noexcept;
-  TaskState* pop() noexcept;
-  void hand_out() noexcept;
+  Ref<TaskState> pop() noexcept;
+  void grant_waiters() noexcept;
 
-  Entry* pending_ = nullptr;  // a list that is linked both ways
-  Entry* first_done_ = nullptr;
-  Entry** last_done_ = &first_done_;
-  Next* first_waiting_ = nullptr;
+  IntrusiveList<Entry> pending_;
+  IntrusiveList<Entry> done_;  // the first to be done first
+  WaitList waiters_;
   std::size_t size_ = 0;
 };
 
@@ -94,9 +88,9 @@ class AsCompleted final : public CompletionList {
    public:
     explicit NextOperation(CompletionList& list) noexcept : Next(list) {}
     JoinHandle<T> await_resume() {
-      TaskState* const task = take();
+      TaskState* const task = take().detach();
       if (task == nullptr) return JoinHandle<T>();
-      return JoinHandle<T>(static_cast<SpawnedTask<T>&>(*task));
+      return JoinHandle<T>(static_cast<SpawnedTask<T>&>(*task));  // which takes the reference over
     }
   };
   /// Waits for the next task to be done and yields its handle, which has the result; a handle that is false

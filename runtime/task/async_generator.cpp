@@ -4,7 +4,7 @@
 
 #include <stdexcept>
 
-#include "../sync/wait_list.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 

@@ -7,10 +7,10 @@
 #include <exception>
 #include <source_location>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "../../selector/export.hpp"
+#include "../core/ref.hpp"
 #include "../core/report.hpp"
 #include "../core/task_state.hpp"
 
@@ -23,18 +23,7 @@ class Scheduler;
 class HEDDLE_EXPORT TaskHandle {
  public:
   TaskHandle() noexcept = default;
-  explicit TaskHandle(TaskState& state) noexcept : state_(&state) { state.add_reference(); }
-  TaskHandle(const TaskHandle& other) noexcept : state_(other.state_) {
-    if (state_ != nullptr) state_->add_reference();
-  }
-  TaskHandle(TaskHandle&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  TaskHandle& operator=(TaskHandle other) noexcept {
-    std::swap(state_, other.state_);
-    return *this;
-  }
-  ~TaskHandle() {
-    if (state_ != nullptr) state_->release();
-  }
+  explicit TaskHandle(TaskState& state) noexcept : state_(state) {}
 
   /// A number that no other task of the loop ever has, in the order in which they were spawned.
   std::uint64_t id() const noexcept { return state_->id(); }
@@ -63,11 +52,11 @@ class HEDDLE_EXPORT TaskHandle {
   unsigned uncancel() const noexcept { return state_->uncancel(); }
 
   TaskState& state() const noexcept { return *state_; }
-  explicit operator bool() const noexcept { return state_ != nullptr; }
+  explicit operator bool() const noexcept { return static_cast<bool>(state_); }
   friend bool operator==(const TaskHandle&, const TaskHandle&) noexcept = default;
 
  private:
-  TaskState* state_ = nullptr;
+  Ref<TaskState> state_;
 };
 
 /// The task that runs; an empty handle in a callback.

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "../core/ref.hpp"
 #include "../core/scheduler.hpp"
 
 namespace heddle {
@@ -12,7 +13,7 @@ struct WaitTasksOperation::Watched final : TaskObserver {
   void task_done(TaskState& done) noexcept override { operation->count(done); }
 
   WaitTasksOperation* operation = nullptr;
-  TaskState* task = nullptr;
+  Ref<TaskState> task;
 };
 
 WaitTasksOperation::WaitTasksOperation(std::size_t tasks, ReturnWhen when, Timeout timeout)
@@ -26,15 +27,9 @@ WaitTasksOperation::WaitTasksOperation(WaitTasksOperation&& other) noexcept
       timeout_(other.timeout_),
       when_(other.when_) {}
 
-WaitTasksOperation::~WaitTasksOperation() {
-  for (std::size_t i = 0; i < size_; ++i) tasks_[i].task->release();
-  delete[] tasks_;
-}
+WaitTasksOperation::~WaitTasksOperation() { delete[] tasks_; }
 
-void WaitTasksOperation::add(TaskState& task) noexcept {
-  task.add_reference();
-  tasks_[size_++].task = &task;
-}
+void WaitTasksOperation::add(TaskState& task) noexcept { tasks_[size_++].task = Ref<TaskState>(task); }
 
 bool WaitTasksOperation::satisfied() const noexcept {
   return left_ == 0 || (when_ == ReturnWhen::FIRST_COMPLETED && left_ < size_) ||

@@ -1,5 +1,4 @@
-// The replaced operator new and delete, in all their forms: those that a sanitizer has for a form that were
-// left out would not fit to ours.
+// Operator new and delete in all their forms: a sanitizer's version of one left out wouldn't match ours.
 // SPDX-License-Identifier: MIT
 #include "allocation_faults.hpp"
 

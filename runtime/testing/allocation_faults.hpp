@@ -1,4 +1,4 @@
-// AllocationFault: an operator new that counts, and fails when it is told to. Part of heddle::testing.
+// AllocationFault: an operator new that counts its calls, and fails at a chosen one. Part of heddle::testing.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,12 +1,11 @@
-// cancel_everywhere, throw_everywhere, fail_allocations: a scenario is run again and again, and something
-// else goes wrong in it each time. The library heddle::testing.
+// cancel_everywhere, throw_everywhere, fail_allocations: a scenario, disturbed at another place in each run.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>
 #include <exception>
 #include <stdexcept>
-#include <string>  // on purpose: what went wrong is told as a text
+#include <string>  // on purpose: what went wrong is reported as a text
 #include <utility>
 
 #include "../core/cancelled.hpp"
@@ -23,7 +22,7 @@ enum class Disturbance : unsigned char {
   ALLOCATION,  ///< an allocation throws std::bad_alloc
 };
 
-/// One run of a scenario, when it is over and its loop is gone.
+/// One run of a scenario, after its loop has been destroyed.
 struct HEDDLE_EXPORT DisturbedRun {
   Disturbance disturbance = Disturbance::NONE;
   std::uint64_t number = 0;     ///< of the place where it was disturbed, from 1
@@ -75,7 +74,7 @@ struct DisturbCount {
   std::uint64_t failed = 0;  ///< of these the scenario did not return: it threw, or was cancelled
 };
 
-/// A run was not as it has to be; what() says which, and why.
+/// A run broke a rule; what() says which run, and how.
 class HEDDLE_EXPORT DisturbanceError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -1,4 +1,4 @@
-// ChannelCore: the lock, those who wait, and how they are woken from another thread.
+// ChannelCore: its lock, its waiters, and how those are woken from other threads.
 // SPDX-License-Identifier: MIT
 #include "channel.hpp"
 
@@ -17,18 +17,6 @@ ChannelClosed::ChannelClosed(const ChannelClosed&) noexcept = default;
 ChannelClosed::~ChannelClosed() = default;
 
 void throw_sent_already() { throw std::logic_error("what Channel::send() returns sends its item once"); }
-
-void ChannelList::push(ChannelWaiter& waiter) noexcept {
-  waiter.next = nullptr;
-  waiter.previous = last;
-  (last != nullptr ? last->next : first) = &waiter;
-  last = &waiter;
-}
-
-void ChannelList::remove(ChannelWaiter& waiter) noexcept {
-  (waiter.previous != nullptr ? waiter.previous->next : first) = waiter.next;
-  (waiter.next != nullptr ? waiter.next->previous : last) = waiter.previous;
-}
 
 struct ChannelCore::Sync {
   std::mutex mutex;
@@ -50,26 +38,28 @@ void ChannelCore::release() noexcept {
 ChannelCore::Lock::Lock(ChannelCore& channel) noexcept : channel_(channel) { channel.sync_->mutex.lock(); }
 
 ChannelCore::Lock::~Lock() {
-  ChannelWaiter* served = std::exchange(channel_.served_, ChannelList()).first;
-  channel_.sync_->mutex.unlock();
-  // They have what they wait for and can't be cancelled any more, so each is there until it is woken.
-  while (served != nullptr) {
-    ChannelOperation& operation = *served->operation;
-    served = served->next;
-    operation.wake_from_any_thread();
+  if (channel_.served_.empty()) {
+    channel_.sync_->mutex.unlock();
+    return;
   }
+  ChannelList served;
+  served.take_all(channel_.served_);
+  channel_.sync_->mutex.unlock();
+  // They have what they wait for and can't be cancelled any more, so each is there until it is woken, and may
+  // be gone at once when it is.
+  for (const ChannelWaiter& waiter : served) waiter.operation->wake_from_any_thread();
 }
 
-void ChannelCore::serve(ChannelList& list, ChannelWaiter& waiter, ChannelWaiter::State state) noexcept {
-  list.remove(waiter);
+void ChannelCore::serve(ChannelWaiter& waiter, ChannelWaiter::State state) noexcept {
+  ChannelList::remove(waiter);
   waiter.state = state;
   if (waiter.operation == nullptr)
     sync_->served.notify_all();
   else
-    served_.push(waiter);
+    served_.push_back(waiter);
 }
 
-bool ChannelCore::block(ChannelList& list, ChannelWaiter& waiter, Timeout timeout) {
+bool ChannelCore::block(ChannelWaiter& waiter, Timeout timeout) {
   std::unique_lock lock(sync_->mutex, std::adopt_lock);
   const auto is_served = [&] { return waiter.state != ChannelWaiter::State::WAITING; };
   bool served = true;
@@ -78,7 +68,7 @@ bool ChannelCore::block(ChannelList& list, ChannelWaiter& waiter, Timeout timeou
     sync_->served.wait(lock, is_served);
   else
     served = sync_->served.wait_until(lock, now + timeout.duration(), is_served);
-  if (!served) list.remove(waiter);
+  if (!served) ChannelList::remove(waiter);
   lock.release();
   return served;
 }
@@ -86,8 +76,8 @@ bool ChannelCore::block(ChannelList& list, ChannelWaiter& waiter, Timeout timeou
 void ChannelCore::close() noexcept {
   const Lock lock(*this);
   closed_ = true;
-  while (senders_.first != nullptr) serve(senders_, *senders_.first, ChannelWaiter::State::CLOSED);
-  while (receivers_.first != nullptr) serve(receivers_, *receivers_.first, ChannelWaiter::State::CLOSED);
+  for (ChannelWaiter& waiter : senders_) serve(waiter, ChannelWaiter::State::CLOSED);
+  for (ChannelWaiter& waiter : receivers_) serve(waiter, ChannelWaiter::State::CLOSED);
 }
 
 bool ChannelCore::closed() noexcept {
@@ -117,6 +107,8 @@ void ChannelOperation::wake_from_any_thread() noexcept {
     mailbox_->hand_over(message_);
 }
 
-void ChannelOperation::arrive(Runnable& message) noexcept { static_cast<Message&>(message).operation.wake(); }
+void ChannelOperation::on_message(Runnable& message) noexcept {
+  static_cast<Message&>(message).operation.wake();
+}
 
 }  // namespace heddle

@@ -45,7 +45,7 @@ class [[nodiscard]] ChannelSend final : public ChannelOperation {
   }
 
   Stop cancel() noexcept override {
-    if (!channel().withdraw_sender(waiter_)) return Stop::TOO_LATE;
+    if (!channel().withdraw(waiter_)) return Stop::TOO_LATE;
     stopped_ = true;
     return Stop::STOPPED;
   }
@@ -90,7 +90,7 @@ class [[nodiscard]] ChannelReceive final : public ChannelOperation {
   }
 
   Stop cancel() noexcept override {
-    if (!channel().withdraw_receiver(waiter_)) return Stop::TOO_LATE;
+    if (!channel().withdraw(waiter_)) return Stop::TOO_LATE;
     stopped_ = true;
     return Stop::STOPPED;
   }
@@ -117,14 +117,11 @@ class Channel {
   static constexpr std::size_t unlimited = ~std::size_t{0};
 
   /// `capacity` items fit in it before senders have to wait. 0: each waits until its item is received.
-  explicit Channel(std::size_t capacity) : state_(new ChannelState<T>(capacity)) {}
-  Channel(const Channel& other) noexcept : state_(other.state_) { state_->add_reference(); }
-  Channel& operator=(const Channel& other) noexcept {
-    other.state_->add_reference();
-    std::exchange(state_, other.state_)->release();
-    return *this;
-  }
-  ~Channel() { state_->release(); }
+  explicit Channel(std::size_t capacity)
+      : state_(Ref<ChannelState<T>>::adopt(*new ChannelState<T>(capacity))) {}
+  // No moves: there is always a channel.
+  Channel(const Channel&) noexcept = default;
+  Channel& operator=(const Channel&) noexcept = default;
 
   /// Waits until there is room. Throws ChannelClosed if it is, or while it waits is, closed.
   ChannelSend<T> send(T item) noexcept { return ChannelSend<T>(*state_, std::move(item)); }
@@ -182,7 +179,7 @@ class Channel {
     return state;
   }
 
-  ChannelState<T>* state_;
+  Ref<ChannelState<T>> state_;
 };
 
 }  // namespace heddle

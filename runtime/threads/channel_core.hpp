@@ -1,4 +1,4 @@
-// ChannelCore, ChannelState: what is behind a Channel: a lock, items, and two lists of those who wait.
+// ChannelCore, ChannelState: the shared state of a Channel: its lock, items, and two lists of waiters.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -10,7 +10,9 @@
 
 #include "../../selector/export.hpp"
 #include "../../selector/timeout.hpp"
+#include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
+#include "../core/ref.hpp"
 #include "../core/runnable.hpp"
 
 namespace heddle {
@@ -28,26 +30,19 @@ class HEDDLE_EXPORT ChannelClosed : public std::runtime_error {
 class ChannelOperation;
 
 /// Who waits to send or to receive, in a list of the channel's.
-struct ChannelWaiter {
+struct ChannelWaiter : ListLink<ChannelWaiter> {
   enum class State : unsigned char { IDLE, WAITING, DONE, CLOSED };
 
-  ChannelWaiter* next = nullptr;
-  ChannelWaiter* previous = nullptr;
   ChannelOperation* operation = nullptr;  // null for a thread that is blocked
   void* item = nullptr;                   // the one that is sent, or the place for the one that is received
   State state = State::IDLE;
 };
 
-/// The waiters of one side, first in, first out.
-struct ChannelList {
-  ChannelWaiter* first = nullptr;
-  ChannelWaiter* last = nullptr;
+/// The waiters of one side, first in, first out. No WaitList: threads without a loop wait here too, and any
+/// thread may serve any of them, so they are listed under the channel's lock and woken when it is released.
+using ChannelList = IntrusiveList<ChannelWaiter>;
 
-  void push(ChannelWaiter& waiter) noexcept;
-  void remove(ChannelWaiter& waiter) noexcept;
-};
-
-/// The part of a channel that doesn't depend on what goes through it. Counted references.
+/// The part of a channel that doesn't depend on the type of its items. Counted references.
 class HEDDLE_EXPORT ChannelCore {
  public:
   void add_reference() noexcept;
@@ -61,7 +56,7 @@ class HEDDLE_EXPORT ChannelCore {
   explicit ChannelCore(std::size_t capacity);
   virtual ~ChannelCore();
 
-  /// While it lives the channel is this thread's. Then those are woken who have been served.
+  /// Holds the channel's mutex; when it has released that it wakes the waiters that were served meanwhile.
   class HEDDLE_EXPORT Lock {
    public:
     explicit Lock(ChannelCore& channel) noexcept;
@@ -74,10 +69,11 @@ class HEDDLE_EXPORT ChannelCore {
   };
   friend class ChannelOperation;
 
-  /// Takes the waiter out of its list; it has got, or got rid of, its item.
-  void serve(ChannelList& list, ChannelWaiter& waiter, ChannelWaiter::State state) noexcept;
-  /// Blocks the thread until it is served; with the lock held. False when `timeout` has passed.
-  bool block(ChannelList& list, ChannelWaiter& waiter, Timeout timeout);
+  /// Takes the waiter off its list, and has it woken: its item was moved, or the channel is closed.
+  void serve(ChannelWaiter& waiter, ChannelWaiter::State state) noexcept;
+  /// Blocks the thread until it is served, with the lock held but while it sleeps. False when `timeout` has
+  /// passed.
+  bool block(ChannelWaiter& waiter, Timeout timeout);
 
   ChannelList senders_;
   ChannelList receivers_;
@@ -88,11 +84,11 @@ class HEDDLE_EXPORT ChannelCore {
  private:
   struct Sync;
   Sync* sync_;
-  ChannelList served_;       // to be woken when the lock is given up
+  ChannelList served_;       // to be woken when the lock is released
   unsigned references_ = 1;  // atomic accesses only
 };
 
-/// A ring of items around that core.
+/// The core with a ring buffer of items.
 template <class T>
 class ChannelState final : public ChannelCore {
   static_assert(std::is_nothrow_move_constructible_v<T>,
@@ -118,20 +114,24 @@ class ChannelState final : public ChannelCore {
     ChannelWaiter waiter;
     waiter.item = &item;
     const Lock lock(*this);
-    if (send_locked(item, &waiter) == State::WAITING && !block(senders_, waiter, timeout))
-      return State::WAITING;
+    if (send_locked(item, &waiter) == State::WAITING && !block(waiter, timeout)) return State::WAITING;
     return waiter.state;
   }
   State receive_blocking(void* place, Timeout timeout) {
     ChannelWaiter waiter;
     waiter.item = place;
     const Lock lock(*this);
-    if (receive_locked(place, &waiter) == State::WAITING && !block(receivers_, waiter, timeout))
-      return State::WAITING;
+    if (receive_locked(place, &waiter) == State::WAITING && !block(waiter, timeout)) return State::WAITING;
     return waiter.state;
   }
-  bool withdraw_sender(ChannelWaiter& waiter) noexcept { return withdraw(senders_, waiter); }
-  bool withdraw_receiver(ChannelWaiter& waiter) noexcept { return withdraw(receivers_, waiter); }
+  /// Takes the waiter off its list. False if it has been served already.
+  bool withdraw(ChannelWaiter& waiter) noexcept {
+    const Lock lock(*this);
+    if (waiter.state != State::WAITING) return false;
+    ChannelList::remove(waiter);
+    waiter.state = State::IDLE;
+    return true;
+  }
 
  private:
   ~ChannelState() override {
@@ -139,55 +139,48 @@ class ChannelState final : public ChannelCore {
     ::operator delete(items_, std::align_val_t(alignof(T)));
   }
 
-  static State settle(ChannelWaiter* waiter, State state) noexcept {
+  static State set_state(ChannelWaiter* waiter, State state) noexcept {
     if (waiter != nullptr) waiter->state = state;
     return state;
   }
 
   State send_locked(T& item, ChannelWaiter* waiter) {
-    if (closed_) return settle(waiter, State::CLOSED);
-    if (ChannelWaiter* const receiver = receivers_.first) {
-      ::new (receiver->item) T(std::move(item));
-      serve(receivers_, *receiver, State::DONE);
-      return settle(waiter, State::DONE);
+    if (closed_) return set_state(waiter, State::CLOSED);
+    if (!receivers_.empty()) {
+      ChannelWaiter& receiver = receivers_.front();
+      ::new (receiver.item) T(std::move(item));
+      serve(receiver, State::DONE);
+      return set_state(waiter, State::DONE);
     }
     if (size_ < capacity_) {
       push(item);
-      return settle(waiter, State::DONE);
+      return set_state(waiter, State::DONE);
     }
     if (waiter == nullptr) return State::IDLE;
-    senders_.push(*waiter);
-    return settle(waiter, State::WAITING);
+    senders_.push_back(*waiter);
+    return set_state(waiter, State::WAITING);
   }
 
   State receive_locked(void* place, ChannelWaiter* waiter) {
-    ChannelWaiter* const sender = senders_.first;
+    ChannelWaiter* const sender = senders_.empty() ? nullptr : &senders_.front();
     if (size_ > 0) {
       ::new (place) T(std::move(items_[first_]));
       pop();
       if (sender != nullptr) {
         push(*static_cast<T*>(sender->item));
-        serve(senders_, *sender, State::DONE);
+        serve(*sender, State::DONE);
       }
-      return settle(waiter, State::DONE);
+      return set_state(waiter, State::DONE);
     }
     if (sender != nullptr) {
       ::new (place) T(std::move(*static_cast<T*>(sender->item)));
-      serve(senders_, *sender, State::DONE);
-      return settle(waiter, State::DONE);
+      serve(*sender, State::DONE);
+      return set_state(waiter, State::DONE);
     }
-    if (closed_) return settle(waiter, State::CLOSED);
+    if (closed_) return set_state(waiter, State::CLOSED);
     if (waiter == nullptr) return State::IDLE;
-    receivers_.push(*waiter);
-    return settle(waiter, State::WAITING);
-  }
-
-  bool withdraw(ChannelList& list, ChannelWaiter& waiter) noexcept {
-    const Lock lock(*this);
-    if (waiter.state != State::WAITING) return false;
-    list.remove(waiter);
-    waiter.state = State::IDLE;
-    return true;
+    receivers_.push_back(*waiter);
+    return set_state(waiter, State::WAITING);
   }
 
   void push(T& item) {
@@ -226,28 +219,28 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
   void wake_from_any_thread() noexcept;
 
  protected:
-  explicit ChannelOperation(ChannelCore& channel) noexcept : channel_(&channel) { channel.add_reference(); }
+  explicit ChannelOperation(ChannelCore& channel) noexcept : channel_(channel) {}
   /// Only before it is awaited.
   ChannelOperation(const ChannelOperation& other) noexcept : ChannelOperation(*other.channel_) {}
-  ~ChannelOperation() { channel_->release(); }
+  ~ChannelOperation() = default;
 
-  /// Whether the coroutine needn't be suspended, after an attempt that ended so.
+  /// What await_ready() returns after an attempt that ended in `state`.
   bool is_ready(ChannelWaiter::State state) noexcept;
   void prepare_to_wait(void* item) noexcept;
   void check_stopped() const {
     if (stopped_) throw_cancelled();
   }
 
-  ChannelCore* channel_;
+  Ref<ChannelCore> channel_;
   ChannelWaiter waiter_;
   bool stopped_ = false;
 
  private:
   struct Message final : Runnable {
-    explicit Message(ChannelOperation& to) noexcept : Runnable(&arrive), operation(to) {}
+    explicit Message(ChannelOperation& to) noexcept : Runnable(&on_message), operation(to) {}
     ChannelOperation& operation;
   };
-  static void arrive(Runnable& message) noexcept;
+  static void on_message(Runnable& message) noexcept;
 
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};

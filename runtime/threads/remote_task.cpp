@@ -1,4 +1,4 @@
-// RemoteTask: messages to a task's loop, and the end of the task told to other threads.
+// RemoteTask: messages to a task's loop, and how other threads learn of its end.
 // SPDX-License-Identifier: MIT
 #include "remote_task.hpp"
 
@@ -12,11 +12,11 @@ namespace heddle {
 
 namespace {
 
-// What the list of those who wait begins with when the task is done.
+// The head of the list of waiters once the task is done.
 RemoteWait* done_mark() noexcept { return reinterpret_cast<RemoteWait*>(std::uintptr_t{1}); }
 
-// What a message does is no task's doing.
-void be_no_task() noexcept {
+// A message is run by the loop, not on behalf of the task whose turn was last.
+void clear_current_task() noexcept {
   current.task = nullptr;
   current.budget = no_budget;
 }
@@ -37,15 +37,13 @@ class WatchedTask final : public RemoteTask {
 
 }  // namespace
 
-RemoteTask::RemoteTask(Mailbox* mailbox) noexcept : mailbox_(mailbox) {
-  if (mailbox != nullptr) mailbox->add_reference();
+RemoteTask::RemoteTask(Mailbox* mailbox) noexcept {
+  if (mailbox != nullptr) mailbox_ = Ref<Mailbox>(*mailbox);
 }
 
-RemoteTask::~RemoteTask() {
-  if (mailbox_ != nullptr) mailbox_->release();
-}
+RemoteTask::~RemoteTask() = default;
 
-RemoteTask& RemoteTask::of(TaskState& task) { return *new WatchedTask(task); }
+Ref<RemoteTask> RemoteTask::of(TaskState& task) { return Ref<RemoteTask>::adopt(*new WatchedTask(task)); }
 
 void RemoteTask::add_reference() noexcept {
   std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
@@ -63,11 +61,11 @@ void RemoteTask::watch(TaskState& task) noexcept {
 
 void RemoteTask::start(EventLoop&) {}
 
-void RemoteTask::settle(TaskState& task) noexcept { outcome_ = task.outcome(); }
+void RemoteTask::take_outcome(TaskState& task) noexcept { outcome_ = task.outcome(); }
 
 void RemoteTask::task_done(TaskState& task) noexcept {
   task_ = nullptr;
-  settle(task);
+  take_outcome(task);
   finish();
   release();
 }
@@ -98,7 +96,7 @@ void RemoteTask::post_start() noexcept {
 
 void RemoteTask::on_start(Runnable& message) noexcept {
   RemoteTask& self = static_cast<Message&>(message).task;
-  be_no_task();
+  clear_current_task();
   try {
     if (current.loop->closed()) throw Cancelled();
     self.start(EventLoop::running());
@@ -122,7 +120,7 @@ bool RemoteTask::cancel() noexcept {
 void RemoteTask::on_cancel(Runnable& message) noexcept {
   RemoteTask& self = static_cast<Message&>(message).task;
   std::atomic_ref(self.cancel_posted_).store(false);
-  be_no_task();
+  clear_current_task();
   if (self.task_ != nullptr) self.task_->cancel();
   self.release();
 }
@@ -139,7 +137,7 @@ void RemoteTask::wait() const {
 
 void RemoteWait::begin_wait() noexcept {
   mailbox_ = &EventLoop::running().mailbox();
-  const std::atomic_ref head(target_.waiting_);
+  const std::atomic_ref head(target_->waiting_);
   RemoteWait* newest = head.load(std::memory_order_acquire);
   do {
     if (newest == done_mark()) {
@@ -152,7 +150,7 @@ void RemoteWait::begin_wait() noexcept {
 
 void RemoteWait::on_done(Runnable& message) noexcept { static_cast<Message&>(message).wait.wake(); }
 
-Operation::Stop RemoteWait::cancel() noexcept { return target_.cancel() ? Stop::LATER : Stop::TOO_LATE; }
+Operation::Stop RemoteWait::cancel() noexcept { return target_->cancel() ? Stop::LATER : Stop::TOO_LATE; }
 
 // What headers need of a loop.
 

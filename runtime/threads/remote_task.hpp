@@ -12,6 +12,7 @@
 #include "../../selector/export.hpp"
 #include "../core/blocking.hpp"
 #include "../core/operation.hpp"
+#include "../core/ref.hpp"
 #include "../core/runnable.hpp"
 #include "../core/task.hpp"
 #include "../core/task_state.hpp"
@@ -27,7 +28,7 @@ class RemoteWait;
 class HEDDLE_EXPORT RemoteTask : private TaskObserver {
  public:
   /// On the thread of the task's loop.
-  static RemoteTask& of(TaskState& task);
+  static Ref<RemoteTask> of(TaskState& task);
 
   void add_reference() noexcept;
   void release() noexcept;
@@ -46,11 +47,11 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
 
   /// Has start() called on the loop's thread.
   void post_start() noexcept;
-  /// From now on it stands for this task; on the loop's thread.
+  /// This represents `task` from now on. On the loop's thread.
   void watch(TaskState& task) noexcept;
   void finish() noexcept;
 
-  // Others look at these when it is done().
+  // Read by other threads once it is done().
   Outcome outcome_ = Outcome::PENDING;
   std::exception_ptr error_;
 
@@ -64,17 +65,19 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
   /// Starts the task, on the loop's thread, and watch()es it.
   virtual void start(EventLoop& loop);
   /// The task is done: takes its result.
-  virtual void settle(TaskState& task) noexcept;
+  virtual void take_outcome(TaskState& task) noexcept;
   void task_done(TaskState& task) noexcept override;
   static void on_start(Runnable& message) noexcept;
   static void on_cancel(Runnable& message) noexcept;
 
-  Mailbox* mailbox_;
+  Ref<Mailbox> mailbox_;
   TaskState* task_ = nullptr;  // the loop's thread only
   Message start_message_{*this, &on_start};
   Message cancel_message_{*this, &on_cancel};
   // Atomic accesses only:
-  RemoteWait* waiting_ = nullptr;  // the newest of those who wait; a mark when it is done
+  // The newest of those who wait, or a mark when it is done. Linked one way, as a stack that threads push to
+  // without a lock; all are taken at once.
+  RemoteWait* waiting_ = nullptr;
   unsigned references_ = 1;
   unsigned done_ = 0;
   bool cancel_posted_ = false;
@@ -89,41 +92,29 @@ class HEDDLE_EXPORT RemoteHandle {
   template <class T>
   explicit RemoteHandle(const JoinHandle<T>& handle) {
     if (!handle) throw_empty_handle();
-    task_ = &RemoteTask::of(handle.state());
+    task_ = RemoteTask::of(handle.state());
   }
-  explicit RemoteHandle(TaskState& task) : task_(&RemoteTask::of(task)) {}
-  RemoteHandle(const RemoteHandle& other) noexcept : task_(other.task_) {
-    if (task_ != nullptr) task_->add_reference();
-  }
-  RemoteHandle(RemoteHandle&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
-  RemoteHandle& operator=(RemoteHandle other) noexcept {
-    std::swap(task_, other.task_);
-    return *this;
-  }
-  ~RemoteHandle() {
-    if (task_ != nullptr) task_->release();
-  }
+  explicit RemoteHandle(TaskState& task) : task_(RemoteTask::of(task)) {}
 
-  /// Asks the task to stop, as soon as its loop looks; requests that come before that are one. False, and
-  /// nothing happens, if the task is done or its loop has closed.
-  bool cancel() const noexcept { return task_ != nullptr && task_->cancel(); }
-  bool done() const noexcept { return task_ == nullptr || task_->done(); }
-  explicit operator bool() const noexcept { return task_ != nullptr; }
+  /// Has the task's loop ask it to stop, which happens there as soon as it takes messages; calls before that
+  /// are one request. False, and nothing happens, if the task is done or its loop has closed.
+  bool cancel() const noexcept { return task_ && task_->cancel(); }
+  bool done() const noexcept { return !task_ || task_->done(); }
+  explicit operator bool() const noexcept { return static_cast<bool>(task_); }
 
  private:
-  RemoteTask* task_ = nullptr;
+  Ref<RemoteTask> task_;
 };
 
 /// Waits on one loop for a task of another.
 class HEDDLE_EXPORT RemoteWait : public Operation {
  public:
-  explicit RemoteWait(RemoteTask& target) noexcept : target_(target) { target.add_reference(); }
+  explicit RemoteWait(RemoteTask& target) noexcept : target_(target) {}
   RemoteWait(const RemoteWait&) = delete;
-  ~RemoteWait() { target_.release(); }
 
   bool await_ready() {
     begin();
-    return target_.done() && finished();
+    return target_->done() && finished();
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
@@ -134,7 +125,7 @@ class HEDDLE_EXPORT RemoteWait : public Operation {
   Stop cancel() noexcept override;
 
  protected:
-  RemoteTask& target_;
+  Ref<RemoteTask> target_;
 
  private:
   friend class RemoteTask;
@@ -146,7 +137,7 @@ class HEDDLE_EXPORT RemoteWait : public Operation {
   static void on_done(Runnable& message) noexcept;
   void begin_wait() noexcept;
 
-  RemoteWait* next_ = nullptr;
+  RemoteWait* next_ = nullptr;  // the one that came before
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};
 };
@@ -166,7 +157,7 @@ class RemoteTaskOf final : public RemoteTask {
   }
 
  private:
-  // The one member is made when the task is done.
+  // Raw memory: the member is constructed when the task is done.
   union Result {
     Result() noexcept {}
     ~Result() {}
@@ -180,7 +171,7 @@ class RemoteTaskOf final : public RemoteTask {
 
   void start(EventLoop& loop) override;
 
-  void settle(TaskState& task) noexcept override {
+  void take_outcome(TaskState& task) noexcept override {
     if (task.outcome() == Outcome::CANCELLED) {
       outcome_ = Outcome::CANCELLED;
       return;
@@ -218,26 +209,21 @@ template <class T = void>
 class [[nodiscard]] RemoteJoinHandle {
  public:
   RemoteJoinHandle() noexcept = default;
-  explicit RemoteJoinHandle(RemoteTaskOf<T>& task) noexcept : task_(&task) {}
-  RemoteJoinHandle(RemoteJoinHandle&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
-  RemoteJoinHandle& operator=(RemoteJoinHandle&& other) noexcept {
-    std::swap(task_, other.task_);
-    return *this;
-  }
-  ~RemoteJoinHandle() {
-    if (task_ != nullptr) task_->release();
-  }
+  /// Takes over a reference.
+  explicit RemoteJoinHandle(RemoteTaskOf<T>& task) noexcept : task_(Ref<RemoteTaskOf<T>>::adopt(task)) {}
+  RemoteJoinHandle(RemoteJoinHandle&&) noexcept = default;
+  RemoteJoinHandle& operator=(RemoteJoinHandle&&) noexcept = default;
 
   /// As RemoteHandle's.
-  bool cancel() const noexcept { return task_ != nullptr && task_->cancel(); }
-  bool done() const noexcept { return task_ == nullptr || task_->done(); }
-  explicit operator bool() const noexcept { return task_ != nullptr; }
+  bool cancel() const noexcept { return task_ && task_->cancel(); }
+  bool done() const noexcept { return !task_ || task_->done(); }
+  explicit operator bool() const noexcept { return static_cast<bool>(task_); }
 
   /// Blocks the thread until the task is done and returns its result (once), or throws what it threw;
   /// Cancelled if it was cancelled or its loop closed before it began. Throws std::logic_error where a loop
   /// runs on this thread: await it there.
   T get() {
-    if (task_ == nullptr) throw_empty_handle();
+    if (!task_) throw_empty_handle();
     check_may_block("get()", "co_await the handle");
     task_->wait();
     return task_->take();
@@ -246,16 +232,16 @@ class [[nodiscard]] RemoteJoinHandle {
   class Awaiter final : public RemoteWait {
    public:
     explicit Awaiter(RemoteTaskOf<T>& task) noexcept : RemoteWait(task) {}
-    T await_resume() { return static_cast<RemoteTaskOf<T>&>(this->target_).take(); }
+    T await_resume() { return static_cast<RemoteTaskOf<T>&>(*this->target_).take(); }
   };
   /// The same without blocking. A request to stop is passed on to the task, and the wait ends with it.
   Awaiter operator co_await() const {
-    if (task_ == nullptr) throw_empty_handle();
+    if (!task_) throw_empty_handle();
     return Awaiter(*task_);
   }
 
  private:
-  RemoteTaskOf<T>* task_ = nullptr;
+  Ref<RemoteTaskOf<T>> task_;
 };
 
 /// Starts `task` on `loop`, which has to exist during the call, from any thread: asyncio's

@@ -14,6 +14,7 @@
 
 #include "../../selector/errors.hpp"
 #include "../core/operation.hpp"
+#include "../core/ref.hpp"
 #include "../loop/mailbox.hpp"
 #include "../task/task_group.hpp"
 #include "../task/wait.hpp"
@@ -31,22 +32,19 @@ std::size_t processors() noexcept {
   return std::max(1U, std::thread::hardware_concurrency());
 }
 
-// What the threads share. The first thread leads: its loop has SIGINT, and is told when each other has ended.
+// State shared by the threads. The first one starts the others and waits for them: its loop has SIGINT, and
+// gets a message from each other thread when that ends.
 class Threads {
  public:
   Threads(std::size_t count, ThreadMain& function, const LoopOptions& options)
       : function_(function), options_(options), tasks_(count), ends_(count, End(*this)) {
     errors_.reserve(2 * count);  // a task and its loop
   }
-  ~Threads() {
-    if (mailbox_ != nullptr) mailbox_->release();
-  }
 
   void run() {
     {
       EventLoop loop(options_);
-      mailbox_ = &loop.mailbox();
-      mailbox_->add_reference();  // until no thread can be at it any more
+      mailbox_ = Ref<Mailbox>(loop.mailbox());
       JoinHandle<void> first = spawn_for(static_cast<TaskOwner&>(loop), body(0), std::source_location());
       first.set_name("main 0");
       JoinHandle<void> leader = spawn_for(static_cast<TaskOwner&>(loop), lead(first), std::source_location());
@@ -62,12 +60,12 @@ class Threads {
   }
 
  private:
-  // How the leader's loop is told that a thread has ended.
+  // The message to the first thread's loop that a thread has ended.
   struct End final : Runnable {
-    explicit End(Threads& all) noexcept : Runnable(&arrive), threads(all) {}
-    End(const End& other) noexcept : Runnable(&arrive), threads(other.threads) {}
+    explicit End(Threads& all) noexcept : Runnable(&on_end), threads(all) {}
+    End(const End& other) noexcept : Runnable(&on_end), threads(other.threads) {}
     Threads& threads;
-    static void arrive(Runnable& runnable) noexcept { static_cast<End&>(runnable).threads.one_ended(); }
+    static void on_end(Runnable& runnable) noexcept { static_cast<End&>(runnable).threads.one_ended(); }
   };
   class AllEnded final : public Operation {
    public:
@@ -104,7 +102,7 @@ class Threads {
 
   Task<void> lead(JoinHandle<void>& first) {
     try {
-      began(0, first);
+      register_task(0, first);
       threads_.reserve(tasks_.size());
       for (std::size_t index = 1; index < tasks_.size(); ++index) {
         threads_.emplace_back([this, index] { work(index); });
@@ -135,7 +133,7 @@ class Threads {
       EventLoop loop(options_);
       JoinHandle<void> handle = spawn_for(static_cast<TaskOwner&>(loop), body(index), std::source_location());
       handle.set_name("main " + std::to_string(index));
-      began(index, handle);
+      register_task(index, handle);
       while (!handle.done()) loop.run_until_complete(handle.state());
     } catch (...) {
       fail();
@@ -154,7 +152,7 @@ class Threads {
     }
   }
 
-  void began(std::size_t index, const JoinHandle<void>& handle) {
+  void register_task(std::size_t index, const JoinHandle<void>& handle) {
     RemoteHandle task(handle);
     const std::lock_guard lock(mutex_);
     if (stopping_) task.cancel();
@@ -183,7 +181,7 @@ class Threads {
   std::vector<std::exception_ptr> errors_;
   bool stopping_ = false;
 
-  Mailbox* mailbox_ = nullptr;
+  Ref<Mailbox> mailbox_;  // kept until no thread can be at it any more
   std::vector<End> ends_;
   std::vector<std::thread> threads_;
   std::size_t alive_ = 0;

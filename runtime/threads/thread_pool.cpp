@@ -3,7 +3,6 @@
 #include "thread_pool.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "../core/start_thread.hpp"
 #include "../core/task_locals.hpp"
 #include "../loop/event_loop.hpp"
 #include "../loop/mailbox.hpp"
@@ -36,9 +36,8 @@ struct ThreadPool::State {
   std::mutex mutex;
   std::condition_variable available;
   std::vector<std::thread> threads;
-  ThreadJob* first = nullptr;
-  ThreadJob** last = &first;
-  std::size_t queued = 0;
+  IntrusiveList<ThreadJob> queue;
+  std::size_t queued = 0;  // in the queue
   std::size_t idle = 0;
   std::size_t most_threads = 0;
   std::size_t queue_limit = 0;
@@ -86,7 +85,7 @@ void ThreadPool::submit(ThreadJob& job) {
   if (state.queued >= state.idle) {  // nobody is free
     if (state.threads.size() < state.most_threads) {
       try {
-        start_thread();
+        add_thread();
       } catch (const std::system_error&) {
         if (state.threads.empty()) throw;
       }
@@ -97,27 +96,21 @@ void ThreadPool::submit(ThreadJob& job) {
     }
   }
   job.state_ = ThreadJob::State::QUEUED;
-  job.job_link_ = state.last;
-  *state.last = &job;
-  state.last = &job.next_job_;
+  state.queue.push_back(job);
   ++state.queued;
   lock.unlock();  // or who is woken would have to wait for it
   state.available.notify_one();
 }
 
-void ThreadPool::start_thread() {
-  // Signals are for the loops.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+void ThreadPool::add_thread() {
+  std::vector<std::thread>& threads = state_->threads;
+  threads.emplace_back();  // first, or the memory for a thread that runs already might be missing
   try {
-    state_->threads.emplace_back(&ThreadPool::serve, this);
+    threads.back() = start_thread(&ThreadPool::serve, this);
   } catch (...) {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    threads.pop_back();
     throw;
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void ThreadPool::serve() noexcept {
@@ -128,19 +121,14 @@ void ThreadPool::serve() noexcept {
   std::unique_lock lock(state.mutex);
   for (;;) {
     ++state.idle;
-    state.available.wait(lock, [&] { return state.first != nullptr || state.shutdown; });
+    state.available.wait(lock, [&] { return !state.queue.empty() || state.shutdown; });
     --state.idle;
-    ThreadJob* const job = state.first;
-    if (job == nullptr) return;
-    state.first = std::exchange(job->next_job_, nullptr);
-    if (state.first == nullptr)
-      state.last = &state.first;
-    else
-      state.first->job_link_ = &state.first;
+    if (state.queue.empty()) return;
+    ThreadJob& job = state.queue.pop_front();
     --state.queued;
-    std::atomic_ref(job->state_).store(ThreadJob::State::RUNNING, std::memory_order_relaxed);
+    std::atomic_ref(job.state_).store(ThreadJob::State::RUNNING, std::memory_order_relaxed);
     lock.unlock();
-    job->perform();
+    job.perform();
     lock.lock();
   }
 }
@@ -168,6 +156,8 @@ std::size_t ThreadPool::queued() const noexcept {
 
 // A job.
 
+ThreadJob::ThreadJob(bool stoppable) noexcept : Runnable(&deliver), stoppable_(stoppable) {}
+
 ThreadJob::~ThreadJob() { release_locals(locals_); }
 
 void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
@@ -175,14 +165,13 @@ void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
     throw std::logic_error("what to_thread() and ThreadPool::run() return can be awaited once");
   pool_ = &pool;
   waiter_ = &waiter;
-  mailbox_ = &EventLoop::running().mailbox();
-  mailbox_->add_reference();
+  mailbox_ = Ref<Mailbox>(EventLoop::running().mailbox());
   locals_ = share_locals(current_locals());
-  std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
+  add_reference();
   try {
     pool.submit(*this);
   } catch (...) {
-    std::exchange(mailbox_, nullptr)->release();
+    mailbox_.reset();
     release();
     throw;
   }
@@ -197,9 +186,9 @@ void ThreadJob::perform() noexcept {
     error_ = std::current_exception();
   }
   std::atomic_ref(state_).store(State::DONE, std::memory_order_release);
-  Mailbox& mailbox = *mailbox_;
-  if (!mailbox.post(*this)) release();
-  mailbox.release();
+  // The job may be gone as soon as it is posted.
+  const Ref<Mailbox> mailbox = std::move(mailbox_);
+  if (!mailbox->post(*this)) release();
 }
 
 void ThreadJob::deliver(Runnable& runnable) noexcept {
@@ -215,15 +204,11 @@ ThreadJob::Withdrawal ThreadJob::withdraw() noexcept {
     ThreadPool::State& pool = *pool_->state_;
     const std::lock_guard lock(pool.mutex);
     if (std::atomic_ref(state_).load(std::memory_order_relaxed) == State::QUEUED) {
-      *job_link_ = next_job_;
-      if (next_job_ != nullptr)
-        next_job_->job_link_ = job_link_;
-      else
-        pool.last = job_link_;
+      IntrusiveList<ThreadJob>::remove(*this);
       --pool.queued;
       state_ = State::DONE;
       waiter_ = nullptr;
-      mailbox_->release();
+      mailbox_.reset();
       release();
       return Withdrawal::NEVER_BEGUN;
     }
@@ -246,6 +231,10 @@ bool ThreadJob::was_cancelled() const noexcept {
   } catch (...) {
     return false;
   }
+}
+
+void ThreadJob::add_reference() noexcept {
+  std::atomic_ref(references_).fetch_add(1, std::memory_order_relaxed);
 }
 
 void ThreadJob::release() noexcept {

@@ -1,5 +1,4 @@
-// ThreadPool: threads for work that blocks, awaited on an event loop; StopToken: how that work is told to
-// stop.
+// ThreadPool: threads for work that blocks, awaited on an event loop; StopToken: asks that work to stop.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,7 +12,9 @@
 
 #include "../../selector/export.hpp"
 #include "../core/call.hpp"
+#include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
+#include "../core/ref.hpp"
 #include "../core/runnable.hpp"
 
 namespace heddle {
@@ -23,7 +24,7 @@ class ThreadJobWaiter;
 class ThreadPool;
 struct TaskLocals;
 
-/// Tells work on another thread that nobody wants it any more. To be used until the function that got it
+/// By this work on another thread learns that it has been asked to stop. Valid until the function that got it
 /// returns.
 class HEDDLE_EXPORT StopToken {
  public:
@@ -45,23 +46,24 @@ class HEDDLE_EXPORT ThreadPoolFull : public std::runtime_error {
 };
 
 /// A piece of work on its way to a thread and back. Shared by the thread and the operation that waits for it.
-class HEDDLE_EXPORT ThreadJob : public Runnable {
+class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
  public:
   /// Queues the job. Throws std::system_error when not one thread can be started, ThreadPoolFull.
   void submit(ThreadPool& pool, ThreadJobWaiter& waiter);
   enum class Withdrawal : unsigned char {
-    NEVER_BEGUN,  ///< it won't be
-    ABANDONED,    ///< it runs on, and nobody will know
-    STOPPING,     ///< it was told to stop, and the waiter will be told when it has
-    DONE,         ///< the waiter will be told
+    NEVER_BEGUN,  ///< it was taken out of the queue
+    ABANDONED,    ///< it runs on, and its result will be dropped
+    STOPPING,     ///< it was asked to stop, and the waiter is woken when it has returned
+    DONE,         ///< it has returned, and the waiter is woken
   };
   Withdrawal withdraw() noexcept;
   /// What the work threw was Cancelled.
   bool was_cancelled() const noexcept;
+  void add_reference() noexcept;
   void release() noexcept;
 
  protected:
-  explicit ThreadJob(bool stoppable) noexcept : Runnable(&deliver), stoppable_(stoppable) {}
+  explicit ThreadJob(bool stoppable) noexcept;
   virtual ~ThreadJob();
   virtual void work(StopToken token) = 0;
 
@@ -69,25 +71,25 @@ class HEDDLE_EXPORT ThreadJob : public Runnable {
 
  private:
   friend class ThreadPool;
+  friend class IntrusiveList<ThreadJob>;
   enum class State : unsigned char { NEW, QUEUED, RUNNING, DONE };
 
   static void deliver(Runnable& runnable) noexcept;
   void perform() noexcept;
 
   ThreadJobWaiter* waiter_ = nullptr;
-  Mailbox* mailbox_ = nullptr;
+  Ref<Mailbox> mailbox_;
   TaskLocals* locals_ = nullptr;  // of the task that waits
   ThreadPool* pool_ = nullptr;
-  ThreadJob* next_job_ = nullptr;  // this and the state up to RUNNING: under the pool's lock
-  ThreadJob** job_link_ = nullptr;
   unsigned references_ = 1;   // atomic accesses only
-  State state_ = State::NEW;  // the same
+  State state_ = State::NEW;  // the same; until RUNNING, as the place in the queue, under the pool's lock
   bool stop_ = false;         // the same
   bool stoppable_;
 };
 
 class HEDDLE_EXPORT ThreadJobWaiter : public Operation {
  public:
+  /// Takes over a reference to the job.
   ThreadJobWaiter(ThreadPool& pool, ThreadJob& job) noexcept : pool_(&pool), job_(&job) {}
   ThreadJobWaiter(ThreadJobWaiter&& other) noexcept
       : Operation(other), pool_(other.pool_), job_(std::exchange(other.job_, nullptr)) {}
@@ -143,7 +145,7 @@ class ThreadJobOf final : public ThreadJob {
   }
 
  private:
-  // The one member is made when the work is done.
+  // Raw memory: the member is constructed when the work is done.
   union Result {
     Result() noexcept {}
     ~Result() {}
@@ -241,7 +243,7 @@ class HEDDLE_EXPORT ThreadPool {
   struct State;
 
   void submit(ThreadJob& job);
-  void start_thread();
+  void add_thread();
   void serve() noexcept;
 
   State* state_;

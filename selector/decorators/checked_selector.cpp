@@ -1,4 +1,4 @@
-// CheckedSelector: compares who is behind each registered number with who was there when it was registered.
+// CheckedSelector: compares the file behind each registered descriptor with the one that was registered.
 // SPDX-License-Identifier: MIT
 #include "checked_selector.hpp"
 
@@ -45,7 +45,7 @@ int CheckedSelector::do_register(const SelectorKey& key, std::uint32_t generatio
   const bool open = ::fstat(key.fd, &now) == 0;
   known_[index] = {static_cast<std::uint64_t>(now.st_dev), static_cast<std::uint64_t>(now.st_ino),
                    key.events.bits(), false};
-  if (!open) tell(key.fd, "was registered though it is not open");
+  if (!open) report_finding(key.fd, "was registered though it is not open");
   return 0;
 }
 
@@ -74,26 +74,26 @@ void CheckedSelector::do_close() noexcept {
   for (std::size_t i = 0; i < known_.capacity(); ++i) {
     if (known_[i].events == 0) continue;
     examine(static_cast<int>(i));
-    tell(static_cast<int>(i), "was still registered when the selector was closed");
+    report_finding(static_cast<int>(i), "was still registered when the selector was closed");
   }
   SelectorDecorator::do_close();
 }
 
 void CheckedSelector::examine(int fd) noexcept {
   Identity& known = known_[static_cast<std::size_t>(fd)];
-  if (known.told) return;
+  if (known.reported) return;
   struct stat now{};
   if (::fstat(fd, &now) != 0) {
-    tell(fd, "was closed while it was registered");
+    report_finding(fd, "was closed while it was registered");
   } else if (static_cast<std::uint64_t>(now.st_dev) != known.device ||
              static_cast<std::uint64_t>(now.st_ino) != known.inode) {
-    tell(fd, "was closed while it was registered, and its number belongs to another file now");
+    report_finding(fd, "was closed while it was registered, and its number belongs to another file now");
   }
 }
 
-void CheckedSelector::tell(int fd, const char* what) noexcept {
+void CheckedSelector::report_finding(int fd, const char* what) noexcept {
   Identity& known = known_[static_cast<std::size_t>(fd)];
-  known.told = true;
+  known.reported = true;
   ++findings_;
   static constexpr const char* NAMES[] = {"", "READ", "WRITE", "READ|WRITE"};
   char text[160];

@@ -1,5 +1,4 @@
-// CheckedSelector: finds descriptors that were closed while registered, reused numbers, and what was left
-// behind.
+// CheckedSelector: finds descriptors that were closed while registered, reused, or never unregistered.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -7,8 +6,8 @@
 
 namespace heddle {
 
-/// For tests and debugging: looks at each registered descriptor (one fstat) as select() begins and as it is
-/// touched. `CheckedSelector selector(make_selector());`
+/// For tests and debugging: checks each registered descriptor by an fstat(2) when select() begins, and when
+/// it is modified or unregistered. `CheckedSelector selector(make_selector());`
 class HEDDLE_EXPORT CheckedSelector final : public SelectorDecorator {
  public:
   /// Gets "fd 7 was closed while it was registered (READ)" and the like, once a registration and fault. Must
@@ -26,12 +25,11 @@ class HEDDLE_EXPORT CheckedSelector final : public SelectorDecorator {
   [[nodiscard]] std::size_t findings() const noexcept { return findings_; }
 
  private:
-  // Who is behind a number. Those that share an anonymous inode (eventfd, timerfd) can't be told from each
-  // other.
+  // The file behind a descriptor. Files that share an anonymous inode (eventfd, timerfd) have the same.
   struct Identity {
     std::uint64_t device, inode;
     int events;  // 0: not registered
-    bool told;
+    bool reported;
   };
 
   int do_register(const SelectorKey& key, std::uint32_t generation, Trigger trigger) override;
@@ -41,7 +39,7 @@ class HEDDLE_EXPORT CheckedSelector final : public SelectorDecorator {
   void do_close() noexcept override;
 
   void examine(int fd) noexcept;
-  void tell(int fd, const char* what) noexcept;
+  void report_finding(int fd, const char* what) noexcept;
 
   Buffer<Identity> known_;  // by descriptor
   Handler handler_;

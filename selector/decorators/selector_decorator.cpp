@@ -1,4 +1,4 @@
-// SelectorDecorator: each hook forwarded to the selector inside.
+// SelectorDecorator: each call passed on to the selector inside.
 // SPDX-License-Identifier: MIT
 #include "selector_decorator.hpp"
 
@@ -10,7 +10,7 @@ namespace {
 
 BaseSelector* required(const std::unique_ptr<BaseSelector>& inner) {
   if (inner == nullptr) throw ValueError("a selector decorator needs a selector");
-  // The inner wait gives up at each signal, and the outer one, which has the user's hook, decides.
+  // The inner wait ends at each signal, and the outer one asks the user's hook whether to go on.
   inner->set_interrupt_hook([](void*) { return true; }, nullptr);
   return inner.get();
 }
@@ -31,8 +31,14 @@ SelectorDecorator::SelectorDecorator(SelectorDecorator&& other) noexcept
       inner_(other.inner_),
       last_(std::exchange(other.last_, {})) {}
 
-// Whoever derives has closed by now, unless its construction failed: an owned selector closes itself.
+// The derived class has called close() by now, unless its constructor has thrown: then an owned selector
+// closes itself.
 SelectorDecorator::~SelectorDecorator() = default;
+
+void SelectorDecorator::set_system(System& system) noexcept {
+  BaseSelector::set_system(system);
+  inner_->set_system(system);
+}
 
 int SelectorDecorator::do_register(const SelectorKey& key, std::uint32_t, Trigger trigger) {
   inner_->register_(key.fileobj, key.events, key.data, trigger);

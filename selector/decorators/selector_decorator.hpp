@@ -8,15 +8,16 @@
 
 namespace heddle {
 
-/// Behaves as the selector inside does. Override a hook, call this class's version of it, and add what you
-/// are for. The inner one is owned, or borrowed and then must live longer; either way leave it alone
-/// meanwhile. Closing closes it.
+/// Behaves as the selector inside does. To add something, override one of the functions below and call this
+/// class's version of it. The inner selector is owned, or borrowed and then must live longer; either way
+/// nobody else may use it meanwhile. Closing closes it.
 class HEDDLE_EXPORT SelectorDecorator : public BaseSelector {
  public:
   ~SelectorDecorator() override;
   [[nodiscard]] const char* name() const noexcept override { return inner_->name(); }
   [[nodiscard]] Capabilities capabilities() const noexcept override { return inner_->capabilities(); }
   [[nodiscard]] int descriptor() const noexcept override { return inner_->descriptor(); }
+  void set_system(System& system) noexcept override;
 
  protected:
   explicit SelectorDecorator(BaseSelector& inner) noexcept;
@@ -31,7 +32,7 @@ class HEDDLE_EXPORT SelectorDecorator : public BaseSelector {
   int do_wait(Timeout timeout) override;
   void do_close() noexcept override;
 
-  /// What the wait that do_wait() made has found.
+  /// What the inner selector has reported in the last do_wait().
   [[nodiscard]] ReadyList last() const noexcept { return last_; }
 
  private:

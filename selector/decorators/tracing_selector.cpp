@@ -1,4 +1,4 @@
-// TracingSelector: the lines, put together without allocating.
+// TracingSelector: the lines, which are formatted without allocating.
 // SPDX-License-Identifier: MIT
 #include "tracing_selector.hpp"
 
@@ -27,7 +27,7 @@ const char* name_of(EventMask events) noexcept {
 
 }  // namespace
 
-// A line that is cut where its room ends.
+// A line in a fixed buffer, truncated where that ends.
 class TracingSelector::Line {
  public:
   [[gnu::format(printf, 2, 3)]] void add(const char* format, ...) noexcept {
@@ -48,9 +48,7 @@ class TracingSelector::Line {
 
 namespace {
 
-double milliseconds(std::chrono::steady_clock::duration duration) {
-  return std::chrono::duration<double, std::milli>(duration).count();
-}
+double milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
 
 }  // namespace
 
@@ -123,10 +121,10 @@ int TracingSelector::do_wait(Timeout timeout) {
   } else {
     line.add("select %.3f ms", milliseconds(timeout.duration()));
   }
-  const auto start = std::chrono::steady_clock::now();
+  const TimePoint start = now();
   return traced(line, [&] {
     const int error = SelectorDecorator::do_wait(timeout);
-    const double took = milliseconds(std::chrono::steady_clock::now() - start);
+    const double took = milliseconds(now() - start);
     if (error != 0) {
       line.add(": a signal after %.3f ms", took);
     } else {

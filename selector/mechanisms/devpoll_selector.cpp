@@ -35,7 +35,7 @@ int DevpollSelector::fileno() const {
   return device_;
 }
 
-int DevpollSelector::tell(const pollfd* changes, std::size_t count) noexcept {
+int DevpollSelector::write_changes(const pollfd* changes, std::size_t count) noexcept {
   const std::size_t size = count * sizeof(pollfd);
   for (;;) {
     const ssize_t written = ::write(device_, changes, size);
@@ -49,20 +49,20 @@ int DevpollSelector::do_register(const SelectorKey& key, std::uint32_t, Trigger)
   reserve_slot(key.fd);
   ready_.reserve(size() + 1);
   const pollfd change{key.fd, to_poll(key.events), 0};
-  return tell(&change, 1);
+  return write_changes(&change, 1);
 }
 
 int DevpollSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t, Trigger) {
-  // Events written twice are added up, so the old ones go first.
+  // The device adds the events of a second write to those of the first, so the old ones are removed first.
   const pollfd changes[] = {{key.fd, POLLREMOVE, 0}, {key.fd, to_poll(key.events), 0}};
-  const int error = tell(changes, 2);
-  if (error != 0) tell(changes, 1);
+  const int error = write_changes(changes, 2);
+  if (error != 0) write_changes(changes, 1);
   return error;
 }
 
 void DevpollSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept {
   const pollfd change{key.fd, POLLREMOVE, 0};
-  tell(&change, 1);
+  write_changes(&change, 1);
 }
 
 int DevpollSelector::do_wait(Timeout timeout) {

@@ -8,9 +8,9 @@ struct pollfd;
 
 namespace heddle {
 
-/// The registrations stay in the kernel, which goes by number as poll(2) does: a descriptor closed while
-/// registered is reported as ready. Times are whole milliseconds, rounded up. A forked child needs a selector
-/// of its own.
+/// The registrations stay in the kernel, by descriptor and not by open file: one that is closed while
+/// registered is reported as ready, as by poll(2). Times are whole milliseconds, rounded up. A forked child
+/// needs a selector of its own.
 class HEDDLE_EXPORT DevpollSelector final : public BaseSelector {
  public:
   /// Throws std::system_error where there is no /dev/poll.
@@ -33,7 +33,7 @@ class HEDDLE_EXPORT DevpollSelector final : public BaseSelector {
   int do_wait(Timeout timeout) override;
   void do_close() noexcept override;
 
-  int tell(const pollfd* changes, std::size_t count) noexcept;
+  int write_changes(const pollfd* changes, std::size_t count) noexcept;
 
   int device_ = -1;
   Buffer<pollfd> ready_;

@@ -18,8 +18,8 @@
 namespace heddle {
 namespace {
 
-// The event carries descriptor and generation, so an event for an earlier owner of the number can be told
-// apart.
+// The user data is descriptor and generation, by which an event of an earlier registration of the number is
+// recognised.
 epoll_event wanted(const SelectorKey& key, std::uint32_t generation, Trigger trigger) noexcept {
   epoll_event event{};
   if (key.events.contains(EVENT_READ)) event.events |= EPOLLIN;
@@ -29,8 +29,8 @@ epoll_event wanted(const SelectorKey& key, std::uint32_t generation, Trigger tri
   return event;
 }
 
-// What the lower five bits of an answer mean. EPOLLIN is 1 and EPOLLOUT is 4; an error (8) or a hang-up (16)
-// wakes whoever waits, in both directions. Urgent data (EPOLLPRI, 2) is something to read.
+// The EventMask for the lower five bits of epoll's events, as a table: EPOLLIN (1) is READ and EPOLLOUT (4)
+// is WRITE, an error (8) or a hang-up (16) is both, and urgent data (EPOLLPRI, 2) is READ.
 constexpr std::array<std::uint8_t, 32> EVENTS = [] {
   std::array<std::uint8_t, 32> table{};
   for (unsigned got = 0; got < table.size(); ++got) {
@@ -78,8 +78,8 @@ int EpollSelector::do_register(const SelectorKey& key, std::uint32_t generation,
   epoll_event event = wanted(key, generation, trigger);
   if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, key.fd, &event) == 0) return 0;
   if (errno != EEXIST) return errno;
-  // The file was closed here, lived on in a duplicate, and is back under its number: the kernel never let go
-  // of it.
+  // This descriptor was closed while registered and a duplicate kept the file open, which has been duplicated
+  // back to the same number: the set still has it.
   return ::epoll_ctl(epoll_, EPOLL_CTL_MOD, key.fd, &event) == 0 ? 0 : errno;
 }
 
@@ -92,8 +92,8 @@ int EpollSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t ge
 }
 
 void EpollSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept {
-  // Fails when the descriptor was closed (EBADF) or its number is another file's by now (ENOENT): nothing to
-  // do.
+  // Fails if the descriptor was closed (EBADF), or its number belongs to another file now (ENOENT): then the
+  // kernel has removed it already.
   epoll_event event{};
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, key.fd, &event);
 }
@@ -138,21 +138,22 @@ int EpollSelector::wait_until(Timeout timeout, int most) noexcept {
                            static_cast<long>(ns % 1'000'000'000)};
     const int count = ::epoll_pwait2(epoll_, events, most, &exactly, nullptr);
     if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
-    has_pwait2_ = false;  // an old kernel, a sandbox or valgrind
+    has_pwait2_ = false;  // before Linux 5.11, in a sandbox, or under valgrind
   }
 #endif
   return ::epoll_wait(epoll_, events, most, timeout.milliseconds());
 }
 
-// A file that was closed here but lives on in a duplicate stays in the epoll set, and no call can name it any
-// more. So the set is built anew with what is registered, and takes the old one's number.
+// A file whose registered descriptor was closed while a duplicate keeps it open stays in the epoll set, and
+// no call can remove it without that descriptor. So a new set is made of what is registered, and takes over
+// the old one's number.
 int EpollSelector::do_purge() {
   const int fresh = ::epoll_create1(EPOLL_CLOEXEC);
   if (fresh < 0) return errno;
   for (int fd = next(-1); fd >= 0; fd = next(fd)) {
     epoll_event event = wanted(*find(fd), generation(fd), trigger(fd));
-    // Where the old set does not know the descriptor, its number belongs to another file now: that stays
-    // unwatched.
+    // If the old set doesn't have the descriptor, its number belongs to another file by now, which was never
+    // registered.
     if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) != 0) continue;
     if (::epoll_ctl(fresh, EPOLL_CTL_ADD, fd, &event) == 0) continue;
     const int error = errno;

@@ -8,8 +8,8 @@ struct epoll_event;
 
 namespace heddle {
 
-/// The best there is on Linux: waiting costs by what is ready, not by what is registered. Refuses regular
-/// files (EPERM). A descriptor closed while registered goes silent.
+/// The default on Linux: the cost of a wait grows with what is ready, not with what is registered. Refuses
+/// regular files (EPERM). A descriptor closed while registered is reported no more.
 class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
  public:
   /// Throws std::system_error when the kernel refuses an epoll descriptor.

@@ -1,5 +1,4 @@
-// KqueueSelector: readiness from kqueue(2). One kevent call a change or wait; a descriptor's two filters
-// become one entry.
+// KqueueSelector: readiness from kqueue(2); the two filters of a descriptor become one entry.
 // SPDX-License-Identifier: MIT
 #include "kqueue_selector.hpp"
 
@@ -27,7 +26,7 @@ Event filter(int fd, bool write, int flags, std::uint32_t generation) noexcept {
   event.filter = write ? EVFILT_WRITE : EVFILT_READ;
   event.flags = static_cast<decltype(event.flags)>(flags);
   event.udata =
-      (decltype(event.udata))(static_cast<std::uintptr_t>(generation));  // a pointer here, an integer there
+      (decltype(event.udata))(static_cast<std::uintptr_t>(generation));  // a pointer, or an integer on NetBSD
   return event;
 }
 
@@ -63,8 +62,8 @@ int KqueueSelector::change(int fd, EventMask wanted, EventMask unwanted, std::ui
                            Trigger trigger) noexcept {
   Event changes[2];
   int count = 0;
-  // Additions first: the kernel stops at the first change that fails, and it is they that say a descriptor is
-  // closed.
+  // Additions first: the kernel stops at the first change that fails, and only an addition fails if the
+  // descriptor is closed.
   const int add = EV_ADD | (trigger == Trigger::EDGE ? EV_CLEAR : 0);
   if (wanted.contains(EVENT_READ)) changes[count++] = filter(fd, false, add, generation);
   if (wanted.contains(EVENT_WRITE)) changes[count++] = filter(fd, true, add, generation);
@@ -99,14 +98,14 @@ int KqueueSelector::do_modify(const SelectorKey& key, EventMask before, std::uin
 }
 
 void KqueueSelector::do_unregister(const SelectorKey& key, std::uint32_t generation) noexcept {
-  // One by one, and whatever the answer: a filter may be gone already, with its descriptor.
+  // In two calls, whose errors don't matter: the kernel removes filters when their descriptor is closed.
   change(key.fd, EventMask(), EVENT_READ, generation, Trigger::LEVEL);
   change(key.fd, EventMask(), EVENT_WRITE, generation, Trigger::LEVEL);
 }
 
 int KqueueSelector::do_wait(Timeout timeout) {
   const auto ns = timeout.forever() || timeout.only_looks() ? 0 : timeout.duration().count();
-  // Some kernels refuse more than 10^8 seconds; what is left is waited for again.
+  // Some kernels refuse more than 10^8 seconds; a wait that ends too early is repeated by BaseSelector.
   const auto seconds = ns / 1'000'000'000;
   const timespec until{static_cast<std::time_t>(seconds < 100'000'000 ? seconds : 100'000'000),
                        static_cast<long>(ns % 1'000'000'000)};

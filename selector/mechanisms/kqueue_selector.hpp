@@ -8,8 +8,9 @@ struct kevent;
 
 namespace heddle {
 
-/// The best there is on macOS and the BSDs. A regular file is ready for READ unless it stands at its end.
-/// A descriptor closed while registered goes silent. A forked child has no copy: make another selector there.
+/// The default on macOS and the BSDs. A regular file is ready for READ unless its offset is at its end. A
+/// descriptor closed while registered is reported no more. The child of a fork() doesn't inherit a kqueue:
+/// make another selector there.
 class HEDDLE_EXPORT KqueueSelector final : public BaseSelector {
  public:
   /// Throws std::system_error when the kernel refuses a kqueue.
@@ -39,7 +40,7 @@ class HEDDLE_EXPORT KqueueSelector final : public BaseSelector {
 
   int kqueue_ = -1;
   Buffer<struct kevent> events_;
-  Buffer<Found> found_;  // by descriptor: what the two filters say, put together
+  Buffer<Found> found_;  // by descriptor: the events of its two filters in one wait, merged
 };
 
 }  // namespace heddle

@@ -47,8 +47,8 @@ constexpr Choice CHOICES[] = {
 #endif
 };
 
-// What a kernel without the call, or a sandbox that forbids it, answers. A full descriptor table is no reason
-// to settle for less.
+// The errors of a kernel that doesn't have the system call, or a sandbox that forbids it. Others, such as a
+// full descriptor table, are thrown and don't lead to the next choice.
 bool denied(const std::system_error& error) {
   using std::errc;
   for (errc code : {errc::function_not_supported, errc::operation_not_permitted, errc::permission_denied,

@@ -1,4 +1,4 @@
-// Event masks in the words of poll(2).
+// EventMask to and from the bits of poll(2).
 // SPDX-License-Identifier: MIT
 #include "poll_events.hpp"
 

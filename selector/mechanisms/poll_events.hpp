@@ -1,4 +1,4 @@
-// Event masks in the words of poll(2), which poll, /dev/poll and io_uring all speak. For the .cpp files here.
+// EventMask to and from the bits of poll(2), which poll, /dev/poll and io_uring use. For .cpp files only.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,9 +8,9 @@ namespace heddle {
 
 /// POLLIN for READ, POLLOUT for WRITE.
 [[nodiscard]] short to_poll(EventMask events) noexcept;
-/// An error, a hang-up or a closed descriptor wakes whoever waits, in both directions.
+/// An error, a hang-up or a closed descriptor is READ and WRITE.
 [[nodiscard]] EventMask from_poll(int revents) noexcept;
-/// The peer will send no more, or there is an error.
+/// A hang-up, an error, or a closed descriptor.
 [[nodiscard]] bool is_hangup(int revents) noexcept;
 
 }  // namespace heddle

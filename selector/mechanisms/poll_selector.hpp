@@ -8,8 +8,8 @@ struct pollfd;
 
 namespace heddle {
 
-/// Waiting costs by what is registered. Takes regular files and calls them ready; a descriptor closed while
-/// registered is reported as ready.
+/// The cost of a wait grows with what is registered. Takes regular files and calls them ready; a descriptor
+/// closed while registered is reported as ready.
 class HEDDLE_EXPORT PollSelector final : public BaseSelector {
  public:
   PollSelector() noexcept;

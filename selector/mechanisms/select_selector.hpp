@@ -6,8 +6,9 @@
 
 namespace heddle {
 
-/// Waiting costs by the highest descriptor, which must be below FD_SETSIZE (1024 as a rule; else ValueError).
-/// Takes regular files and calls them ready; a descriptor closed while registered makes select() throw EBADF.
+/// The cost of a wait grows with the highest descriptor, which must be below FD_SETSIZE (1024 as a rule; else
+/// ValueError). Takes regular files and calls them ready; a descriptor closed while registered makes select()
+/// throw EBADF.
 class HEDDLE_EXPORT SelectSelector final : public BaseSelector {
  public:
   SelectSelector();

@@ -1,5 +1,4 @@
-// UringSelector: readiness from io_uring(7) through liburing. Without liburing only the constructor is left,
-// and throws.
+// UringSelector: readiness from io_uring(7) through liburing. Built without liburing, the constructor throws.
 // SPDX-License-Identifier: MIT
 #include "uring_selector.hpp"
 
@@ -20,7 +19,7 @@ namespace {
 
 constexpr unsigned SUBMISSIONS = 1024;
 constexpr unsigned COMPLETIONS = 8192;
-constexpr std::uint64_t NOBODY = ~std::uint64_t{0};  // user data of cancels: a descriptor there can't be
+constexpr std::uint64_t NO_POLL = ~std::uint64_t{0};  // user data of cancel requests
 
 std::uint64_t tag(int fd, std::uint32_t arming) noexcept {
   return static_cast<std::uint64_t>(arming) << 32 | static_cast<std::uint32_t>(fd);
@@ -28,15 +27,16 @@ std::uint64_t tag(int fd, std::uint32_t arming) noexcept {
 
 }  // namespace
 
-// A poll's life: queued (wants arming), armed (in the kernel's hands), done (its completion was seen).
+// A descriptor and its poll request, which is queued (to be submitted), then armed (in the kernel), and done
+// when its completion was seen.
 struct UringSelector::Watch {
   std::uint32_t generation;
-  std::uint32_t arming;  // counts polls, so that a completion of one is not taken for another's
+  std::uint32_t arming;  // the number of the request, in its user data: tells its completion from older ones'
   short events;
   bool registered;
   bool queued;
   bool armed;
-  bool stays;  // a multishot poll; see drain()
+  bool multishot;  // see drain()
 };
 
 UringSelector::UringSelector() : BaseSelector("io_uring_enter", "io_uring_enter"), owner_(::getpid()) {
@@ -78,7 +78,7 @@ int UringSelector::fileno() const {
 }
 
 int UringSelector::do_register(const SelectorKey& key, std::uint32_t generation, Trigger) {
-  // The poll travels with the next select(), but a closed descriptor is refused here, where the mistake is.
+  // The request is submitted by the next select(), but a closed descriptor is to be refused now.
   if (::fcntl(key.fd, F_GETFD) < 0) return errno;
   const auto index = static_cast<std::size_t>(key.fd);
   watches_.reserve(index + 1);
@@ -87,7 +87,7 @@ int UringSelector::do_register(const SelectorKey& key, std::uint32_t generation,
   watch.generation = generation;
   watch.events = to_poll(key.events);
   watch.registered = true;
-  watch.stays = false;
+  watch.multishot = false;
   queue(key.fd);
   if (!nested_) return 0;
   const int error = arm_queued();
@@ -99,14 +99,15 @@ int UringSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t ge
   Watch& watch = watches_[static_cast<std::size_t>(key.fd)];
   watch.registered = false;
   if (!watch.armed) return do_register(key, generation, trigger);
-  // The old poll out and the new one in, with one call, which also says whether the descriptor is still open.
+  // One call cancels the old request and submits the new one, whose completion says if the descriptor is
+  // closed.
   watch.armed = false;
   int error = push_cancel(key.fd);
   if (error != 0) return error;
   watch.generation = generation;
   watch.events = to_poll(key.events);
   watch.registered = true;
-  watch.stays = false;
+  watch.multishot = false;
   error = push_poll(key.fd);
   if (error == 0) error = submit();
   drain([&](int fd, int result) {
@@ -120,22 +121,24 @@ void UringSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcep
   Watch& watch = watches_[static_cast<std::size_t>(key.fd)];
   watch.registered = false;
   if (!watch.armed) return;
-  // At once: an armed poll would keep the file open.
+  // Cancelled at once, because a request in the kernel keeps the file open.
   watch.armed = false;
   if (push_cancel(key.fd) == 0) submit();
   drain();
 }
 
 int UringSelector::do_wait(Timeout timeout) {
-  // What has completed before now may have been consumed since: it is only a hint of what to arm again. A
-  // poll looks at its file as it is armed, so what completes from here on is true.
+  // A completion from before this call may be out of date, because the user may have read the data since: it
+  // only means that the request has to be submitted again. The kernel checks a file when the request is
+  // submitted, so what completes from here on is so now.
   drain();
   int error = arm_queued();
   if (error != 0) return error;
   if (timeout.only_looks()) {
     error = -::io_uring_get_events(&ring_[0]);
   } else if (io_uring_cq_ready(&ring_[0]) == 0) {
-    // A call of its own, so that a signal ends it with EINTR even when there was something to submit.
+    // Not in one call with the submission, which would return the number submitted when a signal comes, and
+    // no EINTR.
     const auto ns = timeout.duration().count();
     __kernel_timespec until{ns / 1'000'000'000, ns % 1'000'000'000};
     io_uring_cqe* first = nullptr;
@@ -143,8 +146,8 @@ int UringSelector::do_wait(Timeout timeout) {
   }
   if (error > 0 && error != ETIME) return error;
   drain([this](int fd, int result) {
-    if (result == -ECANCELED) return;  // its thread ended: armed again next time
-    // An error such as EBADF wakes whoever waits, as poll(2) would with POLLNVAL.
+    if (result == -ECANCELED) return;  // the thread that submitted it has ended: submitted again next time
+    // An error such as EBADF is reported as ready, as poll(2) does with POLLNVAL.
     const int revents = result < 0 ? POLLNVAL : result;
     const std::uint32_t generation = watches_[static_cast<std::size_t>(fd)].generation;
     report(fd, generation, from_poll(revents), is_hangup(revents));
@@ -153,8 +156,8 @@ int UringSelector::do_wait(Timeout timeout) {
 }
 
 void UringSelector::do_close() noexcept {
-  // The ring's own end comes later, in the background; until then its polls would keep files open. A forked
-  // child leaves them alone: they are its parent's.
+  // The kernel takes the ring down in the background, and until then its requests would keep files open. The
+  // child of a fork() leaves them alone: they are its parent's.
   if (::getpid() == owner_) {
     for (std::size_t i = 0; i < watches_.capacity(); ++i) {
       if (watches_[i].armed) push_cancel(static_cast<int>(i));
@@ -164,7 +167,8 @@ void UringSelector::do_close() noexcept {
   ::io_uring_queue_exit(&ring_[0]);
 }
 
-// Takes each completion off the ring; those of current polls want arming again, and are shown to `visit`.
+// Takes all completions off the ring. The requests of those that belong to current registrations are queued
+// to be submitted again, and `visit(fd, result)` is called for them.
 template <class Visit>
 void UringSelector::drain(Visit&& visit) noexcept {
   for (;;) {
@@ -178,21 +182,21 @@ void UringSelector::drain(Visit&& visit) noexcept {
       Watch& watch = watches_[fd];
       if (!watch.armed || watch.arming != cqe->user_data >> 32) continue;
       watch.armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
-      if (watch.armed && watch.queued) continue;  // it said so already
+      if (watch.armed && watch.queued) continue;  // a multishot request that has completed before
       const int result = cqe->res;
       const bool asked = result < 0 || is_hangup(result) || (result & watch.events) != 0;
       if (!asked) {
-        // io_uring watches for POLLRDHUP unasked: once the peer is half closed, a one-shot poll for POLLOUT
-        // ends at once, again and again. One that stays says it once, and then speaks up when there is room
-        // to write.
-        watch.stays = true;
+        // io_uring adds POLLRDHUP to what is asked for: once the peer has shut down its side, a one-shot
+        // request for POLLOUT would complete at once, again and again. A multishot one completes once for
+        // that, and again when there is room to write.
+        watch.multishot = true;
         if (watch.armed) continue;
       }
       queue(static_cast<int>(fd));
       if (asked) visit(static_cast<int>(fd), result);
     }
     io_uring_cq_advance(&ring_[0], count);
-    // More than the ring could hold waits in the kernel.
+    // Completions that the ring had no room for wait in the kernel.
     if (!io_uring_cq_has_overflow(&ring_[0]) || ::io_uring_get_events(&ring_[0]) < 0) return;
   }
 }
@@ -201,7 +205,7 @@ void UringSelector::drain() noexcept {
   drain([](int, int) {});
 }
 
-// Never allocates: each descriptor is in it once, and it has room for all.
+// Never allocates: the queue has room for each descriptor, and none is in it twice.
 void UringSelector::queue(int fd) noexcept {
   Watch& watch = watches_[static_cast<std::size_t>(fd)];
   if (watch.queued) return;
@@ -231,7 +235,7 @@ int UringSelector::push_poll(int fd) noexcept {
   io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_[0]);
   Watch& watch = watches_[static_cast<std::size_t>(fd)];
   io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(watch.events));
-  if (watch.stays) sqe->len = IORING_POLL_ADD_MULTI;
+  if (watch.multishot) sqe->len = IORING_POLL_ADD_MULTI;
   io_uring_sqe_set_data64(sqe, tag(fd, ++watch.arming));
   watch.armed = true;
   return 0;
@@ -244,7 +248,7 @@ int UringSelector::push_cancel(int fd) noexcept {
   }
   io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_[0]);
   io_uring_prep_poll_remove(sqe, tag(fd, watches_[static_cast<std::size_t>(fd)].arming));
-  io_uring_sqe_set_data64(sqe, NOBODY);
+  io_uring_sqe_set_data64(sqe, NO_POLL);
   return 0;
 }
 

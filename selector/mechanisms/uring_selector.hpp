@@ -8,10 +8,11 @@ struct io_uring;
 
 namespace heddle {
 
-/// One-shot polls, armed again in one submission as each select() begins: level trigger at one or two calls a
-/// wait, and none a registration beyond a look whether the descriptor is open. Regular files are always
-/// ready. An armed poll holds its file: one closed while registered stays open until unregister(). Needs
-/// liburing when heddle is built and Linux 5.11 when it runs; use it from the thread that made it.
+/// One-shot poll requests, of which all that have completed are submitted again at once when the next
+/// select() begins: level-triggered, with one or two system calls a wait, and for a registration only an
+/// fcntl(2) that checks the descriptor. Regular files are always ready. A request in the kernel references
+/// its file: one whose descriptor is closed while registered stays open until unregister(). Needs liburing
+/// when heddle is built and Linux 5.11 when it runs; only for the thread that made it.
 class HEDDLE_EXPORT UringSelector final : public BaseSelector {
  public:
   /// Throws std::system_error when the kernel, a sandbox or the build has no io_uring.
@@ -25,8 +26,8 @@ class HEDDLE_EXPORT UringSelector final : public BaseSelector {
   }
   [[nodiscard]] int descriptor() const noexcept override;
   /// The ring's descriptor, readable when something is ready. Throws SelectorClosed after close().
-  /// From the first call on, polls are armed at the end of each select() and with each change too, so that
-  /// another selector can watch the ring.
+  /// From the first call on, poll requests are submitted at the end of each select() and with each change as
+  /// well, so that another selector that watches the ring sees what becomes ready meanwhile.
   [[nodiscard]] int fileno() const;
 
  private:
@@ -49,10 +50,10 @@ class HEDDLE_EXPORT UringSelector final : public BaseSelector {
 
   Buffer<io_uring> ring_;  // one
   Buffer<Watch> watches_;  // by descriptor
-  Buffer<int> queue_;      // what wants arming
+  Buffer<int> queue_;      // the descriptors whose polls are to be submitted
   std::size_t queued_ = 0;
-  int owner_ = -1;  // the process whose polls these are
-  mutable bool nested_ = false;
+  int owner_ = -1;               // the process whose polls these are
+  mutable bool nested_ = false;  // another selector may watch the ring
 };
 
 }  // namespace heddle

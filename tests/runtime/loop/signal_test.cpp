@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "../../../runtime/loop/signals.hpp"
@@ -260,6 +261,24 @@ TEST_CASE("of several who wait for one stream the first gets the signal, and a c
     co_await c;
     CHECK(b.cancelled());
     CHECK(log == std::vector<std::string>{"a1", "c2"});
+  });
+}
+
+TEST_CASE("who waits for a signal of a stream that is destroyed is told, and the signal is caught no more") {
+  run_here([]() -> Task<void> {
+    std::optional<SignalStream> signals(std::in_place, SIGUSR1);
+    auto waits = [](SignalStream& from) -> Task<void> { co_await from.next(); };
+    auto waiting = spawn(waits(*signals));
+    co_await yield();
+    signals.reset();
+    CHECK(is_default(SIGUSR1));
+    std::string error;
+    try {
+      co_await waiting;
+    } catch (const std::logic_error& destroyed) {
+      error = destroyed.what();
+    }
+    CHECK(error == "SignalStream.next(): what the task waited for was destroyed");
   });
 }
 

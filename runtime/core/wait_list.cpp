@@ -1,4 +1,4 @@
-// WaitList: who is next, and how a wait ends.
+// WaitList: how a wait begins, and the ways in which it ends.
 // SPDX-License-Identifier: MIT
 #include "wait_list.hpp"
 
@@ -32,11 +32,6 @@ void WaitOperation::wait_in(WaitList& list, std::coroutine_handle<> coroutine, A
     wake();
 }
 
-void WaitOperation::leave_list() noexcept {
-  next->previous = previous;
-  previous->next = next;
-}
-
 void WaitOperation::end_wait(State state) noexcept {
   if (state_ == State::WAITING) leave_list();
   state_ = state;
@@ -46,14 +41,6 @@ void WaitOperation::end_wait(State state) noexcept {
 void WaitOperation::throw_ended(const char* name) const {
   if (state_ == State::STOPPED) throw_cancelled();
   throw std::logic_error(std::string(name) + ": what the task waited for was destroyed");
-}
-
-void WaitList::push(WaitOperation& operation) noexcept {
-  WaitLink& link = operation;
-  link.next = &ring_;
-  link.previous = ring_.previous;
-  ring_.previous->next = &link;
-  ring_.previous = &link;
 }
 
 void WaitList::end_all(WaitOperation::State state) noexcept {
