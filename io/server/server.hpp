@@ -20,6 +20,7 @@
 #include "../../runtime/task/timeout.hpp"
 #include "../../selector/timeout.hpp"
 #include "../net/tcp.hpp"
+#include "connection.hpp"
 #include "server_core.hpp"
 
 namespace heddle {
@@ -31,15 +32,15 @@ concept ConnectionHandler = std::is_invocable_r_v<Task<void>, Handler&, Stream&>
                             std::is_invocable_r_v<Task<void>, Handler&, Stream>;
 
 template <class Stream>
-class ServerConnectionOf final : public ServerConnection {
+class ConnectionOf final : public Connection {
  public:
-  ServerConnectionOf(Stream its_stream, Guard<Semaphore> place) noexcept
-      : ServerConnection(std::move(place)), stream(std::move(its_stream)) {}
+  ConnectionOf(Stream its_stream, Guard<Semaphore> place) noexcept
+      : Connection(std::move(place)), stream(std::move(its_stream)) {}
 
   Stream stream;
 
  private:
-  bool abort() noexcept override {
+  bool reset() noexcept override {
     if constexpr (requires { stream.is_open(); })
       if (!stream.is_open()) return false;  // the handler has taken it
     if constexpr (requires { stream.abort(); })
@@ -120,9 +121,9 @@ class ServerSourceOf final : public ServerSource {
 
   // Whatever fails here costs this connection, and nobody else.
   void start(Stream stream, Guard<Semaphore> place) noexcept {
-    ServerConnectionOf<Stream>* connection = nullptr;
+    ConnectionOf<Stream>* connection = nullptr;
     try {
-      connection = new ServerConnectionOf<Stream>(std::move(stream), std::move(place));
+      connection = new ConnectionOf<Stream>(std::move(stream), std::move(place));
       run(*connection, handle(connection->stream));
     } catch (...) {
       not_started(connection);

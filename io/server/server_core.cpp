@@ -2,18 +2,16 @@
 // SPDX-License-Identifier: MIT
 #include "server_core.hpp"
 
-#include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <new>
 #include <stdexcept>
-#include <string_view>
 #include <system_error>
 
 #include "../../runtime/core/operation.hpp"
 #include "../../runtime/core/trace.hpp"
 #include "../../runtime/loop/event_loop.hpp"
 #include "../../runtime/task/join_handle.hpp"
+#include "error_number.hpp"
 #include "server.hpp"
 
 namespace heddle {
@@ -29,9 +27,10 @@ class ServerCore::Acceptors final : public TaskOwner {
 };
 
 // Those that handle connections.
-class ServerCore::Handlers final : public TaskOwner {
+class ServerCore::Handlers final : public Connections {
  public:
-  Handlers(ServerCore& core, EventLoop& loop) noexcept : TaskOwner(loop), core_(core) {}
+  Handlers(ServerCore& core, EventLoop& loop) noexcept
+      : Connections(loop, core.options_, core.counters_), core_(core) {}
 
  private:
   void child_done(TaskState&) noexcept override { core_.child_ended(); }
@@ -100,23 +99,6 @@ class GroupsOf {
   TaskOwner& second_;
 };
 
-// Tasks may wait for each other in a ring, and many handlers for the same crowd: so a look has an end. Who
-// is behind that isn't idle.
-constexpr int most_tasks_looked_at = 256;
-
-// When something has gone on last in `task`, or in a task that it waits for.
-TimePoint last_activity(const TaskState& task, TimePoint now, int& left) noexcept {
-  if (task.waits_at() == nullptr || task.queued() || --left < 0) return now;
-  TimePoint latest = task.suspended_since();
-  if (const TaskState* const other = task.waits_at()->describe().task)
-    latest = std::max(latest, last_activity(*other, now, left));
-  for (const TaskOwner* group = task.first_group(); group != nullptr; group = TaskState::next_group(*group))
-    for (const TaskState* child = group->first_child(); child != nullptr && left > 0;
-         child = child->next_sibling())
-      latest = std::max(latest, last_activity(*child, now, left));
-  return left > 0 ? latest : now;
-}
-
 }  // namespace
 
 Server::Server(const ServerOptions& options) : core_(new ServerCore(options)) {}
@@ -131,31 +113,18 @@ Server::~Server() {
 
 ServerSource::~ServerSource() = default;
 
-void ServerSource::run(ServerConnection& connection, Task<void> handler) {
-  core_.run(connection, std::move(handler), where_);
+void ServerSource::run(Connection& connection, Task<void> handler) {
+  TaskState& task = connection.serve(*core_.handlers_, std::move(handler), where_);
+  if (core_.stage_ > ServerCore::Stage::FINISHING) task.cancel();
 }
 
-void ServerSource::not_started(ServerConnection* connection) noexcept {
+void ServerSource::not_started(Connection* connection) noexcept {
   ++core_.counters_.failed;
   tell(Report{"a connection could not be served", std::current_exception(), where_});
   delete connection;
 }
 
 namespace {
-
-// The errno that an exception tells of; 0 for one that tells of none.
-int errno_of(const std::exception_ptr& error) noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::bad_alloc&) {
-    return ENOMEM;
-  } catch (const std::system_error& failure) {
-    const std::error_condition condition = failure.code().default_error_condition();
-    return condition.category() == std::generic_category() ? condition.value() : 0;
-  } catch (...) {
-    return 0;
-  }
-}
 
 bool may_pass(int error) noexcept {
   switch (error) {
@@ -175,17 +144,6 @@ bool may_pass(int error) noexcept {
 void ServerSource::pass_or_rethrow() {
   if (!may_pass(errno_of(std::current_exception()))) throw;
   if (!std::exchange(wanting_, true)) tell(Report{"accepting pauses", std::current_exception(), where_});
-}
-
-ServerConnection::~ServerConnection() {
-  if (armed()) core_->loop_->timers().remove(*this);
-}
-
-void ServerConnection::task_done(TaskState& task) noexcept { core_->connection_ended(*this, task); }
-
-void ServerConnection::expire(Timer& timer) noexcept {
-  auto& self = static_cast<ServerConnection&>(timer);
-  self.core_->deadline(self);
 }
 
 ServerCore::~ServerCore() {
@@ -307,7 +265,7 @@ void ServerCore::next_stage() noexcept {
       enter(Stage::CANCELLING, options_.abort_after);
       break;
     case Stage::CANCELLING:
-      abort_all();
+      handlers_->abort_all();
       enter(Stage::ABORTING, std::chrono::seconds(10));
       break;
     case Stage::ABORTING:
@@ -319,17 +277,12 @@ void ServerCore::next_stage() noexcept {
   }
 }
 
-void ServerCore::abort_all() noexcept {
-  for (ServerConnection* each = connections_; each != nullptr; each = each->next_) abort(*each);
-  handlers_->cancel_children();
-}
-
 void ServerCore::report_overdue() const noexcept {
-  if (counters_.active == 0) return;
+  if (handlers_->first() == nullptr) return;
   tell(
       Report{"a Server that was stopped waits for handlers that go on, though they were cancelled and their "
              "connections were reset",
-             nullptr, connections_->task_->where()});
+             nullptr, handlers_->first()->where()});
 }
 
 bool ServerCore::all_ended() const noexcept {
@@ -351,115 +304,6 @@ void ServerCore::acceptor_ended(TaskState& task) noexcept {
   }
   if (serving) stop(failure_ ? Timeout(Duration(0)) : options_.grace);
   child_ended();
-}
-
-void ServerCore::run(ServerConnection& connection, Task<void> handler, std::source_location where) {
-  connection.core_ = this;
-  connection.began_ = loop_->time();
-  watch(connection);
-  TaskState& task = spawn_for(*handlers_, std::move(handler), where).state();
-  connection.task_ = &task;
-  connection.link_ = &connections_;
-  connection.next_ = connections_;
-  if (connection.next_ != nullptr) connection.next_->link_ = &connection.next_;
-  connections_ = &connection;
-  task.add_observer(connection);
-  ++counters_.active;
-  ++counters_.accepted;
-  if (stage_ > Stage::FINISHING) task.cancel();
-}
-
-void ServerCore::connection_ended(ServerConnection& connection, TaskState& task) noexcept {
-  *connection.link_ = connection.next_;
-  if (connection.next_ != nullptr) connection.next_->link_ = connection.link_;
-  --counters_.active;
-  if (task.outcome() == Outcome::ERROR) {
-    task.mark_retrieved();
-    ++counters_.failed;
-    if (!is_no_news(task.error(), connection.aborted_)) report_failure(connection, task);
-  }
-  delete &connection;
-}
-
-void ServerCore::report_failure(const ServerConnection& connection, const TaskState& task) const noexcept {
-  // The descriptor's number alone would say little to who reads it later.
-  constexpr std::string_view who = "the handler of a connection failed";
-  char text[192];
-  Report report{who, task.error(), task.where(), task.name(), task.id(), task.trace()};
-  const int fd = connection.fileno();
-  if (char what[128]; fd >= 0 && loop_->system().describe(fd, what, sizeof what)) {
-    const int size =
-        std::snprintf(text, sizeof text, "%.*s (%s)", static_cast<int>(who.size()), who.data(), what);
-    report.message = std::string_view(text, static_cast<std::size_t>(size));
-  }
-  tell(report);
-}
-
-// What says no more than that the connection has gone, by the peer's doing or by ours.
-bool ServerCore::is_no_news(const std::exception_ptr& error, bool aborted) const noexcept {
-  switch (errno_of(error)) {
-    case ECONNRESET:
-    case EPIPE:
-    case ECONNABORTED:
-    case ENOTCONN:
-    case ETIMEDOUT:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-      return aborted || !options_.report_disconnects;
-    case ECANCELED:
-    case EBADF:
-      return aborted;
-    default:
-      return false;
-  }
-}
-
-// Sets the timer for when something may have to be done about the connection.
-void ServerCore::watch(ServerConnection& connection) const {
-  const Timeout first = options_.idle.forever() ? options_.lifetime
-                        : options_.lifetime.forever()
-                            ? options_.idle
-                            : std::min(options_.idle.duration(), options_.lifetime.duration());
-  if (!first.forever()) loop_->timers().add(connection, loop_->deadline_after(first.duration()));
-}
-
-// The timer of a connection has fired: for its lifetime, to look whether it is idle, or to abort it.
-void ServerCore::deadline(ServerConnection& connection) noexcept {
-  TaskState& task = *connection.task_;
-  if (connection.timed_out_) {
-    abort(connection);
-    task.cancel();
-    return;
-  }
-  const TimePoint now = loop_->time();
-  Timeout left = options_.lifetime;
-  if (!left.forever()) left = left.duration() - (now - connection.began_);
-  if (!options_.idle.forever()) {
-    int tasks = most_tasks_looked_at;
-    const Duration quiet = now - std::max(connection.began_, last_activity(task, now, tasks));
-    const Duration rest = options_.idle.duration() - quiet;
-    if (left.forever() || rest < left.duration()) left = rest;
-  }
-  if (left.only_looks()) {
-    connection.timed_out_ = true;
-    ++counters_.timed_out;
-    task.cancel();
-    left = options_.abort_after;
-    if (left.only_looks()) return abort(connection);
-  }
-  if (left.forever()) return;
-  try {
-    loop_->timers().add(connection, loop_->deadline_after(left.duration()));
-  } catch (const std::bad_alloc&) {  // nobody would look after it any more
-    task.cancel();
-    abort(connection);
-  }
-}
-
-void ServerCore::abort(ServerConnection& connection) noexcept {
-  if (connection.aborted_ || !connection.abort()) return;
-  connection.aborted_ = true;
-  ++counters_.aborted;
 }
 
 }  // namespace heddle
