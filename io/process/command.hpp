@@ -117,6 +117,9 @@ class HEDDLE_EXPORT Command {
   friend class Launch;
   friend class Process;
 
+  /// What execve(2) takes: it points into this object and into `environ`.
+  std::vector<char*> environment_block() const;
+
   std::vector<std::string> argv_;
   std::vector<std::string> environment_;  // "NAME=value"
   std::string directory_;
