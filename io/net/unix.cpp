@@ -60,7 +60,7 @@ Task<UnixStream> connect_stream(UnixAddress address) {
     for (;;) {
       const Result<void> result = co_await ConnectOperation(stream.fd(), address).as_result();
       if (result) co_return stream;
-      // The kernel tells nobody when there is room in the listener's queue again (connect(2)).
+      // No event reports when the listener's queue has room again (connect(2)).
       if (result.failure().error != EAGAIN) result.value();
       co_await sleep(full_queue_pause);
     }
@@ -91,7 +91,7 @@ BoundUnixSocket& BoundUnixSocket::operator=(BoundUnixSocket&& other) noexcept {
   return *this;
 }
 
-// The path goes first: while the socket is open, nobody takes it for stale and puts his own in its place.
+// The path goes first: while the socket is open, no other process can take the path over as stale.
 void BoundUnixSocket::close() noexcept {
   if (!is_open()) return;
   path_.remove(fd().system());

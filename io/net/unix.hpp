@@ -17,7 +17,7 @@ namespace heddle {
 
 /// Who is at the other end, as it was when the connection was made.
 struct PeerCredentials {
-  int pid = -1;  ///< 0: of another pid namespace; -1: the platform doesn't tell
+  int pid = -1;  ///< 0: of another pid namespace; -1: the platform doesn't report it
   unsigned uid = 0;
   unsigned gid = 0;
 };
@@ -34,16 +34,16 @@ class HEDDLE_EXPORT UnixSocket : public Socket {
   PeerCredentials peer_credentials() const;
 };
 
-/// A stream over a Unix socket. Reading and writing: see StreamSocket. Bytes behind others that came with
-/// descriptors (or, with SO_PASSCRED, from another process) may be read 100 ms late, unless the
-/// descriptors were received with receive_with_fds(): read_some() doesn't learn that there were any.
-class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::EMPTIES_UNLESS_CUT> {
+/// A stream over a Unix socket. Reading and writing: see StreamSocket. read_some() into one buffer may read
+/// bytes 100 ms late that follow others which came with descriptors (or, with SO_PASSCRED, from another
+/// process); receive_with_fds() reads them at once. See ShortRead::MAY_LEAVE_MORE.
+class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::MAY_LEAVE_MORE> {
  public:
   UnixStream() noexcept = default;
   /// Takes over a connected, non-blocking socket of the type SOCK_STREAM.
   explicit UnixStream(Fd fd) noexcept : StreamSocket(std::move(fd)) {}
 
-  /// Connects to a listener; while its queue is full, asks again every few milliseconds. Throws
+  /// Connects to a listener; while its queue is full, tries again every few milliseconds. Throws
   /// std::system_error that names the address. Cancelling closes the socket.
   static Connecting<UnixStream> connect(UnixAddress address);
 
@@ -111,9 +111,9 @@ class HEDDLE_EXPORT UnixDatagram : public BoundUnixSocket {
   /// Takes over a non-blocking socket; its path stays.
   explicit UnixDatagram(Fd fd) noexcept : BoundUnixSocket(std::move(fd)) {}
 
-  /// A socket that can send, and that nobody can answer.
+  /// An unbound socket: it can send, but not be answered.
   static UnixDatagram open();
-  /// One that others can send to. Throws std::system_error that names the address.
+  /// A socket that others can send to. Throws std::system_error that names the address.
   static UnixDatagram bind(const UnixAddress& address, const UnixBindOptions& options = {});
   /// From now on send() sends to `peer`, and only its datagrams are received.
   void connect_to(const UnixAddress& peer);

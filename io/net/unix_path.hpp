@@ -15,14 +15,14 @@ class System;
 
 /// How to bind to a path.
 struct UnixBindOptions {
-  /// Where a socket lies at the path to which nobody listens any more, take its place. Anything else at the
-  /// path, and a socket in use, is EADDRINUSE.
+  /// Replace a socket at the path that no process has open any more. A socket in use, and any other file, is
+  /// EADDRINUSE.
   bool replace_stale = false;
   bool unlink = true;  ///< remove the path when the socket is closed
 };
 
-/// A path to which a socket was bound, or none. It is known by its device and inode, so that remove() leaves
-/// a file alone that somebody else has put there since.
+/// A path to which a socket was bound, or none. Its device and inode are kept, so that remove() doesn't touch
+/// a file that has taken its place since.
 class HEDDLE_EXPORT UnixPath {
  public:
   UnixPath() noexcept = default;

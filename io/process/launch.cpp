@@ -1,5 +1,4 @@
-// Launch: the streams, directory, signals and process group that a child starts with, and how its end is
-// noticed.
+// Launch: the streams, directory, signals and process group of a child, and the descriptor of its end.
 // SPDX-License-Identifier: MIT
 #include "launch.hpp"
 

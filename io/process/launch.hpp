@@ -1,4 +1,4 @@
-// Launch: one start of a command: what posix_spawn(3) is told, and what it gives. Not installed.
+// Launch: one start of a command by posix_spawn(3), with its file actions and attributes. Not installed.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -42,8 +42,8 @@ class SpawnAttributes {
   posix_spawnattr_t attributes_;
 };
 
-/// Starts a command once. Owns all descriptors that are needed for it: what isn't taken from it by then is
-/// closed when it goes, whether start() succeeded or not.
+/// Starts a command once. Owns every descriptor that this needs: its destructor closes those that weren't
+/// moved out of it, whether start() succeeded or not.
 class Launch {
  public:
   /// `command` must outlive this.

@@ -19,7 +19,7 @@ namespace heddle {
 
 namespace {
 
-// A reference to a child, held by a coroutine.
+// A coroutine's reference to a child.
 class ChildReference {
  public:
   explicit ChildReference(ChildProcess& child) noexcept : child_(&child) { child.add_reference(); }
@@ -126,8 +126,8 @@ Task<ExitStatus> Process::stop(Timeout grace) {
 
 namespace {
 
-// A pipe that is closed in the end, however that comes: the process mustn't wait for a conversation that is
-// over. It is the coroutine's parameter, because one that is cancelled before it starts has nothing else.
+// Closes a pipe when its coroutine is done with it, so that the process sees the end. To be a parameter: the
+// coroutine may be destroyed before its body starts.
 template <class End>
 class Closing {
  public:

@@ -1,4 +1,4 @@
-// errno_of(): the error number that an exception stands for. For the sources only.
+// errno_of(): the error number that an exception stands for. Not installed.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Serving: tasks that accept, tasks that handle, and the steps in which they end.
+// ServerCore: the tasks that accept, the group of handlers, and the stages in which they end.
 // SPDX-License-Identifier: MIT
 #include "server_core.hpp"
 
@@ -26,7 +26,7 @@ class ServerCore::Acceptors final : public TaskOwner {
   ServerCore& core_;
 };
 
-// Those that handle connections.
+// Connections of one serve().
 class ServerCore::Handlers final : public Connections {
  public:
   Handlers(ServerCore& core, EventLoop& loop) noexcept
@@ -37,7 +37,7 @@ class ServerCore::Handlers final : public Connections {
   ServerCore& core_;
 };
 
-// Waits until all have ended.
+// Waits until all tasks of both groups have ended.
 class ServerCore::Wait final : public Operation {
  public:
   explicit Wait(ServerCore& core) noexcept : core_(core) {}
@@ -78,7 +78,7 @@ class ServerCore::Wait final : public Operation {
 
 namespace {
 
-// Groups that a task has while it lives here.
+// Registers two groups of children with a task, as long as it lives.
 class GroupsOf {
  public:
   GroupsOf(TaskState& task, TaskOwner& first, TaskOwner& second)
@@ -126,13 +126,13 @@ void ServerSource::not_started(Connection* connection) noexcept {
 
 namespace {
 
-bool may_pass(int error) noexcept {
+bool is_shortage(int error) noexcept {
   switch (error) {
     case ENOMEM:
     case ENOBUFS:
     case EMFILE:
     case ENFILE:
-    case ENOSPC:  // of descriptors that epoll may watch
+    case ENOSPC:  // the limit of descriptors that epoll watches
       return true;
     default:
       return false;
@@ -141,9 +141,10 @@ bool may_pass(int error) noexcept {
 
 }  // namespace
 
-void ServerSource::pass_or_rethrow() {
-  if (!may_pass(errno_of(std::current_exception()))) throw;
-  if (!std::exchange(wanting_, true)) tell(Report{"accepting pauses", std::current_exception(), where_});
+void ServerSource::report_shortage_or_rethrow() {
+  if (!is_shortage(errno_of(std::current_exception()))) throw;
+  if (!std::exchange(short_of_resources_, true))
+    tell(Report{"accepting pauses", std::current_exception(), where_});
 }
 
 ServerCore::~ServerCore() {
@@ -185,7 +186,7 @@ Task<void> ServerCore::serve(Reference self) {
   core.acceptors_ = &acceptors;
   core.handlers_ = &handlers;
   core.stage_ = Stage::SERVING;
-  // From here on nothing is thrown before the last child has ended.
+  // From here on nothing may be thrown before the last child has ended: the groups live in this frame.
   try {
     for (ServerSource* source = core.sources_; source != nullptr; source = source->next_)
       core.launch(*source);
@@ -227,7 +228,7 @@ void ServerCore::stop(Timeout grace) noexcept {
     closed_.set();
   } else if (stage_ == Stage::SERVING) {
     enter(Stage::FINISHING, grace);
-    // Before the listeners are closed: so a connection that has been accepted already is served.
+    // Before the listeners are closed: so a connection that was accepted already is still served.
     acceptors_->cancel_children();
   } else if (stage_ == Stage::FINISHING) {
     if (!grace.forever() && (!timer_.armed() || loop_->deadline_after(grace.duration()) < stage_ends_))
@@ -249,7 +250,7 @@ void ServerCore::enter(Stage stage, Timeout limit) noexcept {
       stage_ends_ = loop_->deadline_after(limit.duration());
       loop_->timers().add(timer_, stage_ends_);
       return;
-    } catch (const std::bad_alloc&) {  // without memory there is no grace
+    } catch (const std::bad_alloc&) {  // without memory for the timer the stage ends at once
     }
   next_stage();
 }
@@ -294,8 +295,8 @@ void ServerCore::child_ended() noexcept {
   if (waiting_ != nullptr && all_ended()) waiting_->end();
 }
 
-// No accept() fails for what concerns one connection only: so this listener is broken, or somebody has
-// cancelled its task. Peers would wait for it in vain.
+// accept() doesn't fail for errors that concern one connection only: so the listener is broken, or its task
+// was cancelled. Either ends the service, because peers would wait in vain.
 void ServerCore::acceptor_ended(TaskState& task) noexcept {
   const bool serving = stage_ == Stage::SERVING;
   if (task.outcome() == Outcome::ERROR) {

@@ -1,4 +1,4 @@
-// ServerCore: what a Server and its connections share; see server.hpp for what it promises.
+// ServerCore: the stages of a service, from accepting to closed; ServerSource: one listener of it.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -21,7 +21,7 @@ namespace heddle {
 
 class ServerCore;
 
-/// Where connections come from.
+/// Accepts connections and starts their handlers; one for each listener.
 class HEDDLE_EXPORT ServerSource {
  public:
   virtual ~ServerSource();
@@ -32,16 +32,16 @@ class HEDDLE_EXPORT ServerSource {
   ServerSource& operator=(const ServerSource&) = delete;
 
   ServerCore& core() const noexcept { return core_; }
-  /// From now on the connection is the core's. Throws std::bad_alloc, and then it is not.
+  /// Connection::serve(). Throws std::bad_alloc, and then the connection is still the caller's.
   void run(Connection& connection, Task<void> handler);
-  /// How long to wait when accepting failed for want of memory or descriptors.
+  /// How long accepting pauses when memory or descriptors have run out.
   static constexpr std::chrono::milliseconds pause{50};
-  /// How long accepting may hold a place that others wait for.
-  static constexpr std::chrono::milliseconds longest_with_a_place{100};
-  /// In a catch block: throws the exception again, unless it is such a want, which may pass. That is reported
-  /// once, until somebody has been accepted().
-  void pass_or_rethrow();
-  void accepted() noexcept { wanting_ = false; }
+  /// How long accepting may hold a place that other listeners wait for.
+  static constexpr std::chrono::milliseconds place_timeout{100};
+  /// In a catch block: throws the exception again, unless memory or descriptors have run out, which may pass:
+  /// that is reported, once until accepted() is called.
+  void report_shortage_or_rethrow();
+  void accepted() noexcept { short_of_resources_ = false; }
   /// In a catch block: reports why, and destroys the connection, if there is one.
   void not_started(Connection* connection) noexcept;
 
@@ -53,10 +53,10 @@ class HEDDLE_EXPORT ServerSource {
   ServerCore& core_;
   std::source_location where_;
   ServerSource* next_ = nullptr;
-  bool wanting_ = false;
+  bool short_of_resources_ = false;
 };
 
-/// Counted on the loop's thread: by the Server, and by the coroutines that work on it.
+/// What a Server shares with serve() and close(); references are counted on the loop's thread.
 class HEDDLE_EXPORT ServerCore {
  public:
   explicit ServerCore(const ServerOptions& options) noexcept
@@ -89,7 +89,7 @@ class HEDDLE_EXPORT ServerCore {
   bool is_serving() const noexcept { return stage_ == Stage::SERVING; }
   const ServerOptions& options() const noexcept { return options_; }
   ServerCounters counters() const noexcept { return counters_; }
-  /// nullptr: any number of connections.
+  /// One permit for each connection that max_connections allows; nullptr: any number.
   Semaphore* places() noexcept { return options_.max_connections != 0 ? &places_ : nullptr; }
 
  private:
@@ -98,10 +98,15 @@ class HEDDLE_EXPORT ServerCore {
   class Handlers;
   class Wait;
 
-  // Each is reached from the one before, by time or by a request to stop.
+  // Each is reached from the one before, by time or by a request to stop:
+  // FINISHING  accepting has ended, handlers go on for the grace
+  // CANCELLING  handlers were asked to stop
+  // ABORTING  connections were reset
+  // OVERDUE  handlers that still go on were reported
+
   enum class Stage : unsigned char { NEW, SERVING, FINISHING, CANCELLING, ABORTING, OVERDUE, CLOSED };
 
-  // Takes place once and again: what is to be done when a stage has lasted long enough.
+  // Ends a stage that lasts too long.
   struct StageTimer final : Timer {
     explicit StageTimer(ServerCore& its_core) noexcept : Timer(&expire), core(its_core) {}
     static void expire(Timer& timer) noexcept;
@@ -121,7 +126,7 @@ class HEDDLE_EXPORT ServerCore {
   const ServerOptions options_;
   Semaphore places_;
   ServerSource* sources_ = nullptr;
-  // Of serve(), while it runs.
+  // Live in serve(), while it runs.
   EventLoop* loop_ = nullptr;
   Acceptors* acceptors_ = nullptr;
   Handlers* handlers_ = nullptr;

@@ -12,21 +12,21 @@ namespace heddle {
 
 /// What a Server allows.
 struct ServerOptions {
-  /// So many connections at a time; more peers wait, unaccepted, until others have gone. 0: any number.
+  /// The most connections at a time; further peers wait, not accepted, until others have gone. 0: any number.
   std::size_t max_connections = 0;
-  /// A handler that takes longer is cancelled; nullopt: there is no limit.
+  /// A handler that takes longer is cancelled; nullopt: no limit.
   Timeout lifetime = std::nullopt;
-  /// The same for one in which nothing goes on for so long: neither it, nor a task that it waits for, has got
-  /// what it waited for. (A call on another thread is such a wait; of tasks that wait() waits for only their
-  /// ends count.)
+  /// A handler that is idle for longer is cancelled: neither it nor a task that it waits for was resumed, nor
+  /// did an operation of theirs make progress. (A call on another thread makes none, nor do the tasks that
+  /// wait() waits for, until they end.)
   Timeout idle = std::nullopt;
   /// How long handlers may go on after Server::stop().
   Timeout grace = Duration(0);
-  /// A handler that still goes on so long after it was cancelled gets its connection reset, so that it can't
-  /// wait for its peer any more. That is possible for handlers that take a reference to their stream.
+  /// A handler that still goes on so long after it was cancelled has its connection reset, so that it can't
+  /// wait for its peer any more. Only for handlers that take a reference to their stream.
   Timeout abort_after = std::chrono::seconds(5);
-  /// Report it, too, when a handler ends by an error that says no more than that the peer has gone:
-  /// ECONNRESET, EPIPE, ECONNABORTED, ENOTCONN, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH.
+  /// Also report a handler that ends by an error which only means that the peer has gone: ECONNRESET, EPIPE,
+  /// ECONNABORTED, ENOTCONN, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH.
   bool report_disconnects = false;
 };
 
