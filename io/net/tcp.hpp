@@ -29,8 +29,7 @@ class HEDDLE_EXPORT TcpStream : public StreamSocket<TcpSocket, ShortRead::EMPTIE
   /// is none.
   static Connecting<TcpStream> connect(std::vector<Address> addresses, ConnectOptions options = {});
   /// The same for the addresses of `host`, a name or a number, alternating between IPv6 and IPv4. Throws
-  /// ResolveError,
-  /// too.
+  /// ResolveError, too.
   static Connecting<TcpStream> connect(std::string host, std::uint16_t port, ConnectOptions options = {});
   /// The same for "example.com:80" or "[::1]:80". Throws ValueError, before anything is awaited, for what
   /// isn't one.

@@ -34,9 +34,9 @@ class HEDDLE_EXPORT UnixSocket : public Socket {
   PeerCredentials peer_credentials() const;
 };
 
-/// A stream over a Unix socket. Reading and writing: see StreamSocket. read_some() into one buffer may read
-/// bytes 100 ms late that follow others which came with descriptors (or, with SO_PASSCRED, from another
-/// process); receive_with_fds() reads them at once. See ShortRead::MAY_LEAVE_MORE.
+/// A stream over a Unix socket. Reading and writing: see StreamSocket. After bytes that came with descriptors
+/// (or, with SO_PASSCRED, from another process), read_some() into one buffer may read those that follow 100
+/// ms late (see ShortRead::MAY_LEAVE_MORE); receive_with_fds() reads them at once.
 class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::MAY_LEAVE_MORE> {
  public:
   UnixStream() noexcept = default;

@@ -77,7 +77,7 @@ class HEDDLE_EXPORT DatagramBatch {
   std::byte* bytes_ = nullptr;
   Address* addresses_ = nullptr;
   Entry* entries_ = nullptr;
-  mmsghdr* messages_ = nullptr;  // the first one's msg_iov is the array of everybody's
+  mmsghdr* messages_ = nullptr;  // the first one's msg_iov points to the array of all iovecs
 };
 
 /// Yields how many datagrams came, at least one: what is there, up to the batch's capacity. They replace what

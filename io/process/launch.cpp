@@ -129,7 +129,7 @@ void Launch::spawn() {
   for (const std::string& argument : command_.argv_) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   std::vector<char*> variables = command_.environment_block();
-  // What its end will be noticed by is reserved first: afterwards a failure would mean to kill the child.
+  // The descriptors for noticing the end are reserved first: a later failure means killing the child.
   int signal_end = -1;
   int reserved = system_.pidfd_open(::getpid());
   if (reserved == -EMFILE || reserved == -ENFILE || reserved == -ENOMEM) check(-reserved);

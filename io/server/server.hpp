@@ -115,7 +115,7 @@ class ServerSourceOf final : public ServerSource {
       }
     }
     Stream stream = co_await listener_.accept();
-    if (places != nullptr) place = co_await places->scoped();  // it can't be asked whether one waits
+    if (places != nullptr) place = co_await places->scoped();  // this listener has no readable()
     start(std::move(stream), std::move(place));
   }
 

@@ -98,15 +98,18 @@ class HEDDLE_EXPORT ServerCore {
   class Handlers;
   class Wait;
 
-  // Each is reached from the one before, by time or by a request to stop:
-  // FINISHING  accepting has ended, handlers go on for the grace
-  // CANCELLING  handlers were asked to stop
-  // ABORTING  connections were reset
-  // OVERDUE  handlers that still go on were reported
+  // Each is reached from the one before, by time or by a request to stop.
+  enum class Stage : unsigned char {
+    NEW,
+    SERVING,     // connections are accepted
+    FINISHING,   // no more; handlers go on for the grace
+    CANCELLING,  // handlers were asked to stop
+    ABORTING,    // their connections were reset
+    OVERDUE,     // it was reported that some go on all the same
+    CLOSED,
+  };
 
-  enum class Stage : unsigned char { NEW, SERVING, FINISHING, CANCELLING, ABORTING, OVERDUE, CLOSED };
-
-  // Ends a stage that lasts too long.
+  // Enters the next stage when one has reached its limit.
   struct StageTimer final : Timer {
     explicit StageTimer(ServerCore& its_core) noexcept : Timer(&expire), core(its_core) {}
     static void expire(Timer& timer) noexcept;
