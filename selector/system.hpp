@@ -33,6 +33,9 @@ class HEDDLE_EXPORT System {
   virtual ~System();
 
   virtual TimePoint now() noexcept = 0;
+  /// now() is the kernel's CLOCK_MONOTONIC, which goes on by itself and which no poll of a selector moves: so
+  /// a loop may spare polls, and let timers share a wake-up. (kernel_system() needn't say so.)
+  virtual bool has_kernel_clock() const noexcept { return false; }
 
   virtual int socket(int domain, int type, int protocol) noexcept = 0;
   virtual int socketpair(int domain, int type, int protocol, int fds[2]) noexcept = 0;

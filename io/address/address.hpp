@@ -14,7 +14,7 @@ struct sockaddr;
 
 namespace heddle {
 
-/// A socket address; a small value. Names are resolve()d (resolver.hpp); here are only numbers.
+/// A numeric socket address; a small value. Names are looked up by resolve() (resolver.hpp).
 class HEDDLE_EXPORT Address {
  public:
   /// No address at all.

@@ -1,4 +1,4 @@
-// What errors say: text that may be anything, made printable; which address it was. For the sources only.
+// printable(), throw_for(): texts of errors: untrusted bytes escaped, the address named. Not installed.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace heddle {
 
-/// The same, with \x00 for what would break a message.
+/// The text with control characters and backslashes escaped, as in \x0a.
 inline std::string printable(std::string_view bytes) {
   constexpr char digits[] = "0123456789abcdef";
   std::string text;

@@ -25,8 +25,8 @@ std::uint16_t port_of(std::string_view text, std::string_view digits) {
   return port;
 }
 
-// What can be in no name, and is a slip or an attack in one.
-bool is_bad(char letter) noexcept {
+// No host name has these: they are a typing error, or an attempt at injection.
+bool is_forbidden(char letter) noexcept {
   const auto code = static_cast<unsigned char>(letter);
   return code <= ' ' || code == 0x7f || letter == '/' || letter == '[' || letter == ']' || letter == '@';
 }
@@ -52,7 +52,8 @@ HostPort HostPort::parse(std::string_view text, std::optional<std::uint16_t> def
     host = text.substr(0, colon);
     if (colon != std::string_view::npos) rest = text.substr(colon);
     if (host.empty()) refuse(text, "there is no host");
-    if (std::any_of(host.begin(), host.end(), is_bad)) refuse(text, "there is a character that no host has");
+    if (std::any_of(host.begin(), host.end(), is_forbidden))
+      refuse(text, "there is a character that no host has");
   }
   if (!rest.empty()) return {std::string(host), port_of(text, rest.substr(1))};
   if (!default_port) refuse(text, "there is no port, as in example.com:80");

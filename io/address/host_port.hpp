@@ -1,4 +1,4 @@
-// HostPort: "example.com:80" taken apart.
+// HostPort: "example.com:80", parsed.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -16,8 +16,8 @@ namespace heddle {
 struct HEDDLE_EXPORT HostPort {
   HostPort() = default;
   HostPort(std::string its_host, std::uint16_t its_port) : host(std::move(its_host)), port(its_port) {}
-  /// "example.com:80", "127.0.0.1:80", "[::1]:80"; where there is a `default_port`, the port may be missing,
-  /// and the brackets then, too. Throws ValueError that quotes the text and says what is wrong with it.
+  /// "example.com:80", "127.0.0.1:80", "[::1]:80"; with a `default_port` the port may be left out, and then
+  /// the brackets as well. Throws ValueError that quotes the text and says what is wrong with it.
   static HostPort parse(std::string_view text, std::optional<std::uint16_t> default_port = std::nullopt);
 
   std::string host;  ///< without brackets
@@ -26,7 +26,7 @@ struct HEDDLE_EXPORT HostPort {
   friend bool operator==(const HostPort&, const HostPort&) = default;
 };
 
-/// As parse() takes it.
+/// In the form that parse() takes.
 HEDDLE_EXPORT std::string to_string(const HostPort& where);
 
 }  // namespace heddle

@@ -29,7 +29,7 @@ std::vector<Address> look_up(const std::string& host, std::uint16_t port) {
   for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next)
     if (entry->ai_family == AF_INET || entry->ai_family == AF_INET6) {
       const Address address = Address(entry->ai_addr, entry->ai_addrlen).with_port(port);
-      // A name that /etc/hosts has twice comes twice.
+      // getaddrinfo yields duplicates where /etc/hosts has them.
       if (std::find(addresses.begin(), addresses.end(), address) == addresses.end())
         addresses.push_back(address);
     }

@@ -22,9 +22,8 @@ struct HEDDLE_EXPORT ResolveError : std::runtime_error {
   int code;
 };
 
-/// The addresses of `host` for TCP at `port`, in the order getaddrinfo(3) gives them (RFC 6724), each
-/// once; never empty.
-/// A numeric host is answered at once. Names are looked up on another thread; cancelling abandons the
+/// The addresses of `host` for TCP at `port`, in getaddrinfo(3)'s order (RFC 6724), without duplicates; at
+/// least one. A numeric host needs no look-up. Names are looked up on another thread; cancelling abandons the
 /// look-up. Throws ResolveError.
 HEDDLE_EXPORT Task<std::vector<Address>> resolve(std::string host, std::uint16_t port);
 

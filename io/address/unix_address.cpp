@@ -54,10 +54,10 @@ UnixAddress::UnixAddress(const sockaddr* address, unsigned length) noexcept {
   set_length(length);
 }
 
-// A path ends where its NUL is, so equal ones are equal in length.
+// Normalises a path's length to end at its NUL, so that equal paths compare equal.
 void UnixAddress::set_length(unsigned length) noexcept {
   length_ = std::clamp<unsigned>(length, offset, sizeof storage_);
-  if (length < offset) {  // the kernel says nothing at all of an unnamed peer
+  if (length < offset) {  // the kernel fills in nothing for an unnamed peer
     *this = UnixAddress();
   } else if (is_path()) {
     const auto* const text = reinterpret_cast<const char*>(storage_) + offset;

@@ -1,4 +1,4 @@
-// UnixAddress: where a Unix socket is: a path, an abstract name, or nowhere.
+// UnixAddress: the address of a Unix socket: a path, an abstract name, or none.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -16,7 +16,7 @@ namespace heddle {
 /// A socket address of AF_UNIX (unix(7)); a value.
 class HEDDLE_EXPORT UnixAddress {
  public:
-  /// Unnamed: what a socket has that wasn't bound. To bind to it is to let Linux pick an abstract name.
+  /// Unnamed, as an unbound socket is. Binding to it lets Linux pick an abstract name.
   UnixAddress() noexcept = default;
   /// A path in the file system. Throws ValueError when it is empty, too long (107 bytes on Linux) or holds a
   /// NUL.
@@ -29,7 +29,7 @@ class HEDDLE_EXPORT UnixAddress {
   bool is_unnamed() const noexcept;
   bool is_abstract() const noexcept;
   bool is_path() const noexcept { return !is_unnamed() && !is_abstract(); }
-  /// Empty when it is none.
+  /// Empty when it isn't a path.
   std::string path() const;
   /// The abstract name; empty when it has none.
   std::string name() const;

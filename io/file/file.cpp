@@ -1,4 +1,4 @@
-// Files: opening them, and reading and writing them whole, on other threads.
+// File: opening and closing; read_file() and write_file().
 // SPDX-License-Identifier: MIT
 #include "file.hpp"
 
@@ -25,8 +25,8 @@ int flags_of(FileMode mode, const std::string& path) {
   if (!writes && mode != FileMode::READ)
     throw ValueError("open \"" + path + "\": this mode needs FileMode::WRITE, or FileMode::READ alone");
   if (path.find('\0') != std::string::npos) throw ValueError("open: a zero byte in the path");
-  // Non-blocking means nothing to a file, and a FIFO must not keep a thread until somebody opens its other
-  // end.
+  // O_NONBLOCK has no effect on a file, and keeps open(2) of a FIFO from blocking a thread until its other
+  // end is opened.
   int flags = O_NONBLOCK | O_NOCTTY;
   flags |= !writes ? O_RDONLY : has(mode, FileMode::READ) ? O_RDWR : O_WRONLY;
   if (has(mode, FileMode::APPEND)) flags |= O_APPEND;
@@ -36,10 +36,10 @@ int flags_of(FileMode mode, const std::string& path) {
   return flags;
 }
 
-// What is given to a thread takes a StopToken and doesn't ask it: so it is waited for, and may refer to what
-// lives in the coroutine.
+// The functions that run on threads take a StopToken and ignore it: so to_thread() waits for their end even
+// when the task is cancelled, and they may refer to the coroutine's variables.
 
-// On a thread: a descriptor, or what went wrong.
+// Yields a descriptor or a negative errno.
 int open_path(System& system, const std::string& path, int flags, unsigned permissions) noexcept {
   int fd;
   do fd = system.open(path.c_str(), flags, permissions);
@@ -51,9 +51,9 @@ int open_path(System& system, const std::string& path, int flags, unsigned permi
   throw std::system_error(error, std::generic_category(), std::string(operation) + " \"" + path + '"');
 }
 
-// Reads to the end; 0, or a negative errno.
+// Reads to the end; yields 0 or a negative errno.
 int read_whole(System& system, int fd, std::string& bytes) {
-  // One more than there should be, so that the end is met at the first attempt.
+  // One byte more than the file has: so one read gets everything, and the next one reports the end.
   const std::int64_t expected = system.file_size(fd);
   bytes.resize(expected > 0 ? static_cast<std::size_t>(expected) + 1 : 4096);
   std::size_t size = 0;

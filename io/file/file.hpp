@@ -30,12 +30,12 @@ constexpr FileMode operator|(FileMode a, FileMode b) noexcept {
 }
 
 /// A regular file or a block device. Move-only. Each operation is a call on a thread of the pool that the
-/// process shares (io_uring may take its place; what is said here holds then too). Any number may be under
-/// way at once, in no particular order. Buffers are the caller's and must live until the co_await returns:
+/// process shares (io_uring may take its place one day, under the same contract). Any number may be under way
+/// at once, in no particular order. Buffers are the caller's and must live until the co_await returns:
 /// cancelled before a thread has begun with it, an operation isn't made; later it is waited for, its result
 /// is delivered, and the request to stop comes out of the next co_await. All throw std::system_error, EBADF
-/// once the file is closed. What is no file (a FIFO, a terminal) is opened without waiting, and fails with
-/// EAGAIN: see ReadPipe for these.
+/// once the file is closed. A FIFO or a terminal is opened without waiting, and its operations fail with
+/// EAGAIN: use ReadPipe and WritePipe for these.
 class HEDDLE_EXPORT File {
  public:
   File() noexcept = default;
@@ -73,7 +73,7 @@ class HEDDLE_EXPORT File {
     return write_at(std::as_bytes(std::span(text)), offset);
   }
 
-  // As a stream: at the descriptor's own position, which goes on with each. One at a time.
+  // As a stream: at the descriptor's own position, which each of these advances. One at a time.
 
   /// Yields how many bytes came; 0: the file ends here.
   FileTransfer read_some(std::span<std::byte> buffer) {
@@ -92,12 +92,12 @@ class HEDDLE_EXPORT File {
     return transfer(FileCall::WRITE, "write", const_cast<std::byte*>(buffer.data()), buffer.size(), 0);
   }
   FileTransfer write_all(std::string_view text) { return write_all(std::as_bytes(std::span(text))); }
-  /// Where the next of these begins. Done at once. Throws std::system_error.
+  /// Sets that position, without waiting. Throws std::system_error.
   void seek(std::uint64_t offset);
 
   /// Yields how many bytes it has.
   FileQuestion size() { return {file_, FileCall::SIZE, "size", nullptr, 0, 0}; }
-  /// Makes it that long, by zeros or by losing its end (ftruncate(2)).
+  /// Sets its size: it is extended by zeros, or truncated (ftruncate(2)).
   FileCommand resize(std::uint64_t size) {
     return {file_, FileCall::RESIZE, "resize", nullptr, 0, static_cast<std::int64_t>(size)};
   }
@@ -105,9 +105,9 @@ class HEDDLE_EXPORT File {
   FileCommand sync(bool data_only = false) {
     return {file_, data_only ? FileCall::SYNC_DATA : FileCall::SYNC, "sync", nullptr, 0, 0};
   }
-  /// Closes it, on a thread as well, and throws what close(2) says of earlier writes. The destructor does
-  /// the same on this thread, and says nothing. While other operations are under way, the last of them
-  /// closes it. Idempotent.
+  /// Closes it, on a thread as well, and throws the error of an earlier write that close(2) reports. The
+  /// destructor closes it on this thread, and ignores errors. While other operations are under way, the last
+  /// of them closes it. Idempotent.
   Task<void> close();
 
  private:
@@ -118,11 +118,11 @@ class HEDDLE_EXPORT File {
   FileDescription* file_ = nullptr;
 };
 
-/// All bytes of a file. Cancelled, it waits for the reading that has begun. Throws std::system_error.
+/// All bytes of a file. Cancelled, it waits for a read that has begun. Throws std::system_error.
 HEDDLE_EXPORT Task<std::string> read_file(std::string path);
 
-/// Makes `data` the content of a file, which is created if there is none; with FileMode::APPEND it is put to
-/// its end. Cancelled before a thread has begun with it, it does nothing; afterwards it is done to its end.
+/// Makes `data` the content of a file, which is created if there is none; with FileMode::APPEND it is
+/// appended. Cancelled before a thread has begun with it, it does nothing; afterwards it is done to its end.
 /// Throws std::system_error; a part may be written then.
 HEDDLE_EXPORT Task<void> write_file(std::string path, std::string data,
                                     FileMode mode = FileMode::CREATE | FileMode::TRUNCATE);

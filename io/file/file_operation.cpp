@@ -1,4 +1,4 @@
-// FileOperation: the job that a file's call is on another thread, and how it is withdrawn.
+// FileOperation: the job that makes a call on a file on a thread of the pool.
 // SPDX-License-Identifier: MIT
 #include "file_operation.hpp"
 
@@ -33,7 +33,7 @@ class FileCallJob final : public ThreadJob {
   std::int64_t result = 0;
 
  private:
-  // Told to stop it goes on, and is waited for: the buffer is in use.
+  // The StopToken is ignored: the call uses the caller's buffer, so its end is waited for.
   void work(StopToken) override { result = make_call(); }
 
   std::int64_t make_call() noexcept {
@@ -62,7 +62,7 @@ class FileCallJob final : public ThreadJob {
         break;
     }
     const int closed = system_.close(fd_);
-    return closed == -EINTR ? 0 : closed;  // the descriptor is gone all the same (close(2))
+    return closed == -EINTR ? 0 : closed;  // closed all the same (close(2))
   }
 
   template <class Transfer>
@@ -75,7 +75,7 @@ class FileCallJob final : public ThreadJob {
         moved += static_cast<std::size_t>(n);
       } else if (n == 0) {
         if (may_end) break;
-        return -EIO;  // a file that takes nothing and says no reason
+        return -EIO;  // it takes nothing, but reports no error
       } else if (n != -EINTR) {
         return n;
       }

@@ -12,8 +12,8 @@
 
 namespace heddle {
 
-/// An open file, shared by its owner and the calls on it that other threads make: the descriptor is closed
-/// when the last of them lets go. Counted on the loop's thread.
+/// An open file, shared by its owner and the calls on it that other threads make: the last reference closes
+/// the descriptor. References are counted on the loop's thread.
 class HEDDLE_EXPORT FileDescription {
  public:
   FileDescription(int fd, System& system) noexcept : fd_(fd), system_(system) {}
@@ -25,7 +25,7 @@ class HEDDLE_EXPORT FileDescription {
   void add_reference() noexcept { ++references_; }
   void release() noexcept;
   bool shared() const noexcept { return references_ > 1; }
-  /// The descriptor is the caller's.
+  /// The caller owns the descriptor from now on.
   int forget() noexcept { return std::exchange(fd_, -1); }
 
  private:
@@ -36,7 +36,7 @@ class HEDDLE_EXPORT FileDescription {
   unsigned references_ = 1;
 };
 
-/// What is asked of a file.
+/// Which call to make.
 enum class FileCall : std::uint8_t {
   READ,      ///< read(2): once, at the descriptor's own position
   WRITE,     ///< write(2): all, at the descriptor's own position
@@ -52,13 +52,13 @@ enum class FileCall : std::uint8_t {
 /// A call on a file. The buffer is the caller's and must live until the co_await returns. Cancelled before a
 /// thread has begun with it, the call isn't made and Cancelled is thrown. One that has begun is waited for,
 /// because the thread uses the buffer: its result is delivered, and the request to stop comes out of the next
-/// co_await. (So a file system that hangs, holds the task up.)
+/// co_await. (So a file system that hangs blocks the task, though it was cancelled.)
 class HEDDLE_EXPORT FileOperation : public ThreadJobWaiter {
  public:
-  /// `file` may be null: it is closed. `name` is the operation's for errors, of static storage.
+  /// `file` is null when it is closed. `name` names the operation in errors and has static storage.
   FileOperation(FileDescription* file, FileCall call, const char* name, void* data, std::size_t size,
                 std::int64_t offset) noexcept;
-  /// Of one that isn't awaited yet.
+  /// `other` must not be awaited yet.
   FileOperation(const FileOperation& other) noexcept;
   FileOperation& operator=(const FileOperation&) = delete;
   ~FileOperation();
@@ -75,14 +75,14 @@ class HEDDLE_EXPORT FileOperation : public ThreadJobWaiter {
   int fileno() const noexcept;
 
  protected:
-  /// What the call returned. Throws Cancelled and std::system_error.
+  /// What the call returned. Throws Cancelled and, where it failed, std::system_error.
   std::int64_t result() {
     const std::int64_t result = outcome();
     if (result < 0) [[unlikely]]
       failure(result).raise();
     return result;
   }
-  /// The same, or a negative errno. Throws Cancelled.
+  /// The same, a negative errno where it failed. Throws Cancelled.
   std::int64_t outcome();
   Failure failure(std::int64_t result) const noexcept;
 
@@ -97,7 +97,7 @@ class HEDDLE_EXPORT FileOperation : public ThreadJobWaiter {
   FileCall call_;
 };
 
-/// Yields how many bytes were moved.
+/// A read or write: yields how many bytes were moved.
 class HEDDLE_EXPORT FileTransfer final : public FileOperation {
  public:
   using FileOperation::FileOperation;
@@ -110,7 +110,7 @@ class HEDDLE_EXPORT FileTransfer final : public FileOperation {
   }
 };
 
-/// Yields a number of bytes.
+/// SIZE: yields a number of bytes.
 class HEDDLE_EXPORT FileQuestion final : public FileOperation {
  public:
   using FileOperation::FileOperation;
@@ -118,7 +118,7 @@ class HEDDLE_EXPORT FileQuestion final : public FileOperation {
   std::uint64_t await_resume() { return static_cast<std::uint64_t>(result()); }
 };
 
-/// Yields nothing.
+/// Any other call: yields nothing.
 class HEDDLE_EXPORT FileCommand final : public FileOperation {
  public:
   using FileOperation::FileOperation;

@@ -1,4 +1,4 @@
-// Pipes: making them, taking over what exists, and leaving O_NONBLOCK as it was found.
+// Pipes: making them, taking over existing descriptors, and restoring O_NONBLOCK.
 // SPDX-License-Identifier: MIT
 #include "pipe.hpp"
 
@@ -89,8 +89,7 @@ PipeEnd connect_pipe_end(Fd fd, Direction direction, const char* operation) {
 
 namespace {
 
-// A second, non-blocking open file description of the same pipe or terminal; -1 where there is none to be
-// had.
+// A second, non-blocking open file description of the same pipe or terminal; -1 where that can't be opened.
 int reopened([[maybe_unused]] int fd, [[maybe_unused]] int access) noexcept {
 #ifdef __linux__
   struct stat status;

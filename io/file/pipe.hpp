@@ -1,5 +1,4 @@
-// ReadPipe, WritePipe: pipes, terminals, standard input and output, and whatever else read(2) and write(2)
-// work on.
+// ReadPipe, WritePipe: pipes, terminals, the standard streams, whatever read(2) and write(2) work on.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,7 +12,7 @@
 
 namespace heddle {
 
-/// What both ends have in common: a descriptor that can be waited for, or a file, which is left to threads.
+/// What both ends have in common: a descriptor that can be waited for, or a file, whose calls threads make.
 class HEDDLE_EXPORT PipeEnd {
  public:
   PipeEnd() noexcept = default;
@@ -25,10 +24,10 @@ class HEDDLE_EXPORT PipeEnd {
   bool is_open() const noexcept { return fileno() >= 0; }
   /// It is a regular file or a block device: its operations are calls on other threads.
   bool is_file() const noexcept { return file_ != nullptr; }
-  /// Operations that wait end with ECANCELED; a call on a file that is under way ends first. Where
-  /// connect_read_pipe() and its like have set O_NONBLOCK it is put back. Idempotent.
+  /// Operations that wait end with ECANCELED; a call on a file that is under way is completed first.
+  /// O_NONBLOCK is cleared where connect_read_pipe() or its like has set it. Idempotent.
   void close() noexcept;
-  /// The same without closing: the number is the caller's now. Of a file, not while it is in use.
+  /// The same without closing: the caller owns the descriptor now. Not while a call on a file is under way.
   int release() noexcept;
 
  protected:
@@ -41,7 +40,7 @@ class HEDDLE_EXPORT PipeEnd {
   friend PipeEnd connect_pipe_end(Fd fd, Direction direction, const char* operation);
   void restore() noexcept;
 
-  bool restores_ = false;  // O_NONBLOCK was set here
+  bool restores_ = false;  // close() and release() have to clear O_NONBLOCK
 };
 
 /// The end of a pipe that is read from. Owns its descriptor; move-only. Operations complete in the order in
@@ -56,8 +55,8 @@ class HEDDLE_EXPORT ReadPipe : public PipeEnd {
   explicit ReadPipe(PipeEnd&& end) noexcept : PipeEnd(std::move(end)) {}
 
   /// Reads what is there, at least one byte: yields how many. 0: all writers have closed their ends, or the
-  /// file ends here. Cancel-safe: no byte is lost. (Of a file, the read may come to its end first: see
-  /// FileOperation.)
+  /// file ends here. Cancel-safe: no byte is lost. (A read of a file that has begun is completed first:
+  /// see FileOperation.)
   PipeRead read_some(std::span<std::byte> buffer) {
     return {DescriptorRead(fd_, buffer),
             {file_, FileCall::READ, "read", buffer.data(), buffer.size(), 0},
@@ -74,8 +73,8 @@ class HEDDLE_EXPORT ReadPipe : public PipeEnd {
   [[nodiscard]] ReadinessOperation readable() { return fd_.readable(); }
 };
 
-/// The end of a pipe that is written to; otherwise as ReadPipe. When nobody reads any more: EPIPE, and never
-/// SIGPIPE.
+/// The end of a pipe that is written to; otherwise as ReadPipe. When the reading end is closed: EPIPE, and
+/// never SIGPIPE.
 class HEDDLE_EXPORT WritePipe : public PipeEnd {
  public:
   WritePipe() noexcept = default;
@@ -123,9 +122,9 @@ HEDDLE_EXPORT ReadPipe connect_read_pipe(Fd fd);
 HEDDLE_EXPORT WritePipe connect_write_pipe(Fd fd);
 
 /// The standard streams of the process, which stay open when what is returned here closes. Where the system
-/// allows, the pipe or terminal is opened a second time (/proc/self/fd), so that O_NONBLOCK is set for nobody
-/// else; otherwise as connect_read_pipe(), on a duplicate. A file is read and written by threads. Not to be
-/// mixed with <cstdio>'s buffers without flushing these. Throws std::system_error.
+/// allows, the pipe or terminal is opened a second time (/proc/self/fd), so that O_NONBLOCK is set for no
+/// other process; otherwise as connect_read_pipe(), on a duplicate. A file is read and written by threads.
+/// Not to be mixed with <cstdio>'s buffers without flushing these. Throws std::system_error.
 HEDDLE_EXPORT ReadPipe stdin_stream();
 HEDDLE_EXPORT WritePipe stdout_stream();
 HEDDLE_EXPORT WritePipe stderr_stream();

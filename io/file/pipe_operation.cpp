@@ -1,10 +1,10 @@
-// What the operations of a pipe do when their turn comes.
+// What the operations of a pipe try.
 // SPDX-License-Identifier: MIT
 #include "pipe_operation.hpp"
 
 #include <cerrno>
 
-#include "../../runtime/loop/event_loop.hpp"
+#include "../../runtime/core/scheduler.hpp"
 
 namespace heddle {
 
@@ -14,8 +14,8 @@ bool would_block(std::ptrdiff_t result) noexcept { return result == -EAGAIN || r
 
 }  // namespace
 
-// Less than was asked for doesn't mean that there is no more: a terminal gives a line at a time, a pipe in
-// packet mode a packet.
+// A short read doesn't mean that the descriptor is drained: a terminal yields one line at a time, a pipe in
+// packet mode one packet.
 inline bool DescriptorRead::attempt(int fd, FdWatch* watch) noexcept {
   do result_ = current.system->read(fd, data_, size_);
   while (result_ == -EINTR);
@@ -47,7 +47,7 @@ inline bool DescriptorWrite::attempt(int fd, FdWatch* watch) noexcept {
       drained(direction(), watch);
       return false;
     }
-    if (result_ == 0 && all_) result_ = -EIO;  // a device that takes nothing and says no reason
+    if (result_ == 0 && all_) result_ = -EIO;  // it takes nothing, but reports no error
     if (result_ < 0) return true;
     written_ += static_cast<std::size_t>(result_);
     if (all_ && written_ < size_) continue;

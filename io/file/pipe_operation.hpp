@@ -12,7 +12,7 @@
 
 namespace heddle {
 
-/// A read(2) or write(2) on a descriptor of any kind that can be waited for, made again when that is ready.
+/// A read(2) or write(2) on any descriptor that can be waited for; made again when that is ready.
 class HEDDLE_EXPORT DescriptorTransfer : public DescriptorOperation {
  public:
   int fileno() const noexcept { return fd(); }
@@ -61,6 +61,7 @@ class HEDDLE_EXPORT DescriptorRead final : public DescriptorTransfer {
   bool attempt(int fd, FdWatch* watch) noexcept;
 };
 
+/// One write(2), or, if `all`, as many as the whole buffer takes.
 class HEDDLE_EXPORT DescriptorWrite final : public DescriptorTransfer {
  public:
   DescriptorWrite(Fd& fd, std::span<const std::byte> buffer, bool all)
@@ -89,7 +90,7 @@ class HEDDLE_EXPORT DescriptorWrite final : public DescriptorTransfer {
   std::size_t written_ = 0;
 };
 
-/// A transfer through a descriptor, or, where that is a file, through a thread.
+/// A transfer by the loop or, on a file, by a thread.
 template <class Transfer>
 class [[nodiscard]] PipeOperation {
  public:

@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-#include "../../runtime/loop/event_loop.hpp"
+#include "../../runtime/core/scheduler.hpp"
 #include "../../runtime/task/task_group.hpp"
 #include "../../runtime/task/timeout.hpp"
 #include "../address/resolver.hpp"
@@ -19,9 +19,9 @@ namespace {
 
 using Attempts = std::vector<ConnectError::Attempt>;
 
-// "connect to localhost:80: [::1]:80: Connection refused, 127.0.0.1:80", behind which system_error puts what
-// the last one failed with.
-std::string text_of(const std::string& target, const Attempts& attempts, bool more) {
+// "connect to localhost:80: [::1]:80: Connection refused, 127.0.0.1:80". The last attempt's error only if
+// `with_last`: otherwise it is the system_error's own, which appends it.
+std::string text_of(const std::string& target, const Attempts& attempts, bool with_last) {
   std::string text = "connect to " + target;
   const char* separator = ": ";
   for (const ConnectError::Attempt& attempt : attempts) {
@@ -29,7 +29,7 @@ std::string text_of(const std::string& target, const Attempts& attempts, bool mo
     const bool in_connect = attempt.failure.operation == std::string_view("connect");
     if (address != target) text.append(std::exchange(separator, ", ")).append(address);
     if (!in_connect) text.append(": ").append(attempt.failure.operation);
-    if (more || &attempt != &attempts.back()) text.append(": ").append(attempt.failure.code().message());
+    if (with_last || &attempt != &attempts.back()) text.append(": ").append(attempt.failure.code().message());
   }
   return text;
 }
@@ -38,7 +38,7 @@ std::string time_text(Timeout timeout) {
   return ": no answer within " + std::to_string(timeout.milliseconds()) + " ms";
 }
 
-// Everything up to the connection, without a throw: a Failure without an error when it is made.
+// Makes a socket and connects it. A Failure with error 0 means success; a system_error is not thrown.
 Task<Failure> connect_one(Fd& socket, const Address& address, const ConnectOptions& options) {
   System& system = current_system();
   const int number = system.socket(address.family(), SOCK_STREAM, 0);
@@ -47,7 +47,7 @@ Task<Failure> connect_one(Fd& socket, const Address& address, const ConnectOptio
   if (options.local.length() != 0) {
     if (options.local.family() != address.family()) co_return Failure{EAFNOSUPPORT, "bind", number};
 #ifdef IP_BIND_ADDRESS_NO_PORT
-    // The port is picked when the peer is known, so that many connections may share one.
+    // The kernel picks the port in connect(2), so that connections to different peers can share one.
     const int on = 1;
     if (options.local.port() == 0)
       system.setsockopt(number, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
@@ -59,21 +59,21 @@ Task<Failure> connect_one(Fd& socket, const Address& address, const ConnectOptio
   co_return result.failure();
 }
 
-// What the attempts of a race and who started them have in common.
+// What the attempts of a race share with the task that starts them.
 struct Race {
   class Wait;
 
-  void tell() noexcept;
+  void notify() noexcept;
 
   const ConnectOptions& options;
   Attempts& failed;
   Fd winner;
   std::size_t running = 0;
-  bool changed = false;  // since it was waited for
+  bool changed = false;  // an attempt has ended since the last Wait
   Wait* waiting = nullptr;
 };
 
-// Waits until an attempt has ended, or its head start.
+// Waits until an attempt has ended, or the time until the next one starts has passed.
 class Race::Wait final : public Operation, private Timer {
  public:
   Wait(Race& race, Timeout limit) noexcept : Timer(&expire), race_(race), limit_(limit) {}
@@ -120,7 +120,7 @@ class Race::Wait final : public Operation, private Timer {
   bool stopped_ = false;
 };
 
-void Race::tell() noexcept {
+void Race::notify() noexcept {
   changed = true;
   if (waiting != nullptr) waiting->end();
 }
@@ -133,10 +133,10 @@ Task<void> run_attempt(Race& race, const Address& address) {
   else if (!race.winner.is_open())
     race.winner = std::move(socket);
   --race.running;
-  race.tell();
+  race.notify();
 }
 
-// A closed Fd when all have failed.
+// Yields a closed Fd when all attempts have failed.
 Task<Fd> run_race(const std::vector<Address>& addresses, const ConnectOptions& options, Attempts& failed) {
   if (addresses.size() == 1) {
     Fd socket;

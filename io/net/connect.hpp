@@ -39,7 +39,7 @@ class HEDDLE_EXPORT ConnectError : public std::system_error {
   };
 
   ConnectError(const std::string& target, std::vector<Attempt> attempts);
-  /// The time is up.
+  /// ConnectOptions::timeout passed.
   ConnectError(const std::string& target, std::vector<Attempt> attempts, Timeout timeout);
   ConnectError(const ConnectError&);
   ~ConnectError() override;
@@ -70,7 +70,7 @@ class [[nodiscard]] Connecting : public Task<Stream> {
   }
 };
 
-/// The same addresses, the families by turns, beginning with that of the first (RFC 8305, section 4).
+/// The same addresses, alternating between the families, that of the first one first (RFC 8305, section 4).
 HEDDLE_EXPORT std::vector<Address> interleave_families(const std::vector<Address>& addresses);
 
 // What TcpStream::connect() does. Each yields a connected socket, and throws ConnectError. When one attempt
@@ -79,7 +79,7 @@ HEDDLE_EXPORT std::vector<Address> interleave_families(const std::vector<Address
 HEDDLE_EXPORT Task<Fd> connect_address(Address address, ConnectOptions options);
 /// In this order. Throws ValueError when there is none.
 HEDDLE_EXPORT Task<Fd> connect_first(std::vector<Address> addresses, ConnectOptions options);
-/// The host's addresses, with the families by turns. Throws ResolveError, too.
+/// The host's addresses, by interleave_families(). Throws ResolveError, too.
 HEDDLE_EXPORT Task<Fd> connect_host(HostPort target, ConnectOptions options);
 
 }  // namespace heddle

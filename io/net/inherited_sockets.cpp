@@ -1,4 +1,4 @@
-// Socket activation: the environment is read, checked, and taken away.
+// Socket activation: the environment variables are read, checked and unset.
 // SPDX-License-Identifier: MIT
 #include "inherited_sockets.hpp"
 
@@ -34,7 +34,7 @@ long number_in(const char* variable) {
   return number;
 }
 
-// Whatever happens, nobody else takes the sockets for theirs.
+// Also after an exception, so that no child and no library takes the sockets for its own.
 struct UnsetVariables {
   ~UnsetVariables() {
     for (const char* const variable : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(variable);
@@ -78,7 +78,7 @@ bool InheritedSocket::is_unix_listener() const noexcept { return domain_of_liste
 
 std::vector<InheritedSocket> take_inherited_sockets() {
   const UnsetVariables unset;
-  // Set for another process, this one has only inherited the variables.
+  // With another pid the variables are meant for another process, and only inherited.
   if (number_in("LISTEN_PID") != ::getpid()) return {};
   const long count = number_in("LISTEN_FDS");
   std::vector<InheritedSocket> sockets;

@@ -16,12 +16,12 @@ struct HEDDLE_EXPORT InheritedSocket {
   InheritedSocket& operator=(InheritedSocket&&) noexcept;
   ~InheritedSocket();
 
-  /// It is for a TcpListener, or for a UnixListener: a listening stream socket of IP, or of AF_UNIX.
+  /// Whether a TcpListener, or a UnixListener, can own it: a listening stream socket of IP, or of AF_UNIX.
   bool is_tcp_listener() const noexcept;
   bool is_unix_listener() const noexcept;
 
   Fd fd;             ///< non-blocking and close-on-exec
-  std::string name;  ///< FileDescriptorName= of the socket unit, "unknown" where it isn't told
+  std::string name;  ///< FileDescriptorName= of the socket unit, "unknown" when none was given
 };
 
 /// The sockets that systemd, or another supervisor that speaks its protocol, has handed over (socket

@@ -1,4 +1,4 @@
-// IpSocket, TcpSocket: addresses and options, by the seam.
+// IpSocket, TcpSocket: addresses and options.
 // SPDX-License-Identifier: MIT
 #include "ip_socket.hpp"
 
@@ -13,7 +13,7 @@
 
 #include "../../selector/errors.hpp"
 
-// What a platform doesn't have is refused by it, as ENOPROTOOPT.
+// An option that the platform lacks is -1, which setsockopt(2) refuses with ENOPROTOOPT.
 #ifndef TCP_KEEPIDLE
 #ifdef TCP_KEEPALIVE
 #define TCP_KEEPIDLE TCP_KEEPALIVE

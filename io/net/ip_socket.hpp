@@ -11,7 +11,7 @@
 
 namespace heddle {
 
-/// A socket of IPv4 or IPv6. What an option means is said in ip(7) and ipv6(7).
+/// A socket of IPv4 or IPv6. For what an option means see ip(7) and ipv6(7).
 class HEDDLE_EXPORT IpSocket : public Socket {
  public:
   using Socket::Socket;
@@ -42,7 +42,7 @@ struct Keepalive {
   std::optional<int> count;                      ///< so many unanswered ones end the connection
 };
 
-/// A socket of TCP. What an option means is said in tcp(7).
+/// A socket of TCP. For what an option means see tcp(7).
 class HEDDLE_EXPORT TcpSocket : public IpSocket {
  public:
   using IpSocket::IpSocket;
@@ -56,7 +56,7 @@ class HEDDLE_EXPORT TcpSocket : public IpSocket {
                      std::optional<std::chrono::seconds> interval = std::nullopt);
   Keepalive keepalive() const;
   /// TCP_USER_TIMEOUT: how long what was sent may stay unacknowledged before the connection ends with
-  /// ETIMEDOUT; 0: the system's way.
+  /// ETIMEDOUT; 0: the system's default.
   void set_user_timeout(std::chrono::milliseconds time);
   std::chrono::milliseconds user_timeout() const;
   /// TCP_CONGESTION: the algorithm by name, "cubic".
@@ -65,13 +65,14 @@ class HEDDLE_EXPORT TcpSocket : public IpSocket {
   /// TCP_FASTOPEN, of a listener: how many connections that came with data may wait; 0: none.
   void set_fast_open(int backlog);
   int fast_open() const;
-  /// TCP_FASTOPEN_CONNECT: connecting waits for the first bytes to go with it. To be set before.
+  /// TCP_FASTOPEN_CONNECT: the connection is made when the first bytes are sent, with them. To be set
+  /// before connecting.
   void set_fast_open_connect(bool on);
   bool fast_open_connect() const;
   /// TCP_NOTSENT_LOWAT: the socket is writable only while fewer bytes than this wait to be sent.
   void set_not_sent_low_water(unsigned bytes);
   unsigned not_sent_low_water() const;
-  /// TCP_QUICKACK: acknowledge at once; the system may go back to its own way.
+  /// TCP_QUICKACK: acknowledge at once; the system may turn it off again.
   void set_quick_ack(bool on);
   bool quick_ack() const;
   /// TCP_MAXSEG: the largest segment that is sent, in bytes.

@@ -1,4 +1,4 @@
-// Socket: options, by the seam.
+// Socket: calls on the socket, all by the loop's System.
 // SPDX-License-Identifier: MIT
 #include "socket.hpp"
 

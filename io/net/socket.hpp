@@ -16,7 +16,7 @@ namespace heddle {
 enum class Shutdown : unsigned char { READ, WRITE, BOTH };
 
 /// An Fd that is a socket. Errors are std::system_error and name the call, the option and the descriptor:
-/// "setsockopt SO_RCVBUF on fd 7: ...". EBADF when it is closed. What an option means is said in socket(7).
+/// "setsockopt SO_RCVBUF on fd 7: ...". EBADF when it is closed. For what an option means see socket(7).
 class HEDDLE_EXPORT Socket {
  public:
   Socket() noexcept = default;
@@ -37,7 +37,7 @@ class HEDDLE_EXPORT Socket {
   [[nodiscard]] ReadinessOperation readable() { return fd_.readable(); }
   [[nodiscard]] ReadinessOperation writable() { return fd_.writable(); }
 
-  /// SO_LINGER: how long close() goes on sending in the background; nullopt: the system's way.
+  /// SO_LINGER: how long close() goes on sending in the background; nullopt: the system's default.
   void set_linger(std::optional<std::chrono::seconds> time);
   std::optional<std::chrono::seconds> linger() const;
   /// SO_RCVBUF, SO_SNDBUF, in bytes; Linux doubles them.
@@ -50,10 +50,10 @@ class HEDDLE_EXPORT Socket {
   bool reuse_address() const;
   void set_reuse_port(bool on);
   bool reuse_port() const;
-  /// SO_ERROR: what has gone wrong in the background; it is told once.
+  /// SO_ERROR: the pending error of the socket; reading clears it.
   std::error_code take_error();
 
-  /// Any other option with an int value, by setsockopt(2)'s names. `text` stands for it in errors.
+  /// Any other option with an int value, by setsockopt(2)'s names. `text` names it in errors.
   void set_option(int level, int name, int value, const char* text = nullptr);
   int option(int level, int name, const char* text = nullptr) const;
   /// The same for any other value.
@@ -69,7 +69,7 @@ class HEDDLE_EXPORT Socket {
   int checked(const char* operation) const;
   void bind_to(const sockaddr* address, unsigned length);
   void listen(int backlog);
-  /// For sockets that connect without waiting, those for datagrams.
+  /// For datagram sockets, which connect without waiting.
   void connect_now(const sockaddr* address, unsigned length);
   /// getsockname() and getpeername() into `address`, which has room for `capacity` bytes; return the length.
   unsigned own_name(sockaddr* address, unsigned capacity) const;

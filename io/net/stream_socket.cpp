@@ -1,4 +1,4 @@
-// How a connection is ended without losing what was sent last.
+// finish(): ending a connection without losing what was sent last.
 // SPDX-License-Identifier: MIT
 #include "stream_socket.hpp"
 
@@ -14,7 +14,7 @@ namespace {
 Task<void> drop_rest(Fd& fd) {
   std::array<std::byte, 4096> buffer;
   std::size_t size = 1;
-  while (size != 0) size = co_await BasicReceiveOperation<ShortRead::EMPTIES_UNLESS_CUT>(fd, buffer);
+  while (size != 0) size = co_await BasicReceiveOperation<ShortRead::MAY_LEAVE_MORE>(fd, buffer);
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ Task<void> finish_connection(Socket& socket, Timeout limit) {
     socket.shutdown_write();
     co_await timeout(limit, drop_rest(socket.fd()));
   } catch (const std::exception&) {
-    // It is closed in any case.
+    // `closing` closes it in any case.
   }
 }
 

@@ -1,4 +1,4 @@
-// StreamSocket: reading and writing, as all connections do it.
+// StreamSocket: reading and writing, the same for TCP and Unix streams.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -39,7 +39,7 @@ class StreamSocket : public Base {
 
   /// Reads what is there, at least one byte: yields how many. 0: the peer ended its side. Cancel-safe.
   [[nodiscard]] Receive read_some(std::span<std::byte> buffer) { return Receive(this->fd(), buffer); }
-  /// The same for an array or a vector; in a co_await GCC 12 would keep the span of it in the frame.
+  /// The same for an array or a vector. Not by a conversion to a span, which GCC 12 would keep in the frame.
   template <class Buffer>
     requires std::convertible_to<Buffer&, std::span<std::byte>>
   [[nodiscard]] Receive read_some(Buffer& buffer) {
@@ -55,11 +55,11 @@ class StreamSocket : public Base {
   }
 
   /// Reads what is there without waiting: yields how many bytes. 0: the peer ended its side (or the buffer is
-  /// empty). nullopt: nothing can be read now, so `co_await readable()` before trying again: as far as the
-  /// loop knows nothing is there; or a read of another task waits, which comes first; or the task has used up
-  /// its turn, or is asked to stop, and the co_await sees to that. No buffer is needed while a task waits:
-  /// all connections of a loop can share one. To be called by tasks and callbacks of the stream's loop.
-  /// Throws std::system_error as read_some() does, but not Cancelled; std::logic_error when no loop runs, or
+  /// empty). nullopt: `co_await readable()` before trying again, because nothing is there as far as the loop
+  /// knows; or a read of another task waits, which comes first; or the task has spent its budget or is asked
+  /// to stop, which takes effect in the co_await. As no buffer is needed while a task waits, all connections
+  /// of a loop can share one. To be called by tasks and callbacks of the stream's loop. Throws
+  /// std::system_error as read_some() does, but not Cancelled; std::logic_error when no loop runs, or
   /// another.
   [[nodiscard]] std::optional<std::size_t> try_read_some(std::span<std::byte> buffer) {
     return Receive::try_now(this->fd(), buffer);
@@ -68,7 +68,7 @@ class StreamSocket : public Base {
     return try_read_some(std::as_writable_bytes(buffer));
   }
 
-  /// As read_some(), and leaves the bytes where they are. Cancel-safe.
+  /// As read_some(), but the next read gets the same bytes again. Cancel-safe.
   [[nodiscard]] PeekOperation peek(std::span<std::byte> buffer) { return PeekOperation(this->fd(), buffer); }
   [[nodiscard]] PeekOperation peek(std::span<char> buffer) { return peek(std::as_writable_bytes(buffer)); }
 
@@ -114,9 +114,9 @@ class StreamSocket : public Base {
     return send_file(file.fileno(), offset, count);
   }
   /// Ends this side, waits until the peer has ended its own, dropping what it still sends, and closes the
-  /// socket; also when that takes longer than `limit`, fails or is cancelled. Closed before all is read, a
-  /// connection of TCP is reset, and the peer can lose what was written last. The stream stays where it is
-  /// until then. Throws nothing but Cancelled.
+  /// socket; also when that takes longer than `limit`, fails or is cancelled. (A TCP connection that is
+  /// closed with bytes unread is reset, and the peer can lose what was written last.) The stream must not be
+  /// moved meanwhile. Throws nothing but Cancelled.
   HEDDLE_CORO_WRAPPER Task<void> finish(Timeout limit) { return finish_connection(*this, limit); }
 };
 

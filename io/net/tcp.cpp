@@ -56,12 +56,12 @@ bool has(const std::vector<Address>& addresses, int family) {
                      [family](const Address& address) { return address.family() == family; });
 }
 
-bool is_of_no_family_here(const std::system_error& error) {
+bool is_unavailable_here(const std::system_error& error) {
   return error.code() == std::errc::address_not_available ||
          error.code() == std::errc::address_family_not_supported;
 }
 
-// What can't be had at this machine is left out, unless that is all.
+// Skips addresses that this machine doesn't have, unless none is left.
 std::vector<TcpListener> bind_all(const std::vector<Address>& addresses, const ListenOptions& options) {
   std::vector<TcpListener> listeners;
   for (std::size_t i = 0; i < addresses.size(); ++i) {
@@ -70,7 +70,7 @@ std::vector<TcpListener> bind_all(const std::vector<Address>& addresses, const L
     try {
       listeners.push_back(TcpListener::bind(address, options));
     } catch (const std::system_error& error) {
-      if (!is_of_no_family_here(error) || (listeners.empty() && i + 1 == addresses.size())) throw;
+      if (!is_unavailable_here(error) || (listeners.empty() && i + 1 == addresses.size())) throw;
     }
   }
   return listeners;
@@ -85,9 +85,9 @@ Task<std::vector<TcpListener>> TcpListener::bind_host(std::string host, std::uin
     addresses = {Address("0.0.0.0", port), Address("::", port)};
   else
     addresses = co_await resolve(std::move(host), port);
-  // Where an IPv6 socket took IPv4 connections too, the port would be taken for the IPv4 one.
+  // An IPv6 socket that takes IPv4 connections too would occupy the IPv4 socket's port.
   if (has(addresses, AF_INET)) options.v6_only = true;
-  // A port that the kernel picks for the first address may be another's at the second.
+  // The port that the kernel picks at the first address may be in use at the second.
   for (int attempts = port == 0 ? 16 : 1;; --attempts) {
     try {
       co_return bind_all(addresses, options);

@@ -1,4 +1,4 @@
-// TcpStream, TcpListener: TCP connections and where they come from.
+// TcpStream, TcpListener: TCP connections, and listening for them.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -28,8 +28,8 @@ class HEDDLE_EXPORT TcpStream : public StreamSocket<TcpSocket, ShortRead::EMPTIE
   /// start before the next (RFC 8305). Throws ConnectError with what each failed with, ValueError when there
   /// is none.
   static Connecting<TcpStream> connect(std::vector<Address> addresses, ConnectOptions options = {});
-  /// The same for the addresses of `host`, a name or a number, IPv6 and IPv4 by turns. Throws ResolveError,
-  /// too.
+  /// The same for the addresses of `host`, a name or a number, alternating between IPv6 and IPv4. Throws
+  /// ResolveError, too.
   static Connecting<TcpStream> connect(std::string host, std::uint16_t port, ConnectOptions options = {});
   /// The same for "example.com:80" or "[::1]:80". Throws ValueError, before anything is awaited, for what
   /// isn't one.
@@ -55,12 +55,12 @@ class HEDDLE_EXPORT TcpListener : public TcpSocket {
   /// Throws std::system_error that names the address.
   static TcpListener bind(const Address& address, const ListenOptions& options = {});
   /// Listens on every address of `host`, a name or a number, all at one port; "" is every address of this
-  /// machine. Addresses of a family that this machine doesn't have are passed over while there are others.
+  /// machine. Addresses of a family that this machine doesn't have are skipped if there are others.
   /// Throws ResolveError, and as bind().
   static Task<std::vector<TcpListener>> bind_host(std::string host, std::uint16_t port,
                                                   ListenOptions options = {});
-  /// So many sockets that share `address` (SO_REUSEPORT), one for each thread that accepts: the kernel
-  /// spreads connections over them. Those that wait at one that is closed are reset. Needs no loop.
+  /// `count` sockets that share `address` (SO_REUSEPORT), one for each thread that accepts: the kernel
+  /// spreads connections over them. Connections queued at one that is closed are reset. Needs no loop.
   static std::vector<TcpListener> bind_shared(const Address& address, std::size_t count,
                                               ListenOptions options = {});
 

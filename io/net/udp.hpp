@@ -22,7 +22,7 @@ struct UdpOptions {
 /// A UDP socket. Owns it; move-only. Any number of tasks of one loop may send and receive at the same time:
 /// operations of a direction complete in the order in which they were started. Buffers, batches and addresses
 /// must live until the co_await returns. All operations throw std::system_error (EMSGSIZE: the datagram is
-/// too large; ECONNREFUSED, on a connected socket: nobody received an earlier one; ECANCELED when the socket
+/// too large; ECONNREFUSED, on a connected socket: an earlier one was not received; ECANCELED when the socket
 /// is closed under them; EBADF when it was closed before) and Cancelled; `co_await operation.as_result()`
 /// yields a Result instead of a system_error. Nothing here allocates.
 class HEDDLE_EXPORT UdpSocket : public IpSocket {
@@ -34,16 +34,16 @@ class HEDDLE_EXPORT UdpSocket : public IpSocket {
   /// A socket at `address`; port 0: the kernel picks one (see local_address). Throws std::system_error that
   /// names the address.
   static UdpSocket bind(const Address& address, const UdpOptions& options = {});
-  /// A socket that sends to `peer`, and receives only from there. Nothing is sent yet, so that nobody answers
+  /// A socket that sends to `peer`, and receives only from there. Nothing is sent yet, so an unreachable peer
   /// is no error. Throws std::system_error that names the address.
   static UdpSocket connect(const Address& peer);
-  /// The same for a socket that was bound; it may be connected anew.
+  /// The same for a socket that was bound. May be called again.
   void connect_to(const Address& peer);
-  /// It sends and receives to and from everywhere again.
+  /// Undoes connect_to(): datagrams go to and come from any address again.
   void disconnect();
 
-  /// Waits for a datagram; yields a ReceivedFrom: its size, whether it was cut off, where it came from. A
-  /// size of 0 is a datagram like others.
+  /// Waits for a datagram; yields a ReceivedFrom: its size, whether it was truncated, where it came from.
+  /// A datagram may have a size of 0.
   [[nodiscard]] ReceiveFromOperation<Address> recv_from(std::span<std::byte> buffer) {
     return ReceiveFromOperation<Address>(fd(), buffer);
   }

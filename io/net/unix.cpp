@@ -1,9 +1,8 @@
-// Unix sockets: binding to paths and giving them back, connecting, credentials.
+// Unix sockets: binding, connecting, credentials.
 // SPDX-License-Identifier: MIT
 #include "unix.hpp"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <chrono>
@@ -18,45 +17,7 @@ namespace {
 
 constexpr auto full_queue_pause = std::chrono::milliseconds(5);
 
-// Whether there is a socket at the path that nobody has open.
-bool is_stale(System& system, const UnixAddress& address, int type) noexcept {
-  struct stat file{};
-  if (system.lstat(address.path().c_str(), &file) < 0 || !S_ISSOCK(file.st_mode)) return false;
-  const Fd probe(system.socket(AF_UNIX, type, 0), system);
-  return probe.is_open() && system.connect(probe.fileno(), address.data(), address.length()) == -ECONNREFUSED;
-}
-
-// bind(2), and once more when what was in the way is nobody's.
-int bind_path(System& system, int fd, int type, const UnixAddress& address, bool replace_stale) noexcept {
-  const int result = system.bind(fd, address.data(), address.length());
-  if (result != -EADDRINUSE || !replace_stale || !address.is_path() || !is_stale(system, address, type))
-    return result;
-  const int removed = system.unlink(address.path().c_str());
-  if (removed < 0 && removed != -ENOENT) return removed;
-  return system.bind(fd, address.data(), address.length());
-}
-
 }  // namespace
-
-// BoundPath.
-
-BoundPath::BoundPath(System& system, const UnixAddress& address) : path_(address.path()) {
-  struct stat file{};
-  if (path_.empty() || system.lstat(path_.c_str(), &file) < 0) {
-    path_.clear();
-    return;
-  }
-  device_ = file.st_dev;
-  inode_ = file.st_ino;
-}
-
-void BoundPath::remove(System& system) noexcept {
-  if (path_.empty()) return;
-  struct stat file{};
-  if (system.lstat(path_.c_str(), &file) == 0 && file.st_dev == device_ && file.st_ino == inode_)
-    system.unlink(path_.c_str());
-  path_.clear();
-}
 
 // UnixSocket.
 
@@ -99,7 +60,7 @@ Task<UnixStream> connect_stream(UnixAddress address) {
     for (;;) {
       const Result<void> result = co_await ConnectOperation(stream.fd(), address).as_result();
       if (result) co_return stream;
-      // The kernel tells nobody when there is room in the listener's queue again (connect(2)).
+      // No event reports when the listener's queue has room again (connect(2)).
       if (result.failure().error != EAGAIN) result.value();
       co_await sleep(full_queue_pause);
     }
@@ -119,38 +80,39 @@ SendFdsOperation UnixStream::send_with_fds(std::span<const std::byte> buffer, st
   return SendFdsOperation(fd(), buffer, fds);
 }
 
-// UnixListener.
+// BoundUnixSocket.
 
-UnixListener UnixListener::bind(const UnixAddress& address, const UnixBindOptions& options, int backlog) {
-  try {
-    UnixListener listener(make_socket(AF_UNIX, SOCK_STREAM));
-    System& system = listener.fd().system();
-    const int fd = listener.fileno();
-    if (const int result = bind_path(system, fd, SOCK_STREAM, address, options.replace_stale); result < 0)
-      throw_errno(-result, "bind", fd);
-    if (options.unlink) listener.path_ = BoundPath(system, address);
-    listener.listen(backlog);
-    return listener;
-  } catch (const std::system_error& error) {
-    throw_for(error, "listen on", address);
-  }
-}
-
-UnixListener& UnixListener::operator=(UnixListener&& other) noexcept {
+BoundUnixSocket& BoundUnixSocket::operator=(BoundUnixSocket&& other) noexcept {
   if (this != &other) {
     close();
     UnixSocket::operator=(std::move(other));
-    spare_ = std::move(other.spare_);
     path_ = std::move(other.path_);
   }
   return *this;
 }
 
-// The path goes first: while the socket is there, nobody takes it for stale and puts his own in its place.
-void UnixListener::close() noexcept {
+// The path goes first: while the socket is open, no other process can take the path over as stale.
+void BoundUnixSocket::close() noexcept {
   if (!is_open()) return;
   path_.remove(fd().system());
   Socket::close();
+}
+
+void BoundUnixSocket::bind_as(int type, const UnixAddress& address, const UnixBindOptions& options) {
+  path_ = UnixPath::bind(fd().system(), fileno(), type, address, options);
+}
+
+// UnixListener.
+
+UnixListener UnixListener::bind(const UnixAddress& address, const UnixBindOptions& options, int backlog) {
+  try {
+    UnixListener listener(make_socket(AF_UNIX, SOCK_STREAM));
+    listener.bind_as(SOCK_STREAM, address, options);
+    listener.listen(backlog);
+    return listener;
+  } catch (const std::system_error& error) {
+    throw_for(error, "listen on", address);
+  }
 }
 
 // UnixDatagram.
@@ -160,24 +122,11 @@ UnixDatagram UnixDatagram::open() { return UnixDatagram(make_socket(AF_UNIX, SOC
 UnixDatagram UnixDatagram::bind(const UnixAddress& address, const UnixBindOptions& options) {
   try {
     UnixDatagram socket = open();
-    System& system = socket.fd().system();
-    const int fd = socket.fileno();
-    if (const int result = bind_path(system, fd, SOCK_DGRAM, address, options.replace_stale); result < 0)
-      throw_errno(-result, "bind", fd);
-    if (options.unlink) socket.path_ = BoundPath(system, address);
+    socket.bind_as(SOCK_DGRAM, address, options);
     return socket;
   } catch (const std::system_error& error) {
     throw_for(error, "bind to", address);
   }
-}
-
-UnixDatagram& UnixDatagram::operator=(UnixDatagram&& other) noexcept {
-  if (this != &other) {
-    close();
-    UnixSocket::operator=(std::move(other));
-    path_ = std::move(other.path_);
-  }
-  return *this;
 }
 
 void UnixDatagram::connect_to(const UnixAddress& peer) {
@@ -186,12 +135,6 @@ void UnixDatagram::connect_to(const UnixAddress& peer) {
   } catch (const std::system_error& error) {
     throw_for(error, "connect to", peer);
   }
-}
-
-void UnixDatagram::close() noexcept {
-  if (!is_open()) return;
-  path_.remove(fd().system());
-  Socket::close();
 }
 
 // Pairs.

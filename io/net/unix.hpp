@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
-#include <string>
 #include <utility>
 
 #include "../address/unix_address.hpp"
@@ -13,12 +11,13 @@
 #include "connect.hpp"
 #include "socket.hpp"
 #include "stream_socket.hpp"
+#include "unix_path.hpp"
 
 namespace heddle {
 
 /// Who is at the other end, as it was when the connection was made.
 struct PeerCredentials {
-  int pid = -1;  ///< 0: of another pid namespace; -1: the platform doesn't tell
+  int pid = -1;  ///< 0: of another pid namespace; -1: the platform doesn't report it
   unsigned uid = 0;
   unsigned gid = 0;
 };
@@ -35,16 +34,16 @@ class HEDDLE_EXPORT UnixSocket : public Socket {
   PeerCredentials peer_credentials() const;
 };
 
-/// A stream over a Unix socket. Reading and writing: see StreamSocket. Bytes behind others that came with
-/// descriptors (or, with SO_PASSCRED, from another process) may be read 100 ms late, unless the
-/// descriptors were received with receive_with_fds(): read_some() doesn't learn that there were any.
-class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::EMPTIES_UNLESS_CUT> {
+/// A stream over a Unix socket. Reading and writing: see StreamSocket. After bytes that came with descriptors
+/// (or, with SO_PASSCRED, from another process), read_some() into one buffer may read those that follow 100
+/// ms late (see ShortRead::MAY_LEAVE_MORE); receive_with_fds() reads them at once.
+class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::MAY_LEAVE_MORE> {
  public:
   UnixStream() noexcept = default;
   /// Takes over a connected, non-blocking socket of the type SOCK_STREAM.
   explicit UnixStream(Fd fd) noexcept : StreamSocket(std::move(fd)) {}
 
-  /// Connects to a listener; while its queue is full, asks again every few milliseconds. Throws
+  /// Connects to a listener; while its queue is full, tries again every few milliseconds. Throws
   /// std::system_error that names the address. Cancelling closes the socket.
   static Connecting<UnixStream> connect(UnixAddress address);
 
@@ -63,90 +62,61 @@ class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::EMPT
   }
 };
 
-/// A path that a socket is bound to: it is removed with the socket, unless it is another's by then.
-class HEDDLE_EXPORT BoundPath {
+/// A Unix socket that removes the path it was bound to when it is closed.
+class HEDDLE_EXPORT BoundUnixSocket : public UnixSocket {
  public:
-  BoundPath() noexcept = default;
-  /// Notes which file is at `address` now, if that is a path.
-  BoundPath(System& system, const UnixAddress& address);
-  BoundPath(BoundPath&& other) noexcept
-      : path_(std::move(other.path_)), device_(other.device_), inode_(other.inode_) {
-    other.path_.clear();
-  }
-  BoundPath& operator=(BoundPath&& other) noexcept {
-    std::swap(path_, other.path_);
-    std::swap(device_, other.device_);
-    std::swap(inode_, other.inode_);
-    return *this;
-  }
-
-  void remove(System& system) noexcept;
-  void forget() noexcept { path_.clear(); }
-
- private:
-  std::string path_;
-  std::uint64_t device_ = 0;
-  std::uint64_t inode_ = 0;
-};
-
-/// How to bind to a path.
-struct UnixBindOptions {
-  /// Where a socket lies at the path to which nobody listens any more, take its place. Anything else at the
-  /// path, and a socket in use, is EADDRINUSE.
-  bool replace_stale = false;
-  bool unlink = true;  ///< remove the path when the socket is closed
-};
-
-/// A listening Unix socket. It may be moved while tasks accept from it.
-class HEDDLE_EXPORT UnixListener : public UnixSocket {
- public:
-  UnixListener() noexcept = default;
-  /// Takes over a listening, non-blocking socket; its path stays.
-  explicit UnixListener(Fd fd) : UnixSocket(std::move(fd)), spare_(SpareFd::make()) {}
-  UnixListener(UnixListener&& other) noexcept = default;
-  UnixListener& operator=(UnixListener&& other) noexcept;
-  ~UnixListener() { close(); }
-
-  /// Listens on `address`. Throws std::system_error that names it.
-  static UnixListener bind(const UnixAddress& address, const UnixBindOptions& options = {},
-                           int backlog = 4096);
+  BoundUnixSocket() noexcept = default;
+  explicit BoundUnixSocket(Fd fd) noexcept : UnixSocket(std::move(fd)) {}
+  BoundUnixSocket(BoundUnixSocket&& other) noexcept = default;
+  BoundUnixSocket& operator=(BoundUnixSocket&& other) noexcept;
+  ~BoundUnixSocket() { close(); }
 
   /// Removes the path that bind() made, and closes the socket. Operations that wait end with ECANCELED.
   void close() noexcept;
   void abort() noexcept { close(); }
-  /// The path stays when the socket is closed: it is somebody else's now, as after a fork.
+  /// The path stays when the socket is closed: another process owns it now, as after a fork.
   void keep_path() noexcept { path_.forget(); }
+
+ protected:
+  /// Throws std::system_error.
+  void bind_as(int type, const UnixAddress& address, const UnixBindOptions& options);
+
+ private:
+  UnixPath path_;
+};
+
+/// A listening Unix socket. It may be moved while tasks accept from it.
+class HEDDLE_EXPORT UnixListener : public BoundUnixSocket {
+ public:
+  UnixListener() noexcept = default;
+  /// Takes over a listening, non-blocking socket; its path stays.
+  explicit UnixListener(Fd fd) : BoundUnixSocket(std::move(fd)), spare_(SpareFd::make()) {}
+
+  /// Listens on `address`. Throws std::system_error that names it.
+  static UnixListener bind(const UnixAddress& address, const UnixBindOptions& options = {},
+                           int backlog = 4096);
 
   /// As TcpListener::accept().
   Accept<UnixStream> accept() { return Accept<UnixStream>(AcceptOperation(fd(), spare_)); }
 
  private:
   SpareFd spare_;
-  BoundPath path_;
 };
 
 /// A Unix socket for datagrams, which arrive whole and in order. Buffers must live until the co_await
 /// returns. Errors and cancelling are as for StreamSocket.
-class HEDDLE_EXPORT UnixDatagram : public UnixSocket {
+class HEDDLE_EXPORT UnixDatagram : public BoundUnixSocket {
  public:
   UnixDatagram() noexcept = default;
   /// Takes over a non-blocking socket; its path stays.
-  explicit UnixDatagram(Fd fd) noexcept : UnixSocket(std::move(fd)) {}
-  UnixDatagram(UnixDatagram&& other) noexcept = default;
-  UnixDatagram& operator=(UnixDatagram&& other) noexcept;
-  ~UnixDatagram() { close(); }
+  explicit UnixDatagram(Fd fd) noexcept : BoundUnixSocket(std::move(fd)) {}
 
-  /// A socket that can send, and that nobody can answer.
+  /// An unbound socket: it can send, but not be answered.
   static UnixDatagram open();
-  /// One that others can send to. Throws std::system_error that names the address.
+  /// A socket that others can send to. Throws std::system_error that names the address.
   static UnixDatagram bind(const UnixAddress& address, const UnixBindOptions& options = {});
   /// From now on send() sends to `peer`, and only its datagrams are received.
   void connect_to(const UnixAddress& peer);
-
-  /// As UnixListener::close().
-  void close() noexcept;
-  void abort() noexcept { close(); }
-  void keep_path() noexcept { path_.forget(); }
 
   /// Waits for a datagram and yields a ReceivedFrom; `from` is unnamed when the sender isn't bound.
   [[nodiscard]] ReceiveFromOperation<UnixAddress> recv_from(std::span<std::byte> buffer) {
@@ -191,9 +161,6 @@ class HEDDLE_EXPORT UnixDatagram : public UnixSocket {
   [[nodiscard]] ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
     return receive_with_fds(std::as_writable_bytes(buffer), fds);
   }
-
- private:
-  BoundPath path_;
 };
 
 /// Two streams that are connected to each other. Throws std::system_error.

@@ -1,4 +1,4 @@
-// Accepting: which errors concern one connection only, and what is done when descriptors run out.
+// Accepting: errors that concern one connection only, and running out of descriptors.
 // SPDX-License-Identifier: MIT
 #include "accept_operation.hpp"
 
@@ -14,9 +14,9 @@ namespace heddle {
 namespace {
 
 constexpr auto accept_pause = std::chrono::milliseconds(50);
-// Peers that come and go, or are refused, as fast as they are looked at must not keep the loop from all else:
-// it may be others' ends that bring descriptors back.
-constexpr int most_a_turn = 16;
+// Connections that fail or are refused as fast as they are accepted must not starve other tasks, which may be
+// about to free descriptors.
+constexpr int most_per_turn = 16;
 
 Fd reserve() noexcept {
   System& system = current_system();
@@ -37,12 +37,12 @@ bool AcceptOperation::attempt(int fd, FdWatch* watch) noexcept {
   if (still_pausing()) return false;
   if (exhausted_ && !spare_->is_open()) *spare_ = reserve();
   exhausted_ = false;
-  for (int left = most_a_turn;; --left) {
+  for (int left = most_per_turn;; --left) {
     if (left == 0) return retry_after(Duration(0));
     result_ = kernel().accept(fd, nullptr, nullptr);
     switch (-result_) {
       case EINTR:
-      // These concern one connection, and that is gone (accept(2)).
+      // These concern one connection, which is gone; the listener goes on (accept(2)).
       case ECONNABORTED:
       case EHOSTUNREACH:
       case ENETDOWN:
@@ -81,9 +81,9 @@ bool AcceptOperation::attempt(int fd, FdWatch* watch) noexcept {
   }
 }
 
-// Gives the spare descriptor to the peer that waits longest, and takes it back: the peer sees the connection
-// closed instead of waiting for nobody knows what. Returns 0, or why not: -EAGAIN when no peer waits, which
-// accept() doesn't say while there is no descriptor.
+// Accepts and closes the peer that has waited longest, in place of the spare descriptor: so it learns at once
+// that it isn't served. Returns 0 or a negative errno: -EAGAIN when no peer waits, which accept(2) hides
+// behind EMFILE as long as there is no descriptor.
 int AcceptOperation::refuse_one(int fd) noexcept {
   if (spare_ == nullptr || !spare_->is_open()) return -EMFILE;
   spare_->close();

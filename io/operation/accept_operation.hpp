@@ -6,8 +6,8 @@
 
 namespace heddle {
 
-/// A descriptor that is held in reserve, to be given up when there are no more. It stays where it is when its
-/// owner moves.
+/// A descriptor held in reserve, to be closed when the process runs out of them. The Fd keeps its address
+/// when the SpareFd is moved.
 class HEDDLE_EXPORT SpareFd {
  public:
   SpareFd() noexcept = default;
@@ -18,7 +18,7 @@ class HEDDLE_EXPORT SpareFd {
   }
   ~SpareFd();
 
-  /// One that holds a descriptor; a closed one if there is none to be had.
+  /// Opens one; get() is a closed Fd when that fails.
   static SpareFd make();
 
   /// nullptr for a default-constructed one.
@@ -28,9 +28,9 @@ class HEDDLE_EXPORT SpareFd {
   Fd* fd_ = nullptr;
 };
 
-/// Yields a connected socket. A connection that was dropped before it could be accepted is passed over. When
-/// the process or the system is out of descriptors the waiting peers are refused one by one by means of
-/// `spare`; when not even that is possible, accepting pauses for 50 ms. Cancel-safe: no connection is lost.
+/// Yields a connected socket. A connection that was dropped before it could be accepted is skipped. When the
+/// process or the system is out of descriptors, `spare` is used to refuse the waiting peers one by one; when
+/// even that fails, accepting pauses for 50 ms. Cancel-safe: no connection is lost.
 class HEDDLE_EXPORT AcceptOperation final
     : public SocketOperationOf<AcceptOperation, Direction::READ, PausingOperation> {
  public:

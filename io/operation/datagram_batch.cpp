@@ -1,4 +1,4 @@
-// Batches: recvmmsg(2) and sendmmsg(2) on memory that is laid out once.
+// DatagramBatch: recvmmsg(2) and sendmmsg(2) on arrays that are allocated once.
 // SPDX-License-Identifier: MIT
 #include "datagram_batch.hpp"
 
@@ -24,7 +24,7 @@ namespace heddle {
 
 namespace {
 
-constexpr std::size_t most_messages = 1024;  // a call takes no more (UIO_MAXIOV)
+constexpr std::size_t most_messages = 1024;  // per call (UIO_MAXIOV)
 
 }  // namespace
 
@@ -105,7 +105,7 @@ void DatagramBatch::push(std::span<const std::byte> bytes, const Address& to) {
   ++size_;
 }
 
-// Fills in what the kernel may have changed, or the user.
+// Sets the fields that the kernel or the user may have changed since the last call.
 void DatagramBatch::prepare(std::size_t first, std::size_t end, bool to_receive) noexcept {
   for (std::size_t i = first; i < end; ++i) {
     msghdr& header = messages_[i].msg_hdr;
@@ -136,7 +136,7 @@ bool ReceiveBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
     drained(direction(), watch);
     return false;
   }
-  // Fewer than there is room for don't mean that there are no more: an error may have come between.
+  // Fewer than `most` don't mean that the socket is drained: recvmmsg(2) stops at an error, too.
   if (result_ >= 0) batch.note_received(static_cast<std::size_t>(result_));
   return true;
 }

@@ -15,8 +15,8 @@ struct mmsghdr;
 namespace heddle {
 
 /// Room for datagrams and their addresses, allocated once and used again and again. What recv_batch() put
-/// there can be sent by send_batch(): back to where it came from, unless told otherwise. It must outlive the
-/// operation that uses it, and not be touched meanwhile.
+/// there can be sent by send_batch(): back to where it came from, unless address() is set. It must outlive
+/// the operation that uses it, and not be used otherwise meanwhile.
 class HEDDLE_EXPORT DatagramBatch {
  public:
   /// For up to `capacity` datagrams of up to `datagram_size` bytes each. Throws ValueError when one of them
@@ -32,7 +32,7 @@ class HEDDLE_EXPORT DatagramBatch {
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
   bool full() const noexcept { return size_ == capacity_; }
-  /// Forgets them.
+  /// Drops them.
   void clear() noexcept { size_ = sent_ = 0; }
 
   /// The bytes of a datagram, by index below size().
@@ -45,9 +45,9 @@ class HEDDLE_EXPORT DatagramBatch {
   /// It was longer than datagram_size(), and the rest is lost.
   bool truncated(std::size_t index) const noexcept { return entries_[index].truncated; }
 
-  /// Sets how many bytes of a datagram's room are it. Throws ValueError for more than datagram_size().
+  /// Sets the size of a datagram. Throws ValueError for more than datagram_size().
   void resize(std::size_t index, std::size_t bytes);
-  /// Copies a datagram behind the others. Throws ValueError when there is no room, or it is too long.
+  /// Appends a copy of a datagram. Throws ValueError when the batch is full, or the datagram is too long.
   void push(std::span<const std::byte> bytes, const Address& to = Address());
   void push(std::string_view text, const Address& to = Address()) {
     push(std::as_bytes(std::span(text)), to);
@@ -55,7 +55,7 @@ class HEDDLE_EXPORT DatagramBatch {
 
   /// How many of them send_batch() has sent. When it threw, that is the index of the one that can't be sent.
   std::size_t sent() const noexcept { return sent_; }
-  /// Leaves that one out: the next send_batch() goes on behind it.
+  /// Skips that one: the next send_batch() goes on with the one after it.
   void skip() noexcept { sent_ += sent_ < size_; }
 
  private:
@@ -77,7 +77,7 @@ class HEDDLE_EXPORT DatagramBatch {
   std::byte* bytes_ = nullptr;
   Address* addresses_ = nullptr;
   Entry* entries_ = nullptr;
-  mmsghdr* messages_ = nullptr;  // and one iovec each, behind them
+  mmsghdr* messages_ = nullptr;  // the first one's msg_iov points to the array of all iovecs
 };
 
 /// Yields how many datagrams came, at least one: what is there, up to the batch's capacity. They replace what
@@ -98,8 +98,7 @@ class HEDDLE_EXPORT ReceiveBatchOperation final
 };
 
 /// Sends the datagrams of a batch, from sent() on, and yields how many those were. Not cancel-safe, but
-/// sent() tells how far it came; awaited again, it goes on there. When all are sent, they are marked as not
-/// sent again.
+/// sent() says how many went out, and awaiting it again goes on there. When all are sent, sent() is 0 again.
 class HEDDLE_EXPORT SendBatchOperation final
     : public SocketOperationOf<SendBatchOperation, Direction::WRITE> {
  public:

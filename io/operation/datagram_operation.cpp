@@ -68,7 +68,7 @@ bool SendDatagramOperation::attempt(int fd, FdWatch* watch) noexcept {
   message.msg_iovlen = 1;
   result_ = uninterrupted([&] { return kernel().sendmsg(fd, &message, 0); });
   if (!would_block(result_)) return true;
-  // The socket is writable all the same: it is the queue of whoever is to receive it that has no room.
+  // Writable all the same: the receiver's queue is full, and no event reports when it has room.
   if (to_ != nullptr && to_->sa_family == AF_UNIX && kernel().poll_now(fd, POLLOUT) == POLLOUT)
     return retry_after(full_queue_pause);
   drained(direction(), watch);

@@ -10,7 +10,7 @@ namespace heddle {
 
 /// A datagram that was received into a buffer.
 struct Received {
-  std::size_t size = 0;    ///< so many bytes of the buffer were filled
+  std::size_t size = 0;    ///< how many bytes of the buffer were filled
   bool truncated = false;  ///< the datagram was longer than the buffer; the rest of it is lost
 };
 
@@ -69,7 +69,7 @@ class HEDDLE_EXPORT ReceiveFromOperation final
 
 /// Yields nothing: a datagram is sent whole or not at all (EMSGSIZE: it is too large). Cancel-safe:
 /// cancelled, it wasn't sent. Where the receiver's queue is full, as it may be with Unix sockets, it waits
-/// for room; the kernel doesn't tell when there is some, so without a connection it asks once a millisecond.
+/// for room. No event reports room to a socket that isn't connected, so there it tries once a millisecond.
 class HEDDLE_EXPORT SendDatagramOperation final
     : public SocketOperationOf<SendDatagramOperation, Direction::WRITE, PausingOperation> {
  public:

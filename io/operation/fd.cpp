@@ -1,4 +1,4 @@
-// Fd: closing, in the order that lets nobody touch a number which is somebody else's by then.
+// Fd: closing, in the order by which no operation uses a number that the kernel may have given out again.
 // SPDX-License-Identifier: MIT
 #include "fd.hpp"
 
@@ -24,7 +24,7 @@ int Fd::release() noexcept {
 
 void Fd::close() noexcept {
   const int fd = release();
-  if (fd >= 0) system_->close(fd);  // whatever it answers, the descriptor is gone
+  if (fd >= 0) system_->close(fd);  // closed even when it fails (close(2))
 }
 
 void Fd::throw_closed(const char* operation) {

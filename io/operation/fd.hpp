@@ -16,7 +16,8 @@ namespace heddle {
 class HEDDLE_EXPORT Fd {
  public:
   Fd() noexcept = default;
-  /// Takes over `fd`. It is closed through the running loop's System, or the kernel when no loop runs.
+  /// Takes ownership of `fd`, which is closed by the running loop's System, or the kernel's when no loop
+  /// runs.
   explicit Fd(int fd) noexcept;
   Fd(int fd, System& system) noexcept : slot_{fd, &FdWatch::none}, system_(&system) {}
   Fd(Fd&& other) noexcept : slot_(std::exchange(other.slot_, WatchSlot())), system_(other.system_) {}
@@ -36,10 +37,10 @@ class HEDDLE_EXPORT Fd {
   int fileno() const noexcept { return slot_.fd; }
   bool is_open() const noexcept { return slot_.fd >= 0; }
 
-  /// Every operation that waits for the descriptor ends with ECANCELED and never touches the number again;
-  /// then it is unregistered and closed. Nothing if it is closed already.
+  /// Every operation that waits for the descriptor ends with ECANCELED and never uses the number again; then
+  /// the descriptor is unregistered and closed. No effect when it is closed already.
   void close() noexcept;
-  /// The same without closing: the number is the caller's now.
+  /// The same without closing: the caller owns the descriptor now.
   int release() noexcept;
 
   /// As heddle::readable() and writable(), and the registration stays, so waiting again costs no system call.

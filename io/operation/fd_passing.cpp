@@ -1,4 +1,4 @@
-// Passing descriptors: SCM_RIGHTS (unix(7)). Whatever arrives is taken or closed, so that none leaks.
+// Passing descriptors: SCM_RIGHTS (unix(7)). Each that arrives gets an owner or is closed: none leaks.
 // SPDX-License-Identifier: MIT
 #include "fd_passing.hpp"
 
@@ -16,7 +16,7 @@ namespace heddle {
 
 namespace {
 
-// Room for as many descriptors as a message can carry, and for credentials, so that nothing is cut off.
+// For the most descriptors a message can carry, and credentials, so that no control message is truncated.
 constexpr std::size_t control_size = CMSG_SPACE(SendFdsOperation::most_fds * sizeof(int)) + CMSG_SPACE(64);
 
 }  // namespace

@@ -11,15 +11,14 @@ namespace heddle {
 /// What came by receive_with_fds().
 struct ReceivedWithFds {
   std::size_t size = 0;  ///< bytes in the buffer; 0 on a stream: the peer has ended its side
-  std::size_t fds = 0;   ///< so many descriptors were put into the caller's array, from its begin on
+  std::size_t fds = 0;   ///< how many descriptors were put into the caller's array
   bool fds_lost =
-      false;  ///< more were sent, but there was no room, or the process has too many open; those are closed
+      false;  ///< more arrived than there was room for, or than the process may open; these were closed
   bool truncated = false;  ///< a datagram was longer than the buffer; the rest of it is lost
 };
 
-/// Yields a ReceivedWithFds. Every descriptor that arrives is owned, by the caller's array or, where that is
-/// full, by nobody: it is closed. They are close-on-exec; whether they are non-blocking is up to the sender.
-/// Cancel-safe.
+/// Yields a ReceivedWithFds. Every descriptor that arrives goes into the caller's array or, when that is
+/// full, is closed. They are close-on-exec; whether they are non-blocking is up to the sender. Cancel-safe.
 class HEDDLE_EXPORT ReceiveFdsOperation final
     : public SocketOperationOf<ReceiveFdsOperation, Direction::READ> {
  public:
@@ -50,7 +49,7 @@ class HEDDLE_EXPORT ReceiveFdsOperation final
 /// closed then. Not cancel-safe on a stream: cancelled or failed, it may have sent a part.
 class HEDDLE_EXPORT SendFdsOperation final : public SocketOperationOf<SendFdsOperation, Direction::WRITE> {
  public:
-  /// A call can send that many descriptors (SCM_MAX_FD).
+  /// How many descriptors a call can send (SCM_MAX_FD).
   static constexpr std::size_t most_fds = 253;
 
   /// Throws ValueError for more than that.

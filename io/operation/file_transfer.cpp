@@ -1,4 +1,4 @@
-// sendfile(2) and splice(2), in pieces that leave the others their turn.
+// sendfile(2) and splice(2), in pieces, so that other tasks get their turns.
 // SPDX-License-Identifier: MIT
 #include "file_transfer.hpp"
 
@@ -12,12 +12,12 @@ namespace heddle {
 
 namespace {
 
-constexpr std::uint64_t most_a_turn = 1 << 20;
+constexpr std::uint64_t most_per_turn = 1 << 20;
 
 }  // namespace
 
 bool SendFileOperation::attempt(int fd, FdWatch* watch) noexcept {
-  for (std::uint64_t left = most_a_turn; sent_ < count_;) {
+  for (std::uint64_t left = most_per_turn; sent_ < count_;) {
     if (left == 0) return retry_after(Duration(0));
     auto position = static_cast<std::int64_t>(offset_ + sent_);
     const auto size = static_cast<std::size_t>(std::min(left, count_ - sent_));
@@ -38,7 +38,7 @@ bool SendFileOperation::attempt(int fd, FdWatch* watch) noexcept {
 template class SocketOperationOf<SendFileOperation, Direction::WRITE, PausingOperation>;
 
 Task<std::size_t> splice(Fd& from, Fd& to, std::size_t most) {
-  // One that never has to wait must be stoppable, too, and leave the others their turn.
+  // A splice that never blocks must use up the budget and see a request to stop, as operations do.
   if (current.budget < 1)
     co_await yield();
   else
@@ -49,7 +49,7 @@ Task<std::size_t> splice(Fd& from, Fd& to, std::size_t most) {
     const std::ptrdiff_t moved = uninterrupted([&] { return kernel().splice(in, out, most); });
     if (moved >= 0) co_return static_cast<std::size_t>(moved);
     if (!would_block(moved)) throw_errno(static_cast<int>(-moved), "splice", out);
-    // It doesn't tell which of them it was.
+    // splice(2) doesn't say which of the two would block.
     co_await from.readable();
     co_await to.writable();
   }

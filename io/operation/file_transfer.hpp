@@ -10,8 +10,8 @@
 namespace heddle {
 
 /// Yields how many bytes of a file were sent: all that were asked for, or as many as there are up to its end.
-/// The file's own position stays as it is. Between megabytes the others have their turn; but the kernel
-/// reads the file while the loop waits, so a slow disk is felt. Not cancel-safe: cancelled or failed, it may
+/// The file's own position stays as it is. After each megabyte other tasks get a turn; but the kernel reads
+/// the file within the call, so a slow disk blocks the loop. Not cancel-safe: cancelled or failed, it may
 /// have sent a part. Throws std::system_error: EINVAL for what isn't a file of a file system, ENOSYS where
 /// there is no sendfile(2).
 class HEDDLE_EXPORT SendFileOperation final

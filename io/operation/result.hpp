@@ -1,4 +1,4 @@
-// Result<T>: a value, or what failed: for those who want no exceptions on their hot paths.
+// Result<T>: a value or a Failure, for hot paths without exceptions; AsResult: awaiting for one.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -108,7 +108,7 @@ class [[nodiscard]] AsResult {
 
  private:
   Operation operation_;
-  Failure refused_;
+  Failure refused_;  // what kept the operation from waiting
 };
 
 }  // namespace heddle

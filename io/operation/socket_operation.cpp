@@ -1,5 +1,4 @@
-// What each socket operation does when its turn comes, and what it learns about the socket's readiness from
-// that.
+// What each socket operation tries, and what the result says about the socket's readiness.
 // SPDX-License-Identifier: MIT
 #include "socket_operation.hpp"
 
@@ -25,7 +24,7 @@ void PausingOperation::begin_pause() noexcept {
     current.loop->timers().add(*this, current.loop->deadline_after(pause_));
     pause();
   } catch (const std::bad_alloc&) {
-    // Not even for a timer is there memory: the next event tries again.
+    // Without memory for a timer the operation tries again at the next event.
   }
 }
 
@@ -44,9 +43,9 @@ inline void BasicReceiveOperation<short_read>::receive(int fd) noexcept {
   this->result_ = kernel().recv(fd, data_, size_, 0);
 }
 
-// Where bytes came: whether they were all that the socket had. The next receive needn't try then.
+// After bytes came: whether the socket is taken for drained, so that the next receive waits without trying.
 template <ShortRead short_read>
-inline bool BasicReceiveOperation<short_read>::has_emptied(FdWatch& watch) const noexcept {
+inline bool BasicReceiveOperation<short_read>::has_drained(FdWatch& watch) const noexcept {
   return static_cast<std::size_t>(this->result_) < size_ && !watch.hangup &&
          (short_read == ShortRead::EMPTIES || this->perhaps_drained(watch));
 }
@@ -57,7 +56,7 @@ bool BasicReceiveOperation<short_read>::attempt(int fd, FdWatch* watch) noexcept
   return settle(fd, watch);
 }
 
-// What the last receive() said, and another one if it was interrupted.
+// Evaluates the last receive(), which is repeated if a signal interrupted it.
 template <ShortRead short_read>
 bool BasicReceiveOperation<short_read>::settle(int fd, FdWatch* watch) noexcept {
   while (this->result_ == -EINTR) receive(fd);
@@ -65,12 +64,12 @@ bool BasicReceiveOperation<short_read>::settle(int fd, FdWatch* watch) noexcept 
     this->drained(Direction::READ, watch);
     return false;
   }
-  if (this->result_ > 0 && watch != nullptr && has_emptied(*watch)) this->drained(Direction::READ, watch);
+  if (this->result_ > 0 && watch != nullptr && has_drained(*watch)) this->drained(Direction::READ, watch);
   return true;
 }
 
-// advance() again, for the usual case: bytes have come, and nobody else waits for some. One pointer is kept
-// over the call, and the rest read again: that is less than to save and restore the registers for it.
+// advance(), written out for the usual case: bytes have come, and no other operation waits. Only `self` lives
+// across the system call; what else is needed is loaded again, which costs less than saving registers.
 template <ShortRead short_read>
 void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
   auto& task = static_cast<TaskState&>(runnable);
@@ -81,7 +80,7 @@ void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
   FdWatch& watch = self.watch();
   if (self.result_ <= 0 || watch.side(Direction::READ).others != nullptr) [[unlikely]]
     return step_unusual(self.task());
-  if (self.has_emptied(watch))
+  if (self.has_drained(watch))
     watch.side(Direction::READ).clear_drained();
   else
     watch.side(Direction::READ).clear();
@@ -104,9 +103,9 @@ template <ShortRead short_read>
 }
 
 template class BasicReceiveOperation<ShortRead::EMPTIES>;
-template class BasicReceiveOperation<ShortRead::EMPTIES_UNLESS_CUT>;
+template class BasicReceiveOperation<ShortRead::MAY_LEAVE_MORE>;
 template class SocketOperationOf<BasicReceiveOperation<ShortRead::EMPTIES>, Direction::READ>;
-template class SocketOperationOf<BasicReceiveOperation<ShortRead::EMPTIES_UNLESS_CUT>, Direction::READ>;
+template class SocketOperationOf<BasicReceiveOperation<ShortRead::MAY_LEAVE_MORE>, Direction::READ>;
 
 bool PeekOperation::attempt(int fd, FdWatch* watch) noexcept {
   result_ = uninterrupted([&] { return kernel().recv(fd, data_, size_, MSG_PEEK); });
@@ -143,7 +142,7 @@ bool SendAllOperation::attempt(int fd, FdWatch* watch) noexcept {
   return settle(fd, watch);
 }
 
-// What the last send() said, and more of them until all is sent or the kernel takes no more.
+// Evaluates the last send(), and sends on until everything is sent or it would block.
 bool SendAllOperation::settle(int fd, FdWatch* watch) noexcept {
   for (;;) {
     if (result_ >= 0)
@@ -162,7 +161,8 @@ bool SendAllOperation::settle(int fd, FdWatch* watch) noexcept {
   }
 }
 
-// The task has to stop or has spent its budget, others wait already, or the kernel didn't take all.
+// After an await_ready() that couldn't try (the task is to stop or has spent its budget, or others wait), or
+// whose send() didn't take everything.
 bool SendAllOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   sent_ = 0;
   bool done = false;
@@ -185,7 +185,7 @@ template class SocketOperationOf<SendAllOperation, Direction::WRITE>;
 bool ConnectOperation::attempt(int fd, FdWatch* watch) noexcept {
   if (!begun_) {
     result_ = kernel().connect(fd, address_, length_);
-    // Interrupted, it goes on by itself (connect(2)).
+    // Interrupted by a signal, it goes on in the background (connect(2)).
     if (result_ != -EINPROGRESS && result_ != -EINTR) return true;
     begun_ = true;
     drained(direction(), watch);

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -20,7 +20,7 @@ namespace heddle {
 /// One system call on a socket, made again when the socket is ready, until it succeeds or fails.
 class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
  public:
-  /// Once it has begun.
+  /// Valid once the operation has begun.
   int fileno() const noexcept { return fd(); }
 
  protected:
@@ -32,7 +32,7 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   /// Called when attempt() has returned false and the task is suspended.
   void after_attempt() noexcept {}
 
-  /// For await_ready() of an operation that has nothing to do. Throws Cancelled.
+  /// For await_ready() of an operation that needs no system call: true. Throws Cancelled.
   bool done_at_once() {
     check_can_begin();
     result_ = 0;
@@ -40,11 +40,12 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
     return true;
   }
 
-  /// For try_now() of an operation: try_once(). Throws std::system_error and std::logic_error.
+  /// For try_now(): tries once; false when `self` would have to wait. Throws std::system_error and
+  /// std::logic_error.
   template <class Op>
   static bool done_now(Op& self);
 
-  /// What await_resume() has to look at first. Throws Cancelled or std::system_error.
+  /// For await_resume(): throws Cancelled or std::system_error unless the operation has succeeded.
   void check(const char* name) const {
     if (result_ < 0) [[unlikely]]
       failure(name).raise();
@@ -58,7 +59,8 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   std::ptrdiff_t result_;  ///< what the call returned: a negative errno where it failed
 };
 
-/// A SocketOperation that may also have to wait for a while, whatever events come.
+/// A SocketOperation that can also wait for a time: where the socket is ready, but the call can't succeed yet
+/// (no descriptor left, the receiver's queue full), or where other tasks are to get a turn.
 class HEDDLE_EXPORT PausingOperation : public SocketOperation, private Timer {
  protected:
   explicit PausingOperation(Fd& socket) noexcept : SocketOperation(socket), Timer(&end_pause) {}
@@ -67,14 +69,14 @@ class HEDDLE_EXPORT PausingOperation : public SocketOperation, private Timer {
 
   // For attempt().
 
-  /// It is to try again after `pause` and not before; 0: at its task's next turn. Returns false, as attempt()
-  /// does then.
+  /// `return retry_after(pause)`: try again after `pause`, not earlier; 0: at the task's next turn. Always
+  /// false, as attempt() has to return then.
   bool retry_after(Duration pause) noexcept {
     pause_ = pause;
     due_ = true;
     return false;
   }
-  /// An event has woken it though it pauses: attempt() has to return false.
+  /// To be asked first: an event has woken the operation during its pause, and attempt() has to return false.
   bool still_pausing() noexcept {
     if (!armed()) return false;
     pause();
@@ -93,9 +95,9 @@ class HEDDLE_EXPORT PausingOperation : public SocketOperation, private Timer {
   bool due_ = false;
 };
 
-/// What the operations on sockets have in common: how they are awaited, and in which forms they yield what
-/// they do. An Op has, beside attempt(), a `name` for its errors, and value(), which is called once it has
-/// succeeded.
+/// How an operation on a socket is awaited and yields its result, the same for all. The class `Op` that
+/// derives from it has, beside attempt(), a `name` for its errors, and value(), which is called once after
+/// success.
 template <class Op, Direction way, class Base = SocketOperation>
 class HEDDLE_EXPORT SocketOperationOf : public Base {
  public:
@@ -135,15 +137,16 @@ class HEDDLE_EXPORT SocketOperationOf : public Base {
   Op& self() noexcept { return static_cast<Op&>(*this); }
 };
 
-/// Whether a receive that got less than it had room for has left the socket empty.
+/// Whether a receive that got fewer bytes than it had room for has drained the socket, so that the next one
+/// waits without trying.
 enum class ShortRead : unsigned char {
-  EMPTIES,  ///< It has: TCP.
-  /// Mostly it has. But a Unix socket gives bytes that came with descriptors (or, with SO_PASSCRED, from
-  /// another process) apart from those that follow. Linux says so to a recvmsg(2) without room for such
-  /// things by MSG_CTRUNC (unix(7)); recv(2), which costs less, says nothing, and so the loop looks again
-  /// (see SecondLook): who sends descriptors to somebody who doesn't ask for them may be answered 100 ms
-  /// later.
-  EMPTIES_UNLESS_CUT,
+  EMPTIES,  ///< Always: TCP.
+  /// Nearly always. But a Unix socket delivers bytes that came with descriptors (or, with SO_PASSCRED, from
+  /// another process) apart from those that follow. On Linux MSG_CTRUNC reports this to a recvmsg(2) without
+  /// a control buffer (unix(7)), but nothing does to recv(2), which costs less. So after a short recv() the
+  /// loop polls the socket once more 100 ms later: what follows descriptors that nobody asked for may be read
+  /// that much later.
+  MAY_LEAVE_MORE,
 };
 
 /// Yields how many bytes came; 0: the peer has ended its side (or the buffer is empty). Cancel-safe: nothing
@@ -180,7 +183,7 @@ class HEDDLE_EXPORT BasicReceiveOperation final
  private:
   static void step_unusual(TaskState& task);
   void receive(int fd) noexcept;
-  bool has_emptied(FdWatch& watch) const noexcept;
+  bool has_drained(FdWatch& watch) const noexcept;
   bool settle(int fd, FdWatch* watch) noexcept;
 
   std::byte* data_;
@@ -188,7 +191,7 @@ class HEDDLE_EXPORT BasicReceiveOperation final
 };
 using ReceiveOperation = BasicReceiveOperation<ShortRead::EMPTIES>;
 
-/// Yields how many bytes were copied that the next receive gets again; 0: the peer has ended its side (or the
+/// Copies bytes that the next receive gets again, and yields how many; 0: the peer has ended its side (or the
 /// buffer is empty). Cancel-safe.
 class HEDDLE_EXPORT PeekOperation final : public SocketOperationOf<PeekOperation, Direction::READ> {
  public:
@@ -237,7 +240,7 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperationOf<SendAllOpe
   SendAllOperation(Fd& socket, std::span<const std::byte> buffer)
       : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
 
-  /// Mostly the kernel takes everything at once.
+  /// Mostly the kernel takes everything at once: that case is inline.
   bool await_ready() {
     if (--current.budget < 0 || !slot().watch->side(direction()).may_try()) [[unlikely]]
       result_ = not_tried;
@@ -245,7 +248,7 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperationOf<SendAllOpe
       result_ = current.system->send(slot().fd, data_, size_, 0);
     return result_ == static_cast<std::ptrdiff_t>(size_);
   }
-  /// All else is done from here, where no register is saved for it.
+  /// All other cases begin here, in a call of their own, which the inline one needn't save registers for.
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> coroutine) {
     return start(coroutine, frame_of(coroutine.promise()));
@@ -260,7 +263,8 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperationOf<SendAllOpe
   bool attempt(int fd, FdWatch* watch) noexcept;
 
  private:
-  static constexpr std::ptrdiff_t not_tried = -EINTR;  // nothing was sent, as when a signal comes
+  // Of result_: there was no send() yet. No call returns it.
+  static constexpr std::ptrdiff_t not_tried = PTRDIFF_MIN;
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   bool settle(int fd, FdWatch* watch) noexcept;
 

@@ -1,5 +1,4 @@
-// What the sources of operations on sockets share: how a SocketOperationOf takes its steps. It is
-// instantiated there, once for each operation, and not by users.
+// How a SocketOperationOf starts and advances, and what attempts share. Not installed.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -10,6 +9,8 @@
 #include "socket_operation.hpp"
 
 namespace heddle {
+
+// Each source instantiates these for its own operations, so that users don't compile them.
 
 template <class Op, Direction way, class Base>
 bool SocketOperationOf<Op, way, Base>::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
@@ -36,8 +37,8 @@ inline bool would_block(std::ptrdiff_t result) noexcept {
   return result == -EAGAIN || result == -EWOULDBLOCK;
 }
 
-/// Of ShortRead::EMPTIES_UNLESS_CUT: whether there may be bytes behind those of a short read.
-inline bool may_be_cut([[maybe_unused]] const msghdr& message) noexcept {
+/// For ShortRead::MAY_LEAVE_MORE: whether bytes may follow those of a short recvmsg(2).
+inline bool more_may_follow([[maybe_unused]] const msghdr& message) noexcept {
 #if defined(__linux__)
   return (message.msg_flags & MSG_CTRUNC) != 0;
 #else

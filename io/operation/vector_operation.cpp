@@ -13,7 +13,7 @@ namespace heddle {
 
 namespace {
 
-constexpr std::size_t most_buffers = 256;  // a call
+constexpr std::size_t most_buffers = 256;  // per call
 
 template <class Buffer>
 std::size_t total_size(const Buffer* buffers, std::size_t count) noexcept {
@@ -22,7 +22,7 @@ std::size_t total_size(const Buffer* buffers, std::size_t count) noexcept {
   return total;
 }
 
-// The msghdr for some buffers, of the first of which `begun` bytes are left out.
+// A msghdr for the buffers, without the first `begun` bytes of the first one.
 struct Message {
   template <class Buffer>
   Message(const Buffer* buffers, std::size_t count, std::size_t begun = 0) noexcept {
@@ -57,16 +57,16 @@ bool BasicReceiveVectorOperation<short_read>::attempt(int fd, FdWatch* watch) no
     this->drained(Direction::READ, watch);
     return false;
   }
-  const bool emptied = static_cast<std::size_t>(this->result_) < message.size &&
-                       (short_read == ShortRead::EMPTIES || !may_be_cut(message.header));
-  if (emptied && this->result_ > 0) this->drained_unless_hangup(Direction::READ, watch);
+  const bool has_drained = static_cast<std::size_t>(this->result_) < message.size &&
+                           (short_read == ShortRead::EMPTIES || !more_may_follow(message.header));
+  if (has_drained && this->result_ > 0) this->drained_unless_hangup(Direction::READ, watch);
   return true;
 }
 
 template class BasicReceiveVectorOperation<ShortRead::EMPTIES>;
-template class BasicReceiveVectorOperation<ShortRead::EMPTIES_UNLESS_CUT>;
+template class BasicReceiveVectorOperation<ShortRead::MAY_LEAVE_MORE>;
 template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::EMPTIES>, Direction::READ>;
-template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::EMPTIES_UNLESS_CUT>, Direction::READ>;
+template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::MAY_LEAVE_MORE>, Direction::READ>;
 
 bool SendVectorOperation::await_ready() { return total_size(buffers_, count_) == 0 && done_at_once(); }
 
@@ -108,11 +108,11 @@ bool SendAllVectorOperation::attempt(int fd, FdWatch* watch) noexcept {
       return false;
     }
     if (result_ < 0) return true;
-    pass_over(static_cast<std::size_t>(result_));
+    skip(static_cast<std::size_t>(result_));
   }
 }
 
-void SendAllVectorOperation::pass_over(std::size_t size) noexcept {
+void SendAllVectorOperation::skip(std::size_t size) noexcept {
   sent_ += size;
   begun_ += size;
   while (index_ < count_ && begun_ >= buffers_[index_].size) begun_ -= buffers_[index_++].size;

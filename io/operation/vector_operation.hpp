@@ -74,7 +74,7 @@ class HEDDLE_EXPORT SendAllVectorOperation final
   bool attempt(int fd, FdWatch* watch) noexcept;
 
  private:
-  void pass_over(std::size_t size) noexcept;
+  void skip(std::size_t size) noexcept;  // `size` bytes were sent
 
   const ConstBuffer* buffers_;
   std::size_t count_;

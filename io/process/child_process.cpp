@@ -1,4 +1,4 @@
-// How children are reaped: by who waits for them, or else by a thread.
+// ChildProcess: reaping, and the thread that reaps children for which no task waits.
 // SPDX-License-Identifier: MIT
 #include "child_process.hpp"
 
@@ -16,34 +16,16 @@
 #include <thread>
 #include <vector>
 
+#include "../../runtime/core/start_thread.hpp"
 #include "../../selector/errors.hpp"
 
 namespace heddle {
 
-namespace {
-
-// A detached thread that takes no signals. Throws std::system_error.
-template <class Function>
-void start_quiet_thread(Function function) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    std::thread(function).detach();
-  } catch (...) {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
-}  // namespace
-
 int ChildProcess::try_reap() noexcept {
   if (reaped_) return error_ != 0 ? -error_ : 1;
   if (thread_waits_) {
-    // Not before the thread has seen it: the thread knows the process by its number alone.
+    // Not before the thread has seen the end: it waits by the pid, which may be reused once the child is
+    // reaped.
     pollfd entry{exit_.fileno(), POLLIN, 0};
     if (::poll(&entry, 1, 0) <= 0) return 0;
   }
@@ -75,7 +57,7 @@ int ChildProcess::kill(int signal) const noexcept {
   return ::kill(group_ ? -pid_ : pid_, signal) < 0 ? -errno : 0;
 }
 
-// The children that nobody waits for. Its thread lives as long as there are any.
+// Owns the children for which no task waits. Its thread lives as long as there are any.
 class Reaper {
  public:
   // Leaked: its thread may outlive main().
@@ -94,7 +76,8 @@ class Reaper {
     wake();
   }
 
-  void look() noexcept {
+  // Reaps those that have ended, and starts the thread if wake() could not.
+  void check() noexcept {
     const std::lock_guard lock(mutex_);
     if (first_ == nullptr) return;
     reap_all();
@@ -114,7 +97,7 @@ class Reaper {
     }
   }
 
-  // Without descriptors or threads they have to wait for look().
+  // If there is no descriptor or thread for it, the children have to wait for the next check().
   void wake() noexcept {
     if (running_) {
       (void)!::write(wake_[1], "", 1);
@@ -130,7 +113,7 @@ class Reaper {
     }
 #endif
     try {
-      start_quiet_thread([this] { serve(); });
+      start_thread([this] { serve(); }).detach();
       running_ = true;
     } catch (const std::exception&) {
       close_wake();
@@ -178,20 +161,21 @@ class Reaper {
 
 void ChildProcess::release() noexcept {
   if (--references_ != 0) return;
-  // From here on it is watched by no loop; and closed by the kernel, as the loop's System may go.
+  // The reaper's thread outlives the loop: so no loop watches the descriptor, and the loop's System isn't
+  // needed to close it.
   exit_ = Fd(exit_.release(), kernel_system());
   Reaper::shared().adopt(*this);
 }
 
-void ChildProcess::reap_orphans() noexcept { Reaper::shared().look(); }
+void ChildProcess::reap_orphans() noexcept { Reaper::shared().check(); }
 
 void close_at_end_of(int pid, int signal_fd) {
-  start_quiet_thread([pid, signal_fd] {
+  start_thread([pid, signal_fd] {
     siginfo_t info;
     while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
     }
     ::close(signal_fd);
-  });
+  }).detach();
 }
 
 }  // namespace heddle

@@ -1,4 +1,4 @@
-// ChildProcess: a child that somebody waits for, and who sees to its end when nobody does. Not installed.
+// ChildProcess: a child process until it is reaped, by a task that waits or by a thread. Not installed.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,11 +9,13 @@
 
 namespace heddle {
 
-/// Shared by a Process and those who wait for it; counted on the loop's thread. Let go of before the process
-/// was reaped, it is the reaper's: a thread that lives as long as there are such children.
+/// Shared by a Process and the tasks that wait for it; references are counted on the loop's thread. If the
+/// last one is released before the process was reaped, the reaper owns it: a thread that lives as long as
+/// there are such children.
 class ChildProcess {
  public:
-  /// `exit_fd` is readable when the process has ended. `thread_waits`: because a thread has seen that.
+  /// `exit_fd` is readable when the process has ended. `thread_waits`: it is no pidfd, but a pipe whose other
+  /// end close_at_end_of() closes.
   ChildProcess(int pid, Fd exit_fd, bool thread_waits, bool group, OnDrop on_drop) noexcept
       : exit_(std::move(exit_fd)), pid_(pid), thread_waits_(thread_waits), group_(group), on_drop_(on_drop) {}
   ChildProcess(const ChildProcess&) = delete;
@@ -31,17 +33,17 @@ class ChildProcess {
   /// 0, or the negative errno; -ESRCH if it was reaped.
   int kill(int signal) const noexcept;
 
-  /// Children that could not be left to the reaper's thread, because that could not be started, are looked
-  /// after at such moments.
+  /// Reaps released children that have ended, and starts the reaper's thread if that failed before: to be
+  /// called now and then.
   static void reap_orphans() noexcept;
 
  private:
   friend class Reaper;
   ~ChildProcess() = default;
-  int try_reap() noexcept;  // 1: it has ended; 0: not yet; or a negative errno
+  int try_reap() noexcept;  // 1: it is reaped; 0: it runs; or a negative errno
 
   Fd exit_;
-  ChildProcess* next_ = nullptr;  // of the reaper's
+  ChildProcess* next_ = nullptr;  // in the reaper's list
   ExitStatus status_;
   int pid_;
   int error_ = 0;

@@ -14,15 +14,15 @@ namespace heddle {
 /// Where one of the three standard streams of a new process comes from or goes to.
 class Stdio {
  public:
-  /// What ours is: shared with this process.
+  /// This process's own stream, shared.
   static constexpr Stdio inherit() noexcept { return Stdio(Kind::INHERIT); }
   /// /dev/null.
   static constexpr Stdio null() noexcept { return Stdio(Kind::NONE); }
-  /// A new pipe, whose other end the Process has.
+  /// A new pipe; the Process owns its other end.
   static constexpr Stdio pipe() noexcept { return Stdio(Kind::PIPE); }
-  /// A descriptor of the caller's, which has to be open when the process is spawned and stays the caller's.
+  /// A descriptor that has to be open when the process is spawned. The caller keeps it.
   static constexpr Stdio descriptor(int fd) noexcept { return Stdio(Kind::DESCRIPTOR, fd); }
-  /// For error(): where the output goes.
+  /// For error(): the same as output().
   static constexpr Stdio same_as_output() noexcept { return Stdio(Kind::OUTPUT); }
 
  private:
@@ -36,19 +36,19 @@ class Stdio {
   int fd_;
 };
 
-/// What happens to a process whose Process object goes before it has ended. No zombie is left in any case.
+/// What happens to a process that still runs when its Process object is destroyed. It is reaped in any case.
 enum class OnDrop : unsigned char {
   KILL,       ///< SIGKILL
-  TERMINATE,  ///< SIGTERM, and then it is left alone
+  TERMINATE,  ///< SIGTERM, and no more
   LEAVE,      ///< it runs on
 };
 
-/// A program, its arguments and its surroundings. May be used any number of times.
+/// A program, its arguments, and what it starts with. May be used any number of times.
 ///
 ///     Command("git", "log", "-1").cwd("/src").output(Stdio::pipe())
 class HEDDLE_EXPORT Command {
  public:
-  /// `program` is looked for in this process's PATH unless it has a slash in it. The arguments are those
+  /// `program` is searched for in this process's PATH unless it has a slash in it. The arguments are those
   /// after argv[0], which is `program`.
   template <std::convertible_to<std::string>... A>
   explicit Command(std::string program, A&&... arguments) : argv_{std::move(program)} {
@@ -65,16 +65,16 @@ class HEDDLE_EXPORT Command {
     argv_.insert(argv_.end(), arguments.begin(), arguments.end());
     return *this;
   }
-  /// Sets a variable for the process, on top of this process's environment. Throws ValueError for a name that
-  /// is none.
+  /// Sets a variable in addition to this process's environment. Throws ValueError for an empty name, or one
+  /// with a '='.
   Command& env(const std::string& name, const std::string& value);
-  /// From nothing on instead of this process's environment.
+  /// Begins with an empty environment instead of this process's.
   Command& clear_env() noexcept {
     environment_.clear();
     inherits_environment_ = false;
     return *this;
   }
-  /// The directory it starts in. A program with a slash in it that is relative is looked for from there.
+  /// The directory it starts in. A relative path of a program, with a slash in it, is resolved from there.
   Command& cwd(std::string directory) {
     directory_ = std::move(directory);
     return *this;
@@ -92,14 +92,13 @@ class HEDDLE_EXPORT Command {
     stdio_[2] = stdio;
     return *this;
   }
-  /// It leads a process group of its own: signals that are sent by its Process go to all of the group, and
-  /// those of the terminal (Ctrl-C) don't reach it.
+  /// It leads a process group of its own: signals sent by its Process go to the whole group, and those of the
+  /// terminal (Ctrl-C) don't reach it.
   Command& new_group(bool on = true) noexcept {
     new_group_ = on;
     return *this;
   }
-  /// Only the standard streams are open in it (which is so by default); otherwise also what isn't
-  /// close-on-exec here.
+  /// True, the default: only the standard streams are open in it. False: also what isn't close-on-exec here.
   Command& close_others(bool on) noexcept {
     close_others_ = on;
     return *this;
@@ -108,7 +107,7 @@ class HEDDLE_EXPORT Command {
     on_drop_ = what;
     return *this;
   }
-  /// For streams of which nothing was said.
+  /// Sets those streams that weren't set yet.
   Command& by_default(Stdio input, Stdio output, Stdio error) noexcept;
 
   const std::string& program() const noexcept { return argv_.front(); }
@@ -116,6 +115,9 @@ class HEDDLE_EXPORT Command {
  private:
   friend class Launch;
   friend class Process;
+
+  /// What execve(2) takes: it points into this object and into `environ`.
+  std::vector<char*> environment_block() const;
 
   std::vector<std::string> argv_;
   std::vector<std::string> environment_;  // "NAME=value"

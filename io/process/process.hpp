@@ -1,4 +1,4 @@
-// Process: another program, its streams and its end.
+// Process: a child process, its standard streams, and waiting for its end.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,17 +14,16 @@ namespace heddle {
 
 class ChildProcess;
 
-/// What a process has left.
+/// How a process ended, and what it wrote.
 struct ProcessOutput {
   ExitStatus status;
   std::string output;
   std::string error;
 };
 
-/// A child process. Move-only; of the loop on which it is first waited for. If it still runs when its Process
-/// goes, it is dealt with as Command::on_drop() says (SIGKILL), and reaped in any case: there are never
-/// zombies. Nobody else may wait for it (no wait(-1), and SIGCHLD must not be ignored: waiting fails with
-/// ECHILD then).
+/// A child process. Move-only; it belongs to the loop on which it is first waited for. If it still runs when
+/// its Process is destroyed, Command::on_drop() decides (SIGKILL unless set), and it is reaped in any case.
+/// Nothing else may reap it: no wait(-1), and SIGCHLD must not be ignored (waiting fails with ECHILD then).
 class HEDDLE_EXPORT Process {
  public:
   /// Starts `command` by posix_spawn(3), with no signal blocked and SIGPIPE, SIGXFSZ and SIGCHLD at their
@@ -37,35 +36,34 @@ class HEDDLE_EXPORT Process {
   Process& operator=(Process&& other) noexcept;
   ~Process() { drop(); }
 
-  /// Its process id, also after its end (when it may be another's); -1 where there is none.
+  /// Its process id, also after its end (when it may have been reused); -1 for an empty Process.
   int pid() const noexcept;
 
-  /// Our ends of its standard streams, as far as these are Stdio::pipe(); closed otherwise.
+  /// Our ends of its standard streams: those that are Stdio::pipe(); the others are closed.
   WritePipe& input() noexcept { return input_; }
   ReadPipe& output() noexcept { return output_; }
   ReadPipe& error() noexcept { return error_; }
 
   /// Waits for its end. Any number of tasks may wait, also after the end, and while this object is moved or
-  /// destroyed. It doesn't read the streams: a process that fills a pipe nobody reads doesn't end.
-  /// Cancel-safe. Throws std::system_error (ECHILD when somebody else has reaped it).
+  /// destroyed. It doesn't read the streams: a process that fills a pipe that isn't read doesn't end.
+  /// Cancel-safe. Throws std::system_error (ECHILD when it was reaped elsewhere).
   Task<ExitStatus> wait() const;
   /// The same without waiting; nullopt while it runs.
   std::optional<ExitStatus> poll() const;
 
-  /// Sends a signal, to its group if it leads one (Command::new_group). False if it has ended and that was
-  /// seen. Throws std::system_error (EINVAL, EPERM).
+  /// Sends a signal, to its group if it leads one (Command::new_group). False if it has been reaped. Throws
+  /// std::system_error (EINVAL, EPERM).
   bool kill(int signal);
   /// SIGTERM.
   bool terminate();
-  /// SIGTERM, and SIGKILL if it runs longer than `grace` after that; waits for its end. Cancelled, it may run
-  /// on.
+  /// SIGTERM, and SIGKILL if it still runs after `grace`; waits for its end. Cancelled, it may run on.
   Task<ExitStatus> stop(Timeout grace);
 
   /// Writes `input` to it and closes its standard input, reads output and error to their ends, all at the
-  /// same time, and waits for its end. Only streams that are pipes take part; input for one that isn't throws
-  /// std::logic_error. A process that doesn't want all of its input is no error. Cancelled, what was read is
-  /// lost, the pipes are closed and the process runs on. This object must neither be moved nor destroyed
-  /// meanwhile. (Where grandchildren have inherited the streams, these end with the last of them.)
+  /// same time, and waits for its end. Only streams that are pipes take part; std::logic_error when there is
+  /// input, but no pipe for it. It is no error when the process doesn't read all of its input. Cancelled,
+  /// what was read is lost, the pipes are closed and the process runs on. This object must neither be moved
+  /// nor destroyed meanwhile. (Streams that grandchildren have inherited end when the last of them does.)
   Task<ProcessOutput> communicate(std::string input = {});
 
  private:
@@ -77,9 +75,9 @@ class HEDDLE_EXPORT Process {
   ReadPipe error_;
 };
 
-/// Runs `command` to its end with `input`, and yields its status, output and error; streams that the command
-/// says something of are used as it says. Cancelled, it kills the process and waits for its end first. Throws
-/// what Process::spawn() does; a status other than success is no exception.
+/// Runs `command` to its end with `input`, and yields its status, output and error. Streams that are set in
+/// the command are left as they are set. Cancelled, it kills the process and waits for its end first. Throws
+/// what Process::spawn() throws; a status other than success is no exception.
 HEDDLE_EXPORT Task<ProcessOutput> run_process(Command command, std::string input = {});
 
 }  // namespace heddle

@@ -20,28 +20,29 @@
 #include "../../runtime/task/timeout.hpp"
 #include "../../selector/timeout.hpp"
 #include "../net/tcp.hpp"
+#include "connection.hpp"
 #include "server_core.hpp"
 
 namespace heddle {
 
-/// What a Server runs for each connection: a function that takes a `Stream&`, which the server closes when
-/// the handler is done, or a `Stream`, which is the handler's own; and that returns a Task<void>.
+/// What a Server runs for each connection: a function that returns a Task<void> and takes either a `Stream&`,
+/// which the server closes when the handler is done, or a `Stream`, which the handler owns.
 template <class Handler, class Stream>
 concept ConnectionHandler = std::is_invocable_r_v<Task<void>, Handler&, Stream&> ||
                             std::is_invocable_r_v<Task<void>, Handler&, Stream>;
 
 template <class Stream>
-class ServerConnectionOf final : public ServerConnection {
+class ConnectionOf final : public Connection {
  public:
-  ServerConnectionOf(Stream its_stream, Guard<Semaphore> place) noexcept
-      : ServerConnection(std::move(place)), stream(std::move(its_stream)) {}
+  ConnectionOf(Stream its_stream, Guard<Semaphore> place) noexcept
+      : Connection(std::move(place)), stream(std::move(its_stream)) {}
 
   Stream stream;
 
  private:
-  bool abort() noexcept override {
+  bool reset() noexcept override {
     if constexpr (requires { stream.is_open(); })
-      if (!stream.is_open()) return false;  // the handler has taken it
+      if (!stream.is_open()) return false;  // the handler owns it, or has closed it
     if constexpr (requires { stream.abort(); })
       stream.abort();
     else
@@ -85,7 +86,7 @@ class ServerSourceOf final : public ServerSource {
         co_await accept_one();
         accepted();
       } catch (const std::exception&) {
-        pass_or_rethrow();
+        report_shortage_or_rethrow();
         failed = true;
       }
       if (failed) co_await sleep(pause);
@@ -97,32 +98,32 @@ class ServerSourceOf final : public ServerSource {
     Semaphore* const places = core().places();
     if constexpr (requires { listener_.readable(); }) {
       if (places != nullptr) {
-        // Who has no connection waiting doesn't keep a place from others who do: also where somebody else has
-        // accepted it meanwhile, or there was no descriptor for it.
-        std::optional<Stream> taken;
-        while (!taken) {
+        // A listener takes a place only when a connection waits, so that others can have it until then; and
+        // gives it back if it can't accept soon: another task was faster, or there is no descriptor left.
+        std::optional<Stream> accepted_stream;
+        while (!accepted_stream) {
           co_await listener_.readable();
           place = co_await places->scoped();
           try {
-            taken.emplace(co_await timeout(longest_with_a_place, listener_.accept()));
+            accepted_stream.emplace(co_await timeout(place_timeout, listener_.accept()));
           } catch (const TimeoutError&) {
             place.release();
           }
         }
-        start(std::move(*taken), std::move(place));
+        start(std::move(*accepted_stream), std::move(place));
         co_return;
       }
     }
     Stream stream = co_await listener_.accept();
-    if (places != nullptr) place = co_await places->scoped();  // a listener that can't be asked before
+    if (places != nullptr) place = co_await places->scoped();  // this listener has no readable()
     start(std::move(stream), std::move(place));
   }
 
-  // Whatever fails here costs this connection, and nobody else.
+  // A failure here ends this connection only.
   void start(Stream stream, Guard<Semaphore> place) noexcept {
-    ServerConnectionOf<Stream>* connection = nullptr;
+    ConnectionOf<Stream>* connection = nullptr;
     try {
-      connection = new ServerConnectionOf<Stream>(std::move(stream), std::move(place));
+      connection = new ConnectionOf<Stream>(std::move(stream), std::move(place));
       run(*connection, handle(connection->stream));
     } catch (...) {
       not_started(connection);
@@ -150,13 +151,13 @@ class ServerSourceOf final : public ServerSource {
 ///       co_await heddle::when_any(server.serve(), heddle::signal(SIGTERM));
 ///     }
 ///
-/// Handlers run beside each other as children of serve(), which doesn't end before they have. What one of
-/// them throws ends its connection and is told to the loop's report handler, once; a peer that has gone
-/// (ECONNRESET, EPIPE, ...) is no news unless ServerOptions says so. When descriptors run out, peers that
-/// wait are refused until there are some again (see TcpListener::accept).
+/// Handlers run beside each other as children of serve(), which doesn't end before they have. What a handler
+/// throws ends its connection and is reported, once, to the loop's report handler; but not that the peer has
+/// gone (ECONNRESET, EPIPE, ...), unless ServerOptions::report_disconnects is set. When descriptors run out,
+/// peers that wait are refused until there are some again (see TcpListener::accept).
 ///
-/// To be used on one loop's thread; for several threads, give each a Server of its own (see run_on_threads,
-/// TcpListener::bind_shared). Destroying it while serve() runs stops at once, as stop(0) does.
+/// For one loop's thread; for several threads, give each a Server of its own (see run_on_threads,
+/// TcpListener::bind_shared). Destroying it while serve() runs stops it as stop(0) does.
 class HEDDLE_EXPORT Server {
  public:
   explicit Server(const ServerOptions& options = {});
@@ -167,9 +168,9 @@ class HEDDLE_EXPORT Server {
   }
   ~Server();
 
-  /// Listens at `address` too, and yields it with the port that the kernel has picked if that was 0. The
-  /// handler is kept as long as connections are. Peers may connect from now on, and wait until serve() runs.
-  /// Throws std::system_error that names the address.
+  /// Listens at `address` too, and yields it, with the port that the kernel has picked if that was 0. The
+  /// handler lives as long as there are connections. Peers may connect from now on, and wait until serve()
+  /// runs. Throws std::system_error that names the address.
   template <class Handler>
   Address listen(const Address& address, Handler handler, const ListenOptions& options = {},
                  std::source_location where = std::source_location::current()) {
@@ -203,33 +204,31 @@ class HEDDLE_EXPORT Server {
   }
 
   /// Serves until stop() or close() is called, and all handlers have ended. A request to stop this task does
-  /// the same as stop() and comes out, as Cancelled, when that is done; a second one doesn't wait for the
-  /// rest of the grace, a third aborts (what runs it beside others, as when_any() does, passes on the first
-  /// alone). Throws what a listener fails with that can't accept any more, after
-  /// the handlers were stopped; std::logic_error when it listens nowhere, or serves already. Returns at once
-  /// if it was stopped before.
+  /// the same as stop(), and Cancelled is thrown when that is done; a second request ends the grace, a third
+  /// resets the connections (when_any() and its like pass on the first one only). If a listener can't accept
+  /// any more, its error is thrown after the handlers were stopped. Throws std::logic_error when it listens
+  /// nowhere, or serves already. Returns at once if it was stopped before.
   HEDDLE_CORO_WRAPPER Task<void> serve() { return core().serve(ServerCore::Reference(core())); }
 
-  /// Ends the service, in steps: no more connections are accepted, and the listeners are closed (peers that
-  /// were not accepted yet see a reset); handlers may
-  /// go on for `grace` (zero and less: not at all; nullopt: for as long as they like); those that are left
-  /// are cancelled; after ServerOptions::abort_after the connections of those that go on nevertheless are
-  /// reset. Called again it can only shorten the grace. May be called from a handler.
+  /// Ends the service, in steps: accepting ends, and the listeners are closed (peers that were not accepted
+  /// yet see a reset); handlers may go on for `grace` (zero or less: not at all; nullopt: without a limit);
+  /// those that are left are cancelled; after ServerOptions::abort_after the connections of those that still
+  /// go on are reset. Called again it can only shorten the grace. May be called from a handler.
   void stop(Timeout grace) { core().stop(grace); }
   /// The same with ServerOptions::grace.
   void stop() { core().stop(core().options().grace); }
-  /// stop(), and waits until serve() has ended. If the wait is cancelled, stopping goes on. A handler that
-  /// awaits this waits for itself, until it is cancelled after the grace.
+  /// stop(), and waits until serve() has ended. If the wait is cancelled, the service still ends. A handler
+  /// that awaits this waits for its own end, until it is cancelled after the grace.
   HEDDLE_CORO_WRAPPER Task<void> close(Timeout grace) {
     return core().close(ServerCore::Reference(core()), grace);
   }
   HEDDLE_CORO_WRAPPER Task<void> close() { return close(core().options().grace); }
 
-  /// `co_await server.stopping()` waits until stop() is called, by whomever: for a handler that is between
-  /// two requests, and needn't use up the grace. Cancel-safe.
+  /// `co_await server.stopping()` waits until stop() is called: for a handler between two requests, which can
+  /// end then without using up the grace. Cancel-safe.
   EventOperation stopping() { return core().stopping(); }
 
-  /// Connections are accepted.
+  /// serve() runs, and stop() wasn't called.
   bool is_serving() const { return core().is_serving(); }
   ServerCounters counters() const { return core().counters(); }
 

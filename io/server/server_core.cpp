@@ -1,19 +1,18 @@
-// Serving: tasks that accept, tasks that handle, and the steps in which they end.
+// ServerCore: the tasks that accept, the group of handlers, and the stages in which they end.
 // SPDX-License-Identifier: MIT
 #include "server_core.hpp"
 
-#include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <new>
 #include <stdexcept>
-#include <string_view>
 #include <system_error>
 
+#include "../../runtime/core/all_done.hpp"
 #include "../../runtime/core/operation.hpp"
+#include "../../runtime/core/scheduler.hpp"
 #include "../../runtime/core/trace.hpp"
-#include "../../runtime/loop/event_loop.hpp"
 #include "../../runtime/task/join_handle.hpp"
+#include "error_number.hpp"
 #include "server.hpp"
 
 namespace heddle {
@@ -28,58 +27,22 @@ class ServerCore::Acceptors final : public TaskOwner {
   ServerCore& core_;
 };
 
-// Those that handle connections.
-class ServerCore::Handlers final : public TaskOwner {
+// Connections of one serve().
+class ServerCore::Handlers final : public Connections {
  public:
-  Handlers(ServerCore& core, Scheduler& loop) noexcept : TaskOwner(loop), core_(core) {}
+  Handlers(ServerCore& core, Scheduler& loop) noexcept
+      : Connections(loop, core.options_, core.counters_), core_(core) {}
 
  private:
   void child_done(TaskState&) noexcept override { core_.child_ended(); }
   ServerCore& core_;
 };
 
-// Waits until all have ended.
-class ServerCore::Wait final : public Operation {
- public:
-  explicit Wait(ServerCore& core) noexcept : core_(core) {}
-
-  bool await_ready() {
-    begin();
-    return core_.all_ended();
-  }
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    core_.waiting_ = this;
-    suspend(*this, coroutine);
-  }
-  void await_resume() const {
-    if (stopped_) throw_cancelled();
-  }
-  Stop cancel() noexcept override {
-    if (core_.waiting_ == nullptr) return Stop::TOO_LATE;
-    core_.waiting_ = nullptr;
-    stopped_ = true;
-    return Stop::STOPPED;
-  }
-  WaitInfo describe() const noexcept override {
-    WaitInfo info;
-    info.what = core_.is_serving() ? "connections" : "the last of its connections";
-    info.for_children = !core_.is_serving();
-    return info;
-  }
-  void end() noexcept {
-    core_.waiting_ = nullptr;
-    wake();
-  }
-
- private:
-  ServerCore& core_;
-  bool stopped_ = false;
-};
-
 namespace {
 
-// Groups that a task has while it lives here.
+constexpr const char* last_ones = "the last of its connections";
+
+// Registers two groups of children with a task, as long as it lives.
 class GroupsOf {
  public:
   GroupsOf(TaskState& task, TaskOwner& first, TaskOwner& second)
@@ -100,23 +63,6 @@ class GroupsOf {
   TaskOwner& second_;
 };
 
-// Tasks may wait for each other in a ring, and many handlers for the same crowd: so a look has an end. Who
-// is behind that isn't idle.
-constexpr int most_tasks_looked_at = 256;
-
-// When something has gone on last in `task`, or in a task that it waits for.
-TimePoint last_activity(const TaskState& task, TimePoint now, int& left) noexcept {
-  if (task.waits_at() == nullptr || task.queued() || --left < 0) return now;
-  TimePoint latest = task.suspended_since();
-  if (const TaskState* const other = task.waits_at()->describe().task)
-    latest = std::max(latest, last_activity(*other, now, left));
-  for (const TaskOwner* group = task.first_group(); group != nullptr; group = TaskState::next_group(*group))
-    for (const TaskState* child = group->first_child(); child != nullptr && left > 0;
-         child = child->next_sibling())
-      latest = std::max(latest, last_activity(*child, now, left));
-  return left > 0 ? latest : now;
-}
-
 }  // namespace
 
 Server::Server(const ServerOptions& options) : core_(new ServerCore(options)) {}
@@ -131,11 +77,12 @@ Server::~Server() {
 
 ServerSource::~ServerSource() = default;
 
-void ServerSource::run(ServerConnection& connection, Task<void> handler) {
-  core_.run(connection, std::move(handler), where_);
+void ServerSource::run(Connection& connection, Task<void> handler) {
+  TaskState& task = connection.serve(*core_.handlers_, std::move(handler), where_);
+  if (core_.stage_ > ServerCore::Stage::FINISHING) task.cancel();
 }
 
-void ServerSource::not_started(ServerConnection* connection) noexcept {
+void ServerSource::not_started(Connection* connection) noexcept {
   ++core_.counters_.failed;
   deliver_report(Report{"a connection could not be served", std::current_exception(), where_});
   delete connection;
@@ -143,27 +90,13 @@ void ServerSource::not_started(ServerConnection* connection) noexcept {
 
 namespace {
 
-// The errno that an exception tells of; 0 for one that tells of none.
-int errno_of(const std::exception_ptr& error) noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::bad_alloc&) {
-    return ENOMEM;
-  } catch (const std::system_error& failure) {
-    const std::error_condition condition = failure.code().default_error_condition();
-    return condition.category() == std::generic_category() ? condition.value() : 0;
-  } catch (...) {
-    return 0;
-  }
-}
-
-bool may_pass(int error) noexcept {
+bool is_shortage(int error) noexcept {
   switch (error) {
     case ENOMEM:
     case ENOBUFS:
     case EMFILE:
     case ENFILE:
-    case ENOSPC:  // of descriptors that epoll may watch
+    case ENOSPC:  // the limit of descriptors that epoll watches
       return true;
     default:
       return false;
@@ -172,21 +105,10 @@ bool may_pass(int error) noexcept {
 
 }  // namespace
 
-void ServerSource::pass_or_rethrow() {
-  if (!may_pass(errno_of(std::current_exception()))) throw;
-  if (!std::exchange(wanting_, true))
+void ServerSource::report_shortage_or_rethrow() {
+  if (!is_shortage(errno_of(std::current_exception()))) throw;
+  if (!std::exchange(short_of_resources_, true))
     deliver_report(Report{"accepting pauses", std::current_exception(), where_});
-}
-
-ServerConnection::~ServerConnection() {
-  if (armed()) core_->loop_->timers().remove(*this);
-}
-
-void ServerConnection::task_done(TaskState& task) noexcept { core_->connection_ended(*this, task); }
-
-void ServerConnection::expire(Timer& timer) noexcept {
-  auto& self = static_cast<ServerConnection&>(timer);
-  self.core_->deadline(self);
 }
 
 ServerCore::~ServerCore() {
@@ -228,7 +150,7 @@ Task<void> ServerCore::serve(Reference self) {
   core.acceptors_ = &acceptors;
   core.handlers_ = &handlers;
   core.stage_ = Stage::SERVING;
-  // From here on nothing is thrown before the last child has ended.
+  // From here on nothing may be thrown before the last child has ended: the groups live in this frame.
   try {
     for (ServerSource* source = core.sources_; source != nullptr; source = source->next_)
       core.launch(*source);
@@ -239,7 +161,8 @@ Task<void> ServerCore::serve(Reference self) {
   bool stop = false;
   while (!core.all_ended()) {
     try {
-      co_await Wait(core);
+      const bool serving = core.is_serving();
+      co_await AllDone(core.waiting_, false, serving ? "connections" : last_ones, !serving);
     } catch (const Cancelled&) {
       if (std::exchange(stop, true))
         core.next_stage();
@@ -270,7 +193,7 @@ void ServerCore::stop(Timeout grace) noexcept {
     closed_.set();
   } else if (stage_ == Stage::SERVING) {
     enter(Stage::FINISHING, grace);
-    // Before the listeners are closed: so a connection that has been accepted already is served.
+    // Before the listeners are closed: so a connection that was accepted already is still served.
     acceptors_->cancel_children();
   } else if (stage_ == Stage::FINISHING) {
     if (!grace.forever() && (!timer_.armed() || loop_->deadline_after(grace.duration()) < stage_ends_))
@@ -286,13 +209,14 @@ void ServerCore::stop(Timeout grace) noexcept {
 void ServerCore::enter(Stage stage, Timeout limit) noexcept {
   stage_ = stage;
   if (timer_.armed()) loop_->timers().remove(timer_);
-  if (waiting_ != nullptr && all_ended()) waiting_->end();
+  if (waiting_ != nullptr) waiting_->describe_as(last_ones, true);
+  child_ended();
   if (limit.forever()) return;
   if (!limit.only_looks()) try {
       stage_ends_ = loop_->deadline_after(limit.duration());
       loop_->timers().add(timer_, stage_ends_);
       return;
-    } catch (const std::bad_alloc&) {  // without memory there is no grace
+    } catch (const std::bad_alloc&) {  // without memory for the timer the stage ends at once
     }
   next_stage();
 }
@@ -308,7 +232,7 @@ void ServerCore::next_stage() noexcept {
       enter(Stage::CANCELLING, options_.abort_after);
       break;
     case Stage::CANCELLING:
-      abort_all();
+      handlers_->abort_all();
       enter(Stage::ABORTING, std::chrono::seconds(10));
       break;
     case Stage::ABORTING:
@@ -320,17 +244,12 @@ void ServerCore::next_stage() noexcept {
   }
 }
 
-void ServerCore::abort_all() noexcept {
-  for (ServerConnection* each = connections_; each != nullptr; each = each->next_) abort(*each);
-  handlers_->cancel_children();
-}
-
 void ServerCore::report_overdue() const noexcept {
-  if (counters_.active == 0) return;
+  if (handlers_->first() == nullptr) return;
   deliver_report(
       Report{"a Server that was stopped waits for handlers that go on, though they were cancelled and their "
              "connections were reset",
-             nullptr, connections_->task_->where()});
+             nullptr, handlers_->first()->where()});
 }
 
 bool ServerCore::all_ended() const noexcept {
@@ -339,11 +258,11 @@ bool ServerCore::all_ended() const noexcept {
 }
 
 void ServerCore::child_ended() noexcept {
-  if (waiting_ != nullptr && all_ended()) waiting_->end();
+  if (all_ended()) AllDone::notify(waiting_);
 }
 
-// No accept() fails for what concerns one connection only: so this listener is broken, or somebody has
-// cancelled its task. Peers would wait for it in vain.
+// accept() doesn't fail for errors that concern one connection only: so the listener is broken, or its task
+// was cancelled. Either ends the service, because peers would wait in vain.
 void ServerCore::acceptor_ended(TaskState& task) noexcept {
   const bool serving = stage_ == Stage::SERVING;
   if (task.outcome() == Outcome::ERROR) {
@@ -352,115 +271,6 @@ void ServerCore::acceptor_ended(TaskState& task) noexcept {
   }
   if (serving) stop(failure_ ? Timeout(Duration(0)) : options_.grace);
   child_ended();
-}
-
-void ServerCore::run(ServerConnection& connection, Task<void> handler, std::source_location where) {
-  connection.core_ = this;
-  connection.began_ = loop_->time();
-  watch(connection);
-  TaskState& task = spawn_for(*handlers_, std::move(handler), where).state();
-  connection.task_ = &task;
-  connection.link_ = &connections_;
-  connection.next_ = connections_;
-  if (connection.next_ != nullptr) connection.next_->link_ = &connection.next_;
-  connections_ = &connection;
-  task.add_observer(connection);
-  ++counters_.active;
-  ++counters_.accepted;
-  if (stage_ > Stage::FINISHING) task.cancel();
-}
-
-void ServerCore::connection_ended(ServerConnection& connection, TaskState& task) noexcept {
-  *connection.link_ = connection.next_;
-  if (connection.next_ != nullptr) connection.next_->link_ = connection.link_;
-  --counters_.active;
-  if (task.outcome() == Outcome::ERROR) {
-    task.mark_retrieved();
-    ++counters_.failed;
-    if (!is_no_news(task.error(), connection.aborted_)) report_failure(connection, task);
-  }
-  delete &connection;
-}
-
-void ServerCore::report_failure(const ServerConnection& connection, const TaskState& task) const noexcept {
-  // The descriptor's number alone would say little to who reads it later.
-  constexpr std::string_view who = "the handler of a connection failed";
-  char text[192];
-  Report report{who, task.error(), task.where(), task.name(), task.id(), task.trace()};
-  const int fd = connection.fileno();
-  if (char what[128]; fd >= 0 && loop_->system().describe(fd, what, sizeof what)) {
-    const int size =
-        std::snprintf(text, sizeof text, "%.*s (%s)", static_cast<int>(who.size()), who.data(), what);
-    report.message = std::string_view(text, static_cast<std::size_t>(size));
-  }
-  deliver_report(report);
-}
-
-// What says no more than that the connection has gone, by the peer's doing or by ours.
-bool ServerCore::is_no_news(const std::exception_ptr& error, bool aborted) const noexcept {
-  switch (errno_of(error)) {
-    case ECONNRESET:
-    case EPIPE:
-    case ECONNABORTED:
-    case ENOTCONN:
-    case ETIMEDOUT:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-      return aborted || !options_.report_disconnects;
-    case ECANCELED:
-    case EBADF:
-      return aborted;
-    default:
-      return false;
-  }
-}
-
-// Sets the timer for when something may have to be done about the connection.
-void ServerCore::watch(ServerConnection& connection) const {
-  const Timeout first = options_.idle.forever() ? options_.lifetime
-                        : options_.lifetime.forever()
-                            ? options_.idle
-                            : std::min(options_.idle.duration(), options_.lifetime.duration());
-  if (!first.forever()) loop_->timers().add(connection, loop_->deadline_after(first.duration()));
-}
-
-// The timer of a connection has fired: for its lifetime, to look whether it is idle, or to abort it.
-void ServerCore::deadline(ServerConnection& connection) noexcept {
-  TaskState& task = *connection.task_;
-  if (connection.timed_out_) {
-    abort(connection);
-    task.cancel();
-    return;
-  }
-  const TimePoint now = loop_->time();
-  Timeout left = options_.lifetime;
-  if (!left.forever()) left = left.duration() - (now - connection.began_);
-  if (!options_.idle.forever()) {
-    int tasks = most_tasks_looked_at;
-    const Duration quiet = now - std::max(connection.began_, last_activity(task, now, tasks));
-    const Duration rest = options_.idle.duration() - quiet;
-    if (left.forever() || rest < left.duration()) left = rest;
-  }
-  if (left.only_looks()) {
-    connection.timed_out_ = true;
-    ++counters_.timed_out;
-    task.cancel();
-    left = options_.abort_after;
-    if (left.only_looks()) return abort(connection);
-  }
-  if (left.forever()) return;
-  try {
-    loop_->timers().add(connection, loop_->deadline_after(left.duration()));
-  } catch (const std::bad_alloc&) {  // nobody would look after it any more
-    task.cancel();
-    abort(connection);
-  }
-}
-
-void ServerCore::abort(ServerConnection& connection) noexcept {
-  if (connection.aborted_ || !connection.abort()) return;
-  connection.aborted_ = true;
-  ++counters_.aborted;
 }
 
 }  // namespace heddle

@@ -1,81 +1,28 @@
-// ServerCore: what a Server and its connections share; see server.hpp for what it promises.
+// ServerCore: the stages of a service, from accepting to closed; ServerSource: one listener of it.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <exception>
 #include <source_location>
 #include <utility>
 
-#include "../../runtime/core/frame_allocator.hpp"
 #include "../../runtime/core/task.hpp"
 #include "../../runtime/core/task_state.hpp"
 #include "../../runtime/core/timer_heap.hpp"
 #include "../../runtime/sync/event.hpp"
 #include "../../runtime/sync/semaphore.hpp"
 #include "../../selector/timeout.hpp"
+#include "connection.hpp"
+#include "server_options.hpp"
 
 namespace heddle {
 
+class AllDone;
 class ServerCore;
 
-/// What a Server allows.
-struct ServerOptions {
-  /// So many connections at a time; more peers wait, unaccepted, until others have gone. 0: any number.
-  std::size_t max_connections = 0;
-  /// A handler that takes longer is cancelled; nullopt: there is no limit.
-  Timeout lifetime = std::nullopt;
-  /// The same for one in which nothing goes on for so long: neither it, nor a task that it waits for, has got
-  /// what it waited for. (A call on another thread is such a wait; of tasks that wait() waits for only their
-  /// ends count.)
-  Timeout idle = std::nullopt;
-  /// How long handlers may go on after Server::stop().
-  Timeout grace = Duration(0);
-  /// A handler that still goes on so long after it was cancelled gets its connection reset, so that it can't
-  /// wait for its peer any more. That is possible for handlers that take a reference to their stream.
-  Timeout abort_after = std::chrono::seconds(5);
-  /// Report it, too, when a handler ends by an error that says no more than that the peer has gone:
-  /// ECONNRESET, EPIPE, ECONNABORTED, ENOTCONN, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH.
-  bool report_disconnects = false;
-};
-
-/// What a Server has counted.
-struct ServerCounters {
-  std::size_t active = 0;  ///< connections that are served now
-  std::uint64_t accepted = 0;
-  std::uint64_t failed = 0;     ///< handlers that an exception has ended
-  std::uint64_t timed_out = 0;  ///< handlers that were cancelled by ServerOptions::lifetime or idle
-  std::uint64_t aborted = 0;    ///< connections that were reset because their handlers went on
-};
-
-/// A connection and the task of its handler.
-class HEDDLE_EXPORT ServerConnection : public FrameAllocated, private TaskObserver, private Timer {
- public:
-  virtual ~ServerConnection();
-
- protected:
-  explicit ServerConnection(Guard<Semaphore> place) noexcept : Timer(&expire), place_(std::move(place)) {}
-
- private:
-  friend class ServerCore;
-  virtual bool abort() noexcept = 0;  // false: there is nothing to abort
-  virtual int fileno() const noexcept = 0;
-  void task_done(TaskState& task) noexcept override;
-  static void expire(Timer& timer) noexcept;
-
-  ServerCore* core_ = nullptr;
-  TaskState* task_ = nullptr;  // while the handler runs
-  ServerConnection* next_ = nullptr;
-  ServerConnection** link_ = nullptr;
-  Guard<Semaphore> place_;
-  TimePoint began_;
-  bool timed_out_ = false;
-  bool aborted_ = false;
-};
-
-/// Where connections come from.
+/// Accepts connections and starts their handlers; one for each listener.
 class HEDDLE_EXPORT ServerSource {
  public:
   virtual ~ServerSource();
@@ -86,18 +33,18 @@ class HEDDLE_EXPORT ServerSource {
   ServerSource& operator=(const ServerSource&) = delete;
 
   ServerCore& core() const noexcept { return core_; }
-  /// From now on the connection is the core's. Throws std::bad_alloc, and then it is not.
-  void run(ServerConnection& connection, Task<void> handler);
-  /// How long to wait when accepting failed for want of memory or descriptors.
+  /// Connection::serve(). Throws std::bad_alloc, and then the connection is still the caller's.
+  void run(Connection& connection, Task<void> handler);
+  /// How long accepting pauses when memory or descriptors have run out.
   static constexpr std::chrono::milliseconds pause{50};
-  /// How long accepting may hold a place that others wait for.
-  static constexpr std::chrono::milliseconds longest_with_a_place{100};
-  /// In a catch block: throws the exception again, unless it is such a want, which may pass. That is reported
-  /// once, until somebody has been accepted().
-  void pass_or_rethrow();
-  void accepted() noexcept { wanting_ = false; }
+  /// How long accepting may hold a place that other listeners wait for.
+  static constexpr std::chrono::milliseconds place_timeout{100};
+  /// In a catch block: throws the exception again, unless memory or descriptors have run out, which may pass:
+  /// that is reported, once until accepted() is called.
+  void report_shortage_or_rethrow();
+  void accepted() noexcept { short_of_resources_ = false; }
   /// In a catch block: reports why, and destroys the connection, if there is one.
-  void not_started(ServerConnection* connection) noexcept;
+  void not_started(Connection* connection) noexcept;
 
  private:
   friend class ServerCore;
@@ -107,10 +54,10 @@ class HEDDLE_EXPORT ServerSource {
   ServerCore& core_;
   std::source_location where_;
   ServerSource* next_ = nullptr;
-  bool wanting_ = false;
+  bool short_of_resources_ = false;
 };
 
-/// Counted on the loop's thread: by the Server, and by the coroutines that work on it.
+/// What a Server shares with serve() and close(); references are counted on the loop's thread.
 class HEDDLE_EXPORT ServerCore {
  public:
   explicit ServerCore(const ServerOptions& options) noexcept
@@ -143,20 +90,26 @@ class HEDDLE_EXPORT ServerCore {
   bool is_serving() const noexcept { return stage_ == Stage::SERVING; }
   const ServerOptions& options() const noexcept { return options_; }
   ServerCounters counters() const noexcept { return counters_; }
-  /// nullptr: any number of connections.
+  /// One permit for each connection that max_connections allows; nullptr: any number.
   Semaphore* places() noexcept { return options_.max_connections != 0 ? &places_ : nullptr; }
 
  private:
-  friend class ServerConnection;
   friend class ServerSource;
   class Acceptors;
   class Handlers;
-  class Wait;
 
   // Each is reached from the one before, by time or by a request to stop.
-  enum class Stage : unsigned char { NEW, SERVING, FINISHING, CANCELLING, ABORTING, OVERDUE, CLOSED };
+  enum class Stage : unsigned char {
+    NEW,
+    SERVING,     // connections are accepted
+    FINISHING,   // no more; handlers go on for the grace
+    CANCELLING,  // handlers were asked to stop
+    ABORTING,    // their connections were reset
+    OVERDUE,     // it was reported that some go on all the same
+    CLOSED,
+  };
 
-  // Takes place once and again: what is to be done when a stage has lasted long enough.
+  // Enters the next stage when one has reached its limit.
   struct StageTimer final : Timer {
     explicit StageTimer(ServerCore& its_core) noexcept : Timer(&expire), core(its_core) {}
     static void expire(Timer& timer) noexcept;
@@ -168,28 +121,19 @@ class HEDDLE_EXPORT ServerCore {
   void launch(ServerSource& source);
   void enter(Stage stage, Timeout limit) noexcept;
   void next_stage() noexcept;
-  void abort_all() noexcept;
   void report_overdue() const noexcept;
   bool all_ended() const noexcept;
   void child_ended() noexcept;
   void acceptor_ended(TaskState& task) noexcept;
-  void run(ServerConnection& connection, Task<void> handler, std::source_location where);
-  void connection_ended(ServerConnection& connection, TaskState& task) noexcept;
-  void report_failure(const ServerConnection& connection, const TaskState& task) const noexcept;
-  bool is_no_news(const std::exception_ptr& error, bool aborted) const noexcept;
-  void deadline(ServerConnection& connection) noexcept;
-  void watch(ServerConnection& connection) const;
-  void abort(ServerConnection& connection) noexcept;
 
   const ServerOptions options_;
   Semaphore places_;
   ServerSource* sources_ = nullptr;
-  ServerConnection* connections_ = nullptr;
-  // Of serve(), while it runs.
+  // Live in serve(), while it runs.
   Scheduler* loop_ = nullptr;
   Acceptors* acceptors_ = nullptr;
   Handlers* handlers_ = nullptr;
-  Wait* waiting_ = nullptr;
+  AllDone* waiting_ = nullptr;
   std::exception_ptr failure_;
 
   StageTimer timer_{*this};

@@ -1,4 +1,4 @@
-// AnyStream: a stream of whatever type, for code that isn't a template and for choices at run time.
+// AnyStream: a stream with its type erased, for code that isn't a template and for choices at run time.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,7 +13,7 @@
 namespace heddle {
 
 /// Owns a stream of any type: TCP, TLS, memory. It is a Stream itself; each operation costs a coroutine.
-/// Move-only. As with the stream itself, nobody may wait at it while it is moved.
+/// Move-only. As with the stream itself, no operation may be under way while it is moved.
 class AnyStream {
  public:
   AnyStream() noexcept = default;
@@ -21,7 +21,7 @@ class AnyStream {
     requires(!std::same_as<S, AnyStream>)
   AnyStream(S stream) : stream_(std::make_unique<Of<S>>(std::move(stream))) {}
 
-  /// It owns one. Otherwise it must not be used.
+  /// Whether it owns a stream; without one it must not be used.
   explicit operator bool() const noexcept { return stream_ != nullptr; }
   /// The stream, if it is an S; nullptr otherwise.
   template <class S>

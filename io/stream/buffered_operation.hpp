@@ -1,4 +1,4 @@
-// BufferedOperation: an awaitable that mostly has what it needs, and else awaits a coroutine.
+// BufferedOperation: an awaitable that is done from a buffer, or else, when it has to wait, by a coroutine.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -11,13 +11,13 @@
 
 namespace heddle {
 
-/// One more operation of the task is done without suspending. False when it has spent its budget and the
-/// others are to have their turn.
+/// Counts an operation that is done without suspending. False when the task has spent its budget, so that
+/// other tasks are to get a turn first.
 inline bool charge_budget() noexcept { return --current.budget >= 0; }
 
-/// An Op derives from it and has begin() (throws if it must not be used now), `bool ready()` (it can be done
-/// without waiting), `T take()` (does it), and `Task<T> slowly()` (waits for what it needs; when ready(), for
-/// its turn, and does it then).
+/// An `Op` derives from it and has begin() (throws if it must not be used now), `bool ready()` (whether it
+/// can be done without waiting), `T take()` (does it), and `Task<T> slow_path()` (waits for what is missing,
+/// or, when ready(), for the task's next turn; then does it).
 template <class Op, class T>
 class [[nodiscard]] BufferedOperation {
  public:
@@ -33,7 +33,7 @@ class [[nodiscard]] BufferedOperation {
   }
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) {
-    return slow_.emplace(self().slowly().release()).await_suspend(parent);
+    return slow_.emplace(self().slow_path().release()).await_suspend(parent);
   }
   T await_resume() {
     if (slow_) return slow_->await_resume();

@@ -45,9 +45,10 @@ Task<std::uint64_t> copy(From& from, To& to, std::size_t buffer_size = 32768) {
   co_return count;
 }
 
-/// Both ways at once, as a proxy does: when one side has ended, the other is told so (shutdown_write), and
-/// the way back goes on. Yields the counts when both have ended. When either way fails, the other is
-/// cancelled, and the error thrown; `progress`, which must outlive the call, has what was written till then.
+/// Both ways at once, as a proxy does: when one side has ended, the other's writing direction is shut down,
+/// and the way back goes on. Yields the counts when both have ended. When either way fails, the other is
+/// cancelled, and the error thrown; `progress`, which must outlive the call, counts what was written until
+/// then.
 template <Stream A, Stream B>
 Task<CopyCounts> copy_bidirectional(A& a, B& b, CopyCounts* progress = nullptr,
                                     std::size_t buffer_size = 32768) {

@@ -1,4 +1,4 @@
-// Lengths of frames, in either order of bytes.
+// Frames: encoding and decoding lengths in either byte order.
 // SPDX-License-Identifier: MIT
 #include "frames.hpp"
 

@@ -1,4 +1,4 @@
-// read_frame, write_frame: messages with their length before them.
+// read_frame, write_frame: length-prefixed messages.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace heddle {
 
-/// How a frame's length is written.
+/// How a frame's length is encoded, and how long a frame may be.
 struct FrameFormat {
   FrameFormat() noexcept = default;
   /// Throws ValueError unless `prefix_size` is 1, 2, 4 or 8.
@@ -26,7 +26,7 @@ struct FrameFormat {
   std::endian order = std::endian::big;  ///< of the length's bytes
 };
 
-/// The length that `prefix` says. Throws LimitOverrunError when it is too long for the format.
+/// The length that `prefix` encodes. Throws LimitOverrunError when it is too long for the format.
 HEDDLE_EXPORT std::size_t frame_size(const FrameFormat& format, std::string_view prefix);
 /// The prefix of a frame with so many bytes, in `prefix`; returns its size. Throws ValueError when they are
 /// too many.
@@ -34,7 +34,8 @@ HEDDLE_EXPORT std::size_t frame_prefix(const FrameFormat& format, std::size_t si
 
 /// Yields the next frame without its length; it is valid until the reader is used again. nullopt when the
 /// stream ends where a frame could begin. Throws IncompleteReadError when it ends elsewhere, and
-/// LimitOverrunError for a frame that is too long; both leave in the reader what has come. Cancel-safe.
+/// LimitOverrunError for a frame that is too long; both leave the bytes that have come in the reader.
+/// Cancel-safe.
 template <ReadStream S>
 Task<std::optional<std::string_view>> read_frame(StreamReader<S>& reader, FrameFormat format = {}) {
   if (reader.buffered().empty()) {

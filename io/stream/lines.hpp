@@ -1,4 +1,4 @@
-// lines, frames: what a reader gives, one after the other.
+// lines, frames: what a reader yields, as async generators.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -9,19 +9,20 @@
 
 namespace heddle {
 
-/// What a TcpListener is for TcpStreams, on one loop's thread. Not movable.
+/// For MemoryStreams what TcpListener is for TcpStreams; for one loop's thread. Not movable.
 class HEDDLE_EXPORT MemoryListener {
  public:
   using Accept = Queue<MemoryStream>::GetOperation;
 
-  /// So many connections wait to be accepted; then connect() is ECONNREFUSED.
+  /// `backlog`: how many connections may wait to be accepted.
   explicit MemoryListener(std::size_t backlog = 4096) noexcept : waiting_(backlog) {}
 
   bool is_open() const noexcept { return !waiting_.is_shut_down(); }
-  /// Connections that nobody has accepted are closed. Who waits in accept() gets QueueShutDown.
+  /// Connections that weren't accepted are closed. Tasks that wait in accept() get QueueShutDown.
   void close() noexcept { waiting_.shutdown(true); }
 
-  /// The client's end of a new connection. Throws std::system_error (ECONNREFUSED) when it is closed or full.
+  /// The client's end of a new connection. Throws std::system_error (ECONNREFUSED) when this is closed, or
+  /// `backlog` connections wait.
   MemoryStream connect(std::size_t capacity = 65536);
   /// Waits for the other end of a connect(). Cancel-safe: no connection is lost.
   Accept accept() noexcept { return waiting_.get(); }

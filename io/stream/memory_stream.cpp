@@ -1,4 +1,4 @@
-// MemoryPipe: one direction of a memory pair: bytes, and who waits for some or for room.
+// MemoryPipe: one direction of a memory pair: a ring buffer, and the operations that wait for bytes or room.
 // SPDX-License-Identifier: MIT
 #include "memory_stream.hpp"
 
@@ -25,11 +25,11 @@ class MemoryPipe {
   bool read(MemoryReadOperation& reader) noexcept;
   bool write(MemoryWriteOperation& writer) noexcept;
 
-  void end() noexcept;                   // no more is written
-  void close_write() noexcept;           // nor is there anybody who would
-  void end_reading(int error) noexcept;  // who waits to read gets `error`; nobody reads any more
-  void reset() noexcept;
-  static void answer_all(WaitList& waiters, int error) noexcept;
+  void end() noexcept;                   // nothing more is written: readers see the end, writers EPIPE
+  void close_write() noexcept;           // the same, and writers that wait get ECANCELED
+  void end_reading(int error) noexcept;  // nothing more is read: readers that wait get `error`, writers EPIPE
+  void reset() noexcept;                 // what is buffered is dropped, and both sides get ECONNRESET
+  static void complete_all(WaitList& waiters, int error) noexcept;
 
   WaitList readers;
   WaitList writers;
@@ -84,7 +84,7 @@ bool MemoryPipe::write(MemoryWriteOperation& writer) noexcept {
   return writers.empty() && take_from(writer);
 }
 
-// What there is room for, of an operation that isn't done. True when it is.
+// Takes as many bytes as there is room for. True when the operation is done then.
 bool MemoryPipe::take_from(MemoryWriteOperation& writer) noexcept {
   for (;;) {
     const std::span<const std::byte> piece = writer.piece();
@@ -113,7 +113,7 @@ std::size_t MemoryPipe::put(std::span<const std::byte> piece) noexcept {
   return size;
 }
 
-void MemoryPipe::answer_all(WaitList& waiters, int error) noexcept {
+void MemoryPipe::complete_all(WaitList& waiters, int error) noexcept {
   while (!waiters.empty()) {
     static_cast<MemoryOperation&>(waiters.first()).error_ = error;
     waiters.grant_first();
@@ -122,27 +122,27 @@ void MemoryPipe::answer_all(WaitList& waiters, int error) noexcept {
 
 void MemoryPipe::end() noexcept {
   ended_ = true;
-  answer_all(writers, EPIPE);
-  answer_all(readers, 0);
+  complete_all(writers, EPIPE);
+  complete_all(readers, 0);
 }
 
 void MemoryPipe::close_write() noexcept {
-  answer_all(writers, ECANCELED);
+  complete_all(writers, ECANCELED);
   end();
 }
 
 void MemoryPipe::end_reading(int error) noexcept {
   reader_gone_ = true;
   size_ = 0;
-  answer_all(readers, error);
-  answer_all(writers, EPIPE);
+  complete_all(readers, error);
+  complete_all(writers, EPIPE);
 }
 
 void MemoryPipe::reset() noexcept {
   error_ = ECONNRESET;
   size_ = 0;
-  answer_all(readers, error_);
-  answer_all(writers, error_);
+  complete_all(readers, error_);
+  complete_all(writers, error_);
 }
 
 // The operations.
@@ -175,7 +175,7 @@ WaitInfo MemoryReadOperation::describe() const noexcept {
   return info;
 }
 
-// What comes next of it; empty when nothing does.
+// The bytes to be taken next; empty when all were taken.
 std::span<const std::byte> MemoryWriteOperation::piece() noexcept {
   while (index_ < buffers_.size() && begun_ == buffers_[index_].size) {
     ++index_;
@@ -241,8 +241,8 @@ void MemoryStream::abort() noexcept {
   if (!is_open()) return;
   MemoryPipe* const in = in_;
   MemoryPipe* const out = out_;
-  MemoryPipe::answer_all(in->readers, ECANCELED);
-  MemoryPipe::answer_all(out->writers, ECANCELED);
+  MemoryPipe::complete_all(in->readers, ECANCELED);
+  MemoryPipe::complete_all(out->writers, ECANCELED);
   in->reset();
   out->reset();
   close();

@@ -31,8 +31,9 @@ class HEDDLE_EXPORT MemoryOperation : public WaitOperation {
     moved_ = 0;
     error_ = 0;
   }
+  /// Also when it was cancelled.
   bool has_failed() const noexcept { return state_ != State::GRANTED || error_ != 0; }
-  /// Of one that has failed: throws Cancelled.
+  /// After has_failed(). Throws Cancelled.
   Failure failure(const char* name) const;
 
  private:
@@ -102,7 +103,7 @@ class HEDDLE_EXPORT MemoryWriteOperation : public MemoryOperation {
 
   ConstBuffer buffer_;
   std::span<const ConstBuffer> buffers_;
-  std::size_t index_ = 0;  // the buffer that comes next, and how much of it was taken
+  std::size_t index_ = 0;  // the buffer to take from, and how much of it was taken
   std::size_t begun_ = 0;
   bool all_;
 };
@@ -130,9 +131,9 @@ class MemoryWriteAll final : public MemoryWriteOperation {
   AsResult<MemoryWriteAll> as_result() && noexcept { return AsResult(*this); }
 };
 
-/// One end of a memory_pair(): a stream as TcpStream is, on one loop's thread and without a system call. Each
-/// direction holds as many bytes as the pair was made for, and then writing waits. After the peer closed,
-/// what it wrote is read to its end, and writing is EPIPE; after it aborted, both are ECONNRESET. Move-only;
+/// One end of a memory_pair(): a stream as TcpStream is, for one loop's thread and without a system call.
+/// Each direction buffers up to the pair's capacity, and then writing waits. After the peer closed, what it
+/// wrote is read to its end, and writing is EPIPE; after it aborted, both are ECONNRESET. Move-only;
 /// destroying it closes it.
 class HEDDLE_EXPORT MemoryStream {
  public:
@@ -150,9 +151,9 @@ class HEDDLE_EXPORT MemoryStream {
   ~MemoryStream() { close(); }
 
   bool is_open() const noexcept { return in_ != nullptr; }
-  /// Who waits at this end gets ECANCELED; the peer reads to the end. Idempotent.
+  /// Operations that wait at this end fail with ECANCELED; the peer reads to the end. Idempotent.
   void close() noexcept;
-  /// The same, but the peer gets ECONNRESET, and what it hasn't read is gone.
+  /// The same, but the peer gets ECONNRESET, and what it hasn't read is dropped.
   void abort() noexcept;
   /// Throws std::system_error (EBADF) when it is closed.
   void shutdown(Shutdown how);

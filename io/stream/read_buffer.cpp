@@ -1,4 +1,4 @@
-// ReadBuffer: where room comes from, and looking for a separator.
+// ReadBuffer: growing and compacting, and the search for a separator.
 // SPDX-License-Identifier: MIT
 #include "read_buffer.hpp"
 
@@ -44,11 +44,11 @@ void ReadBuffer::move_to(std::size_t capacity) {
 
 std::span<std::byte> ReadBuffer::room(std::size_t wanted) {
   const std::size_t most = std::max(limit_, wanted);
-  const bool brimful = end_ == capacity_;  // it was filled: more comes at once than there is room for
+  const bool was_filled = end_ == capacity_;  // the last read took all the room: there may be more at once
   if (empty()) begin_ = end_ = 0;
   if (capacity_ == 0)
     move_to(std::min(most, first_capacity));
-  else if (brimful && capacity_ < most)
+  else if (was_filled && capacity_ < most)
     move_to(std::min(2 * capacity_, most));
   else if (begin_ > 0 && capacity_ - end_ < capacity_ / 4)
     compact();

@@ -1,4 +1,4 @@
-// ReadBuffer: the bytes that a StreamReader has and nobody has asked for yet.
+// ReadBuffer: the bytes that a StreamReader has received and its user hasn't taken yet.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -10,32 +10,33 @@
 
 namespace heddle {
 
-/// One block of memory that grows as far as it has to. There is none before the first byte is awaited.
+/// One block of memory, allocated when the first read begins, that grows as far as needed.
 class HEDDLE_EXPORT ReadBuffer {
  public:
   /// Throws ValueError for a limit of 0.
   explicit ReadBuffer(std::size_t limit);
   ReadBuffer(const ReadBuffer&) = delete;
   ReadBuffer& operator=(const ReadBuffer&) = delete;
-  /// Ends the program if somebody reads into it.
+  /// Terminates the program if a task is reading into it.
   ~ReadBuffer();
 
   std::size_t limit() const noexcept { return limit_; }
   std::size_t size() const noexcept { return end_ - begin_; }
   bool empty() const noexcept { return end_ == begin_; }
   std::string_view text() const noexcept { return {bytes_ + begin_, size()}; }
-  /// The first `size` bytes, which are taken out but stay where they are until somebody reads on.
+  /// Removes and yields the first `size` bytes: a view that is valid until more is read into the buffer.
   std::string_view take(std::size_t size) noexcept {
     const std::string_view taken(bytes_ + begin_, size);
     begin_ += size;
     return taken;
   }
-  /// The stream has ended, and these are the last bytes.
+  /// The stream has ended: no bytes will follow these.
   bool ended() const noexcept { return ended_; }
 
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
-  /// The size of the first piece up to and with `separator`, or npos. The first `scanned` bytes are known to
-  /// hold none, and then those that don't are. Throws LimitOverrunError.
+  /// The size of what is buffered up to the end of the first `separator`; npos when there is none. The first
+  /// `scanned` bytes aren't searched; it is set to how many need not be searched again. Throws
+  /// LimitOverrunError.
   std::size_t find(std::string_view separator, std::size_t& scanned) const;
 
   /// Throws std::logic_error while a task reads from the stream.
@@ -44,7 +45,7 @@ class HEDDLE_EXPORT ReadBuffer {
       throw_filling();
   }
 
-  /// For who reads from the stream. Only one task may at a time.
+  /// Held by the task that reads from the stream: one at a time.
   class HEDDLE_EXPORT Filling {
    public:
     /// Throws std::logic_error when another task reads.
@@ -56,15 +57,15 @@ class HEDDLE_EXPORT ReadBuffer {
     Filling& operator=(const Filling&) = delete;
     ~Filling() { buffer_.filling_ = false; }
 
-    /// Where to read to. `wanted`: it is known that so many bytes are to be in the buffer.
+    /// Memory to read into. `wanted`: how many bytes the buffer is going to hold, where that is known.
     std::span<std::byte> room(std::size_t wanted = 0) { return buffer_.room(wanted); }
-    /// So many bytes came; 0: the end. False then.
-    bool got(std::size_t size) noexcept {
+    /// `size` bytes were read; 0: the stream has ended, and this yields false.
+    bool received(std::size_t size) noexcept {
       if (size == 0) return !(buffer_.ended_ = true);
       buffer_.end_ += size;
       return true;
     }
-    /// Bytes that were read to elsewhere and have to go into the buffer, which is empty. Throws
+    /// Puts bytes that were read into other memory into the buffer, which must be empty. Throws
     /// std::bad_alloc.
     void put_back(std::span<const std::byte> bytes);
 

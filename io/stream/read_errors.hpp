@@ -1,4 +1,4 @@
-// IncompleteReadError, LimitOverrunError: why a StreamReader could not give what it was asked for.
+// IncompleteReadError, LimitOverrunError: why a StreamReader could not yield what it was asked for.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace heddle {
 
-/// The stream ended before all of it had come, as asyncio.IncompleteReadError.
+/// The stream ended before everything that was asked for had come, as asyncio.IncompleteReadError.
 class HEDDLE_EXPORT IncompleteReadError : public std::runtime_error {
  public:
   /// `expected` bytes, or 0 when it isn't known how many.
@@ -28,8 +28,8 @@ class HEDDLE_EXPORT IncompleteReadError : public std::runtime_error {
   std::size_t expected_;
 };
 
-/// What was looked for is longer than the reader's limit, as asyncio.LimitOverrunError. Nothing is lost: the
-/// bytes are in the reader.
+/// What was asked for is longer than the reader's limit, as asyncio.LimitOverrunError. Nothing is lost: the
+/// bytes stay in the reader.
 class HEDDLE_EXPORT LimitOverrunError : public std::runtime_error {
  public:
   LimitOverrunError(const std::string& message, std::size_t consumed);
@@ -37,7 +37,7 @@ class HEDDLE_EXPORT LimitOverrunError : public std::runtime_error {
   LimitOverrunError& operator=(const LimitOverrunError&) noexcept;
   ~LimitOverrunError() override;
 
-  /// So many bytes, of what is buffered, can be passed over to get further: they don't hold a separator.
+  /// How many of the buffered bytes hold no separator, and may be consumed to go on.
   std::size_t consumed() const noexcept { return consumed_; }
 
  private:

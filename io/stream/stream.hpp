@@ -12,13 +12,13 @@
 
 namespace heddle {
 
-/// Something whose co_await yields a T.
+/// An awaitable whose co_await yields a T.
 template <class A, class T>
 concept AwaitableOf = Awaitable<A> && std::convertible_to<AwaitResult<A>, T>;
 
-// All streams keep to this: operations of one direction complete in the order in which they were started;
+// True of all streams: operations of one direction complete in the order in which they were started;
 // their buffers live until the co_await returns; read_some() and write_some() are cancel-safe. When a stream
-// is closed or destroyed, those who wait at it get ECANCELED and don't touch it again.
+// is closed or destroyed, operations that wait at it fail with ECANCELED and don't touch it again.
 
 /// `co_await stream.read_some(buffer)` reads what is there, at least one byte, and yields how many; 0: the
 /// end (or the buffer is empty).
@@ -35,8 +35,8 @@ concept WriteStream = requires(S& stream, std::span<const std::byte> buffer) {
   { stream.write_all(buffer) } -> Awaitable;
 };
 
-/// Both, and an end: shutdown_write() lets the peer read to the end and see 0, while this side reads on
-/// (finish_writing() awaits it where that takes time); close() gives the stream up.
+/// Both directions. shutdown_write() ends the writing one: the peer reads to the end and sees 0, while this
+/// side may read on (finish_writing() awaits it where it is awaitable). close() releases the stream.
 template <class S>
 concept Stream = ReadStream<S> && WriteStream<S> && requires(S& stream) {
   stream.shutdown_write();
@@ -49,7 +49,7 @@ concept VectoredWriteStream = WriteStream<S> && requires(S& stream, std::span<co
   { stream.write_some(buffers) } -> AwaitableOf<std::size_t>;
 };
 
-/// `stream.shutdown_write()`, awaited if it has to be (TLS says goodbye).
+/// `stream.shutdown_write()`, awaited where it is awaitable (TLS sends close_notify).
 template <Stream S>
 Task<void> finish_writing(S& stream) {
   if constexpr (Awaitable<decltype(stream.shutdown_write())>)

@@ -23,13 +23,13 @@ namespace heddle {
 // std::min without <algorithm>, which every user would compile.
 inline std::size_t smaller(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
 
-/// Reads a stream through a buffer, as asyncio.StreamReader. The stream must outlive it and be read by nobody
-/// else. One task at a time may read (std::logic_error for a second one); the reader must not go while one
-/// waits.
+/// Reads a stream through a buffer, as asyncio.StreamReader. The stream must outlive it and not be read
+/// otherwise. One task at a time may read (std::logic_error for a second one); the reader must not be
+/// destroyed meanwhile.
 ///
 /// What comes as a std::string_view stays in the buffer and is valid until the reader is used again: a line
-/// costs no allocation. Everything is cancel-safe: what has arrived stays in the reader. Besides what each
-/// says, all throw what the stream throws; then too nothing of what had arrived is lost.
+/// costs no allocation. Everything is cancel-safe: what has arrived stays in the reader. Besides what is said
+/// there, all throw what the stream throws, and then, too, nothing that has arrived is lost.
 template <ReadStream S>
 class StreamReader {
  public:
@@ -51,7 +51,7 @@ class StreamReader {
   Until read_until(std::string_view separator) { return Until(*this, checked(separator)); }
   /// Yields exactly `size` bytes; the limit doesn't matter. Throws IncompleteReadError.
   Exactly read_exactly(std::size_t size) noexcept { return Exactly(*this, size, true); }
-  /// The same, and leaves them in the buffer; also those that came when it throws IncompleteReadError.
+  /// The same, but leaves them in the buffer, also when it throws IncompleteReadError.
   Exactly peek(std::size_t size) noexcept { return Exactly(*this, size, false); }
   /// Yields what is there, at most `most` bytes; empty at the end.
   Some read(std::size_t most) noexcept { return Some(*this, most); }
@@ -64,8 +64,8 @@ class StreamReader {
     return SomeInto(*this, buffer);
   }
   SomeInto read_some(std::span<char> buffer) noexcept { return read_some(std::as_writable_bytes(buffer)); }
-  /// Fills memory of the caller's. Throws IncompleteReadError. (When it is cancelled or fails, what came is
-  /// put back into the buffer.)
+  /// Fills the caller's memory. Throws IncompleteReadError. (When it is cancelled, or the stream fails, the
+  /// bytes that had come are put back into the buffer.)
   Task<void> read_exactly(std::span<std::byte> buffer);
   /// Yields everything to the end of the stream. Throws LimitOverrunError when that is more than `most`
   /// bytes.
@@ -73,9 +73,9 @@ class StreamReader {
 
   // For parsers.
 
-  /// What has arrived and wasn't read.
+  /// The bytes that were received and not yet read.
   std::string_view buffered() const noexcept { return buffer_.text(); }
-  /// Takes the first `size` bytes of that: throws ValueError when there aren't as many.
+  /// Takes the first `size` of these. Throws ValueError when there are fewer.
   std::string_view consume(std::size_t size) {
     if (size > buffer_.size()) throw ValueError("StreamReader.consume() of more than is buffered");
     return buffer_.take(size);
@@ -138,10 +138,10 @@ class StreamReader<S>::Line : public Operation<Line, std::optional<std::string_v
     line.remove_suffix(line.ends_with("\r\n") ? 2 : 1);
     return line;
   }
-  Task<std::optional<std::string_view>> slowly() {
+  Task<std::optional<std::string_view>> slow_path() {
     typename ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) co_await yield();
-    while (!ready()) filling.got(co_await this->reader_.stream_.read_some(filling.room()));
+    while (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room()));
     co_return take();
   }
 
@@ -163,10 +163,10 @@ class StreamReader<S>::Until : public Operation<Until, std::string_view> {
     return false;
   }
   std::string_view take() { return this->reader_.buffer_.take(size_); }
-  Task<std::string_view> slowly() {
+  Task<std::string_view> slow_path() {
     typename ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) co_await yield();
-    while (!ready()) filling.got(co_await this->reader_.stream_.read_some(filling.room()));
+    while (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room()));
     co_return take();
   }
 
@@ -191,10 +191,10 @@ class StreamReader<S>::Exactly : public Operation<Exactly, std::string_view> {
   std::string_view take() {
     return taken_ ? this->reader_.buffer_.take(size_) : this->reader_.buffer_.text().substr(0, size_);
   }
-  Task<std::string_view> slowly() {
+  Task<std::string_view> slow_path() {
     typename ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) co_await yield();
-    while (!ready()) filling.got(co_await this->reader_.stream_.read_some(filling.room(size_)));
+    while (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room(size_)));
     co_return take();
   }
 
@@ -213,10 +213,10 @@ class StreamReader<S>::Some : public Operation<Some, std::string_view> {
     return !this->reader_.buffer_.empty() || this->reader_.buffer_.ended() || most_ == 0;
   }
   std::string_view take() { return this->reader_.buffer_.take(smaller(most_, this->reader_.buffer_.size())); }
-  Task<std::string_view> slowly() {
+  Task<std::string_view> slow_path() {
     typename ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) co_await yield();
-    if (!ready()) filling.got(co_await this->reader_.stream_.read_some(filling.room()));
+    if (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room()));
     co_return take();
   }
 
@@ -239,14 +239,14 @@ class StreamReader<S>::SomeInto : public Operation<SomeInto, std::size_t> {
     if (!bytes.empty()) std::memcpy(into_.data(), bytes.data(), bytes.size());
     return bytes.size();
   }
-  Task<std::size_t> slowly() {
+  Task<std::size_t> slow_path() {
     typename ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) {
       co_await yield();
       co_return take();
     }
     const std::size_t size = co_await this->reader_.stream_.read_some(into_);
-    if (size == 0) filling.got(0);
+    if (size == 0) filling.received(0);
     co_return size;
   }
 
@@ -264,7 +264,7 @@ Task<void> StreamReader<S>::read_exactly(std::span<std::byte> into) {
     while (got < into.size()) {
       const std::size_t size = buffer_.ended() ? 0 : co_await stream_.read_some(into.subspan(got));
       if (size == 0) {
-        filling.got(0);
+        filling.received(0);
         break;
       }
       got += size;
@@ -284,7 +284,7 @@ Task<std::string_view> StreamReader<S>::read_all(std::size_t most) {
     if (buffer_.size() > most)
       throw LimitOverrunError("the stream is longer than " + std::to_string(most) + " bytes", most);
     if (buffer_.ended()) break;
-    filling.got(co_await stream_.read_some(filling.room(most)));
+    filling.received(co_await stream_.read_some(filling.room(most)));
   }
   co_return buffer_.take(buffer_.size());
 }
@@ -295,7 +295,7 @@ Task<bool> StreamReader<S>::fill() {
   if (buffer_.size() >= buffer_.limit())
     throw LimitOverrunError("the buffer is full: the limit is " + std::to_string(buffer_.limit()), 0);
   if (buffer_.ended()) co_return false;
-  co_return filling.got(co_await stream_.read_some(filling.room()));
+  co_return filling.received(co_await stream_.read_some(filling.room()));
 }
 
 }  // namespace heddle

@@ -20,13 +20,14 @@
 
 namespace heddle {
 
-/// Writes a stream through a buffer. write() never waits; what it was given leaves when drain(), flush() or
-/// close() is awaited, many small pieces in one call, or by itself while a task runs pump(). The stream must
-/// outlive it, and the writer must not go while a task sends from it; what is still in it then is dropped.
+/// Writes a stream through a buffer. write() never waits; what is buffered is sent when drain(), flush() or
+/// close() is awaited, many small pieces in one call, or by a task that runs pump(). The stream must outlive
+/// the writer, which must not be destroyed while a task sends from it; what is still buffered then is
+/// dropped.
 ///
 /// Any number of tasks may write. When sending fails, everything that is buffered or written later is
-/// dropped, and drain() and flush() throw the error, then and ever after. All that waits is cancel-safe: what
-/// was not sent stays in the writer.
+/// dropped, and drain() and flush() throw the error from then on. All that waits is cancel-safe: what was not
+/// sent stays in the writer.
 template <WriteStream S>
 class StreamWriter {
  public:
@@ -37,9 +38,9 @@ class StreamWriter {
   StreamWriter(const StreamWriter&) = delete;
   StreamWriter& operator=(const StreamWriter&) = delete;
 
-  /// The marks of drain(), in bytes. By default both are 0, and it sends everything. Where many small answers
-  /// are to leave together they are higher, and flush() is awaited before waiting for the peer. Throws
-  /// ValueError when low > high.
+  /// The water marks of drain(), in bytes. By default both are 0: it sends everything. To send many small
+  /// answers together set them higher, and await flush() before waiting for the peer. Throws ValueError when
+  /// low > high.
   void set_limits(std::size_t high, std::size_t low) {
     if (low > high) throw ValueError("StreamWriter: the low mark is above the high one");
     high_ = high;
@@ -54,7 +55,7 @@ class StreamWriter {
   void write(const char* text) { buffer_.write(text); }
   /// The same without a copy, where that is worth it.
   void write(std::string&& text) { buffer_.take_over(std::move(text)); }
-  /// How many bytes wait to be sent.
+  /// How many bytes are still to be sent.
   std::size_t buffered() const noexcept { return buffer_.size(); }
 
   class Drain;
@@ -70,12 +71,12 @@ class StreamWriter {
     co_await flush();
     co_await finish_writing(stream_);
   }
-  /// Flushes, says goodbye and closes the stream; it is closed also if that fails or is cancelled. Throws the
-  /// error of sending only if nobody was told yet.
+  /// Flushes, ends this side as shutdown_write() does and closes the stream; also if that fails or is
+  /// cancelled. An earlier error of sending is thrown only if no drain() or flush() has thrown it.
   Task<void> close()
     requires Stream<S>;
-  /// Sends whatever is written, by whomever, until it is cancelled or sending fails: to be spawned into a
-  /// group beside those who write.
+  /// Sends whatever is written until it is cancelled or sending fails: to be spawned into a group beside the
+  /// tasks that write.
   Task<void> pump();
 
   S& stream() noexcept { return stream_; }
@@ -101,7 +102,7 @@ class StreamWriter<S>::Drain : public BufferedOperation<Drain, void> {
     return !buffer.has_before(buffer.written()) || buffer.size() <= high_;
   }
   void take() const noexcept {}
-  HEDDLE_CORO_WRAPPER Task<void> slowly() {
+  HEDDLE_CORO_WRAPPER Task<void> slow_path() {
     if (ready()) return yield_once();
     return writer_.send_before(writer_.buffer_.written() - low_);
   }
@@ -162,7 +163,7 @@ Task<void> StreamWriter<S>::close()
   const Closer closer{stream_};
   if (!buffer_.failed()) {
     co_await shutdown_write();
-  } else if (buffer_.failed_silently()) {
+  } else if (buffer_.has_unreported_error()) {
     co_await flush();  // throws
   }
 }

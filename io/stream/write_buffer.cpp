@@ -1,4 +1,4 @@
-// WriteBuffer: how pieces are put together and taken out.
+// WriteBuffer: chunks are filled, sent and used again.
 // SPDX-License-Identifier: MIT
 #include "write_buffer.hpp"
 
@@ -9,7 +9,7 @@ namespace heddle {
 namespace {
 
 constexpr std::size_t chunk_size = 4096 - 16;
-// What is smaller is cheaper to copy than to send apart.
+// Copying less than this is cheaper than sending it as a piece of its own.
 constexpr std::size_t worth_taking_over = 1024;
 
 }  // namespace
@@ -95,7 +95,7 @@ void WriteBuffer::fail(std::exception_ptr error) noexcept {
 }
 
 void WriteBuffer::throw_error() {
-  told_ = true;
+  reported_ = true;
   std::rethrow_exception(error_);
 }
 

@@ -1,4 +1,4 @@
-// WriteBuffer: the bytes that a StreamWriter has and its stream hasn't taken yet.
+// WriteBuffer: the bytes that a StreamWriter was given and its stream hasn't taken yet.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -18,7 +18,7 @@ namespace heddle {
 
 class WriteBuffer;
 
-/// Waits until somebody else has sent something, has stopped sending, or has written something.
+/// Waits until another task has sent something, has stopped sending, or has written something.
 class HEDDLE_EXPORT WriteBufferOperation final : public WaitOperation {
  public:
   explicit WriteBufferOperation(WaitList& waiters) noexcept : waiters_(waiters) {}
@@ -38,14 +38,14 @@ class HEDDLE_EXPORT WriteBufferOperation final : public WaitOperation {
   WaitList& waiters_;
 };
 
-/// Small pieces are put together, large ones may be taken over as they are. What was written once doesn't
-/// move in memory until it was sent.
+/// A list of chunks: small pieces are appended to the last one, a large string may become one itself. What is
+/// buffered doesn't move in memory until it was sent.
 class HEDDLE_EXPORT WriteBuffer {
  public:
   WriteBuffer() noexcept = default;
   WriteBuffer(const WriteBuffer&) = delete;
   WriteBuffer& operator=(const WriteBuffer&) = delete;
-  /// Ends the program if somebody sends from it.
+  /// Terminates the program if a task is sending from it.
   ~WriteBuffer();
 
   /// Throws std::bad_alloc; then nothing has changed. After fail() it does nothing.
@@ -56,24 +56,25 @@ class HEDDLE_EXPORT WriteBuffer {
   std::uint64_t written() const noexcept { return written_; }
   std::uint64_t sent() const noexcept { return sent_; }
 
-  /// Whether what was written before `position` is still to be sent. Throws what fail() was told.
+  /// Whether bytes before `position` (as written() and sent() count) are still to be sent. Throws the error
+  /// of fail().
   bool has_before(std::uint64_t position) {
     if (error_) [[unlikely]]
       throw_error();
     return sent_ < position;
   }
 
-  /// What comes next, in as many pieces as there are, or as fit. Returns how many.
+  /// Fills `into` with what is to be sent next, and returns how many pieces that is.
   std::size_t pieces(std::span<ConstBuffer> into) const noexcept;
-  /// So many bytes were sent.
+  /// `size` bytes were sent.
   void advance(std::size_t size) noexcept;
-  /// Nothing can be sent any more: what is here is dropped, and so is what will be written.
+  /// Nothing can be sent any more: what is buffered, or written later, is dropped.
   void fail(std::exception_ptr error) noexcept;
-  /// It has failed, and nobody was told.
-  bool failed_silently() const noexcept { return error_ != nullptr && !told_; }
+  /// It has failed, and has_before() hasn't thrown the error yet.
+  bool has_unreported_error() const noexcept { return error_ != nullptr && !reported_; }
   bool failed() const noexcept { return error_ != nullptr; }
 
-  /// Somebody sends. Only one task at a time does, the others wait for changed().
+  /// A task sends. Only one may at a time; others wait for changed().
   bool sending() const noexcept { return sending_; }
   class Sending {
    public:
@@ -96,13 +97,13 @@ class HEDDLE_EXPORT WriteBuffer {
   void note_written(std::size_t size) noexcept;
 
   std::vector<std::string> chunks_;
-  std::size_t first_ = 0;  // of the chunks, what is before it was sent
-  std::size_t begun_ = 0;  // how much of that one was sent
-  std::string spare_;      // an empty chunk that has memory
+  std::size_t first_ = 0;  // the first chunk that isn't sent whole
+  std::size_t begun_ = 0;  // how much of it was sent
+  std::string spare_;      // an empty chunk whose memory is used again
   std::uint64_t written_ = 0;
   std::uint64_t sent_ = 0;
   std::exception_ptr error_;
-  bool told_ = false;
+  bool reported_ = false;
   bool sending_ = false;
   WaitList waiters_;
 };

@@ -1,4 +1,4 @@
-// What a TlsConnection does: how an engine that never waits is joined to a stream that does.
+// TlsConnection: its coroutines, which carry bytes between an engine that never waits and a stream that does.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,13 +14,13 @@
 
 namespace heddle {
 
-/// Receives once. What came is the engine's, whoever asked for it.
+/// Receives once, into the engine: a reader that is cancelled after that loses nothing.
 template <class S>
 Task<void> TlsConnection<S>::fill() {
   engine.received(co_await transport.read_some(engine.input_room()));
 }
 
-/// Sends what the engine has. Cancelled between two sends, the rest stays with the engine.
+/// Sends the engine's output. If it is cancelled between two sends, the rest stays in the engine.
 template <class S>
 Task<void> TlsConnection<S>::flush() {
   const auto turn = co_await flushing_.scoped();
@@ -31,7 +31,7 @@ Task<void> TlsConnection<S>::flush() {
   }
 }
 
-/// The same for a reader: that the peer takes no more is no reason not to read what it has sent.
+/// The same for a reader. An error of sending is ignored: what the peer has sent can still be read.
 template <class S>
 Task<void> TlsConnection<S>::flush_beside() {
   try {
@@ -41,7 +41,7 @@ Task<void> TlsConnection<S>::flush_beside() {
   }
 }
 
-/// The same for one of two: what it fails with is kept, even when the other has won.
+/// fill() for a race: the error is kept in `failure`, also when the other side wins.
 template <class S>
 Task<void> TlsConnection<S>::fill_beside(std::exception_ptr& failure) {
   try {
@@ -51,9 +51,9 @@ Task<void> TlsConnection<S>::fill_beside(std::exception_ptr& failure) {
   }
 }
 
-/// Receives once, but doesn't keep to itself what there is to send: the peer may wait for it before it sends
-/// anything, and may read nothing before this side does. Either may win; what the other one has done by then
-/// is done.
+/// Receives once and sends the output at the same time: the peer may be waiting for that output before it
+/// sends anything; or it may read nothing before this side does, so the output must not be waited for alone.
+/// Ends when either is done; what the other has moved by then is kept.
 template <class S>
 Task<void> TlsConnection<S>::fill_and_flush() {
   std::exception_ptr failure;
@@ -61,7 +61,7 @@ Task<void> TlsConnection<S>::fill_and_flush() {
   if (failure) std::rethrow_exception(failure);
 }
 
-/// Tells the peer why this side gives up, if that can be done now.
+/// Sends the alert by which the peer learns why this side fails, if that takes no longer than 200 ms.
 template <class S>
 Task<void> TlsConnection<S>::send_alert() {
   if (!engine.has_output() || flushing_.locked()) co_return;
@@ -124,14 +124,14 @@ Task<std::size_t> TlsConnection<S>::write_some(Reference self, std::span<const s
   const auto turn = co_await self->writing_.scoped();
   self->check_closed("TLS write", ECANCELED);
   if (engine.writing_ended()) throw_tls_writing_ended();
-  if (engine.has_output()) co_await self->flush();  // what a cancelled one has left
+  if (engine.has_output()) co_await self->flush();  // what a cancelled operation has left
   std::size_t size = 0;
   if (buffer.empty()) co_return size;
   if (engine.write(buffer, size) != TlsEngine::Step::DONE) engine.raise("write", self->fileno());
   try {
     co_await self->flush();
   } catch (const Cancelled&) {
-    postpone_cancel();  // it is as good as written: the next operation sends the rest
+    postpone_cancel();  // it counts as written: the next operation sends the rest
   }
   co_return size;
 }
@@ -166,7 +166,7 @@ Task<void> TlsConnection<S>::shutdown_write(Reference self) {
 }
 
 template <class S>
-Task<void> TlsConnection<S>::say_goodbye(Reference self) {
+Task<void> TlsConnection<S>::exchange_close_notify(Reference self) {
   co_await shutdown_write(Reference(*self));
   std::byte dropped[4096];
   while (co_await read_some(Reference(*self), dropped) != 0) {
@@ -185,9 +185,9 @@ Task<void> BasicTlsStream<S>::finish(Timeout limit) {
   };
   const Closing closing(connection());
   try {
-    co_await timeout(limit, TlsConnection<S>::say_goodbye(reference()));
+    co_await timeout(limit, TlsConnection<S>::exchange_close_notify(reference()));
   } catch (const std::exception&) {
-    // It is closed in any case.
+    // `closing` closes it in any case.
   }
 }
 

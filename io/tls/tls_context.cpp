@@ -1,4 +1,4 @@
-// TlsContext: OpenSSL's SSL_CTX, set up so that the safe way is the one without options.
+// TlsContext: OpenSSL's SSL_CTX, set up so that the defaults are the safe choice.
 // SPDX-License-Identifier: MIT
 #include "tls_context.hpp"
 
@@ -52,8 +52,7 @@ SSL_SESSION* TlsContext::State::take_session(const std::string& name) {
   if (found == sessions_.end()) return nullptr;
   SSL_SESSION* const session = found->second;
   if (::SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION)
-    sessions_.erase(
-        found);  // a ticket that is used twice would tell an observer who comes back (RFC 8446, C.4)
+    sessions_.erase(found);  // a ticket used twice lets an observer link the connections (RFC 8446, C.4)
   else
     ::SSL_SESSION_up_ref(session);
   return session;
@@ -97,7 +96,7 @@ std::unique_ptr<BIO, Free> open_pem(const std::string& pem) {
   return bio;
 }
 
-// OpenSSL would ask at the terminal.
+// Without this callback OpenSSL would ask at the terminal.
 int give_password(char* buffer, int size, int, void* argument) {
   const std::string& password = static_cast<const State*>(argument)->key_password;
   if (password.size() > static_cast<std::size_t>(size)) return -1;
@@ -123,7 +122,7 @@ void use_certificate(State& state, const TlsOptions& options) {
     if (!own || ::SSL_CTX_use_certificate(context, own.get()) != 1) fail("certificate_pem");
     while (const std::unique_ptr<X509, Free> next{::PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)})
       if (::SSL_CTX_add1_chain_cert(context, next.get()) != 1) fail("certificate_pem");
-    ::ERR_clear_error();  // there are no more
+    ::ERR_clear_error();  // the error that ends the list: no further certificate
   }
   ::SSL_CTX_set_default_passwd_cb(context, &give_password);
   ::SSL_CTX_set_default_passwd_cb_userdata(context, &state);
@@ -215,10 +214,9 @@ int keep_session(SSL* ssl, SSL_SESSION* session) {
   } catch (const std::bad_alloc&) {
     return 0;
   }
-  return 1;  // it is ours
+  return 1;  // the session is owned here now
 }
 
-// How a session is resumed, and what for.
 void use_resumption(State& state) {
   SSL_CTX* const context = state.context;
   if (!state.resumption) {
@@ -229,7 +227,7 @@ void use_resumption(State& state) {
     ::SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     ::SSL_CTX_sess_set_new_cb(context, &keep_session);
   } else {
-    // A server keeps nothing: the tickets hold all.
+    // A server keeps no sessions: they are in the tickets.
     ::SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     static constexpr unsigned char id[] = "heddle";
     ::SSL_CTX_set_session_id_context(context, id, sizeof id - 1);
@@ -251,7 +249,7 @@ State* make_state(const TlsOptions& options, bool client) {
       context, options.min_version == TlsVersion::TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
   ::SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                      (options.ignore_truncation ? SSL_OP_IGNORE_UNEXPECTED_EOF : 0));
-  // What is written may lie elsewhere at a second attempt; buffers go while nothing is under way.
+  // A write may be repeated with the bytes at another address; OpenSSL's buffers are freed while idle.
   ::SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
   use_certificate(*state, options);

@@ -1,5 +1,4 @@
-// TlsContext, TlsOptions: certificates, whom to trust, and what else TLS connections have in common.
-// TlsError.
+// TlsContext, TlsOptions: certificates and the other settings that TLS connections share; TlsError.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -17,14 +16,14 @@ namespace heddle {
 
 /// What went wrong in TLS; what() names the operation, the descriptor and OpenSSL's reason: "TLS handshake
 /// with \"example.org\" on fd 7: certificate verify failed (certificate has expired)". Failures of the
-/// connection underneath are std::system_error as ever.
+/// connection underneath are std::system_error, as without TLS.
 class HEDDLE_EXPORT TlsError : public std::runtime_error {
  public:
   enum class Kind : unsigned char {
     CONFIGURATION,  ///< a certificate or key that can't be read, an option that makes no sense
     CERTIFICATE,    ///< the peer's certificate was not accepted
-    TRUNCATED,      ///< the peer closed the connection without a goodbye: bytes may be missing
-    PROTOCOL,       ///< anything else, also garbage, and what the peer complains of (an alert)
+    TRUNCATED,      ///< the connection was closed without close_notify: bytes may be missing
+    PROTOCOL,       ///< anything else: bytes that aren't TLS, an alert of the peer's, ...
   };
 
   TlsError(Kind its_kind, const std::string& message, unsigned long its_code = 0);
@@ -40,7 +39,7 @@ enum class TlsVersion : unsigned char { TLS_1_2, TLS_1_3 };
 /// Whether a server asks its clients for certificates, which it verifies against ca_file or ca_pem.
 enum class ClientCertificate : unsigned char { NONE, OPTIONAL, REQUIRED };
 
-/// All of it may be left as it is, but a server needs a certificate and its key.
+/// Everything may be left at its default, but a server needs a certificate and its key.
 struct HEDDLE_EXPORT TlsOptions {
   TlsOptions();
   TlsOptions(const TlsOptions&);
@@ -49,20 +48,20 @@ struct HEDDLE_EXPORT TlsOptions {
   TlsOptions& operator=(TlsOptions&&) noexcept;
   ~TlsOptions();
 
-  /// One's own certificate, followed by those that lead to the root, and its key: files in PEM, or PEM
-  /// itself.
+  /// One's own certificate, followed by its chain towards the root, and its key: the names of PEM files, or
+  /// PEM.
   std::string certificate_file;
   std::string key_file;
   std::string certificate_pem;
   std::string key_pem;
   std::string key_password;
 
-  /// Whom to trust: certificates in PEM. Neither of both: a client trusts whom the system does.
+  /// Certificate authorities to trust, in PEM. If both are empty, a client trusts the system's.
   std::string ca_file;
   std::string ca_pem;
-  /// A client's: false takes any certificate of any server, so anybody may be on the other end.
+  /// Of a client: false accepts any certificate, so the server may be anybody.
   bool verify = true;
-  /// A server's.
+  /// Of a server.
   ClientCertificate client_certificate = ClientCertificate::NONE;
 
   /// Protocols (ALPN, RFC 7301), the preferred first: "h2", "http/1.1". A server takes the first of its own
@@ -71,13 +70,13 @@ struct HEDDLE_EXPORT TlsOptions {
   TlsVersion min_version = TlsVersion::TLS_1_2;
   /// Sessions are resumed by tickets. A client keeps one for each server name, up to 256.
   bool resumption = true;
-  /// The peer may end the connection without a goodbye: that is read as an end instead of a TlsError. Only
-  /// for protocols that know by themselves when they are complete.
+  /// The end of a connection without close_notify is read as an end instead of a TlsError. Only for protocols
+  /// whose messages show by themselves whether they are complete.
   bool ignore_truncation = false;
 };
 
-/// What TLS connections are made from. A copy refers to the same; it may be used by the loops of several
-/// threads. Making one takes milliseconds (the system's roots are read), so make one and keep it.
+/// The settings of TLS connections. Copies share them; they may be used by the loops of several threads.
+/// Making one takes milliseconds (it reads the system's certificate authorities), so make one and keep it.
 class HEDDLE_EXPORT TlsContext {
  public:
   /// Throws TlsError (CONFIGURATION).
@@ -93,8 +92,8 @@ class HEDDLE_EXPORT TlsContext {
   ~TlsContext();
 
   bool is_client() const noexcept;
-  /// A server's: clients that ask for `name`, or for a subdomain if it begins with "*.", get the certificates
-  /// of `other`. To be called before the first connection.
+  /// Of a server: clients that ask for `name` (SNI), or for a subdomain if it begins with "*.", get the
+  /// certificates of `other`. To be called before the first connection.
   void add_name(const std::string& name, TlsContext other);
 
   // For TlsEngine.

@@ -1,4 +1,4 @@
-// TlsEngine: an SSL of OpenSSL's whose reads and writes end in this object's own buffers.
+// TlsEngine: OpenSSL's SSL, whose BIO reads and writes the engine's own buffers.
 // SPDX-License-Identifier: MIT
 #include "tls_engine.hpp"
 
@@ -22,11 +22,11 @@ namespace heddle {
 namespace {
 
 constexpr std::size_t record = 16384;
-constexpr std::size_t input_size = record + 512;  // a record with what TLS adds to it
+constexpr std::size_t input_size = record + 512;  // a record with its header, MAC and padding
 
 }  // namespace
 
-// Where OpenSSL reads from and writes to.
+// The BIO, by which OpenSSL reads and writes.
 struct TlsBio {
   static BIO_METHOD* method() {
     static BIO_METHOD* const made = [] {
@@ -154,7 +154,7 @@ TlsEngine::Step TlsEngine::read(std::span<std::byte> buffer, std::size_t& size) 
   size = 0;
   if (failed_) return Step::FAILED;
   ::ERR_clear_error();
-  // As many records as there are, but what came before a failure is delivered before it.
+  // As many records as are there. Bytes that came before a failure are delivered first.
   while (size < buffer.size()) {
     std::size_t n = 0;
     if (const int result = ::SSL_read_ex(ssl_, buffer.data() + size, buffer.size() - size, &n); result != 1) {
@@ -202,7 +202,7 @@ std::span<const std::byte> TlsEngine::output() {
   return std::as_bytes(std::span(sending_)).subspan(sent_);
 }
 
-// What was dropped meanwhile isn't counted twice.
+// Bounded, because drop_output() may have been called during the send.
 void TlsEngine::sent(std::size_t size) noexcept { sent_ = std::min(sent_ + size, sending_.size()); }
 
 void TlsEngine::drop_output() noexcept {

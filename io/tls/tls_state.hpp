@@ -1,4 +1,4 @@
-// TlsContext::State: what is behind a TlsContext, for the .cpp files that know OpenSSL. Not installed.
+// TlsContext::State: the SSL_CTX behind a TlsContext, for the .cpp files that use OpenSSL. Not installed.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -21,7 +21,7 @@ struct TlsContext::State {
   State& operator=(const State&) = delete;
   ~State();
 
-  /// The session to resume with the server `name`, null if there is none; it is the caller's.
+  /// The session to resume with the server `name`, which the caller owns then; null if there is none.
   SSL_SESSION* take_session(const std::string& name);
   /// Takes over `session`.
   void keep_session(const std::string& name, SSL_SESSION* session);
@@ -31,7 +31,7 @@ struct TlsContext::State {
   bool client = true;
   bool verify = true;
   bool resumption = true;
-  std::string alpn;  // as it is on the wire: each with its length before it
+  std::string alpn;  // in the wire format: each protocol prefixed with its length
   std::string key_password;
   std::vector<std::pair<std::string, TlsContext>> names;
 
@@ -40,7 +40,7 @@ struct TlsContext::State {
   std::map<std::string, SSL_SESSION*> sessions_;
 };
 
-/// The oldest of OpenSSL's errors on this thread, in words, and no error is left.
+/// The oldest error in this thread's queue of OpenSSL's, which is cleared.
 struct TlsReason {
   TlsReason();
   std::string text;

@@ -1,4 +1,4 @@
-// TlsStream over TCP, compiled once for all.
+// TlsStream over TCP, instantiated here and not by users.
 // SPDX-License-Identifier: MIT
 #include "tls_stream.hpp"
 

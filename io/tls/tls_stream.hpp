@@ -23,11 +23,11 @@ namespace heddle {
 [[noreturn]] HEDDLE_EXPORT void throw_no_tls();
 [[noreturn]] HEDDLE_EXPORT void throw_tls_writing_ended();
 [[noreturn]] HEDDLE_EXPORT void throw_tls_closed(const char* operation, int error);
-/// The request to stop that has just been thrown comes out of the task's next co_await.
+/// In place of throwing a Cancelled again that was caught: the task's next co_await throws it.
 HEDDLE_EXPORT void postpone_cancel() noexcept;
 
-/// What a TlsStream and the coroutines that work on it share; counted on the loop's thread. It does all the
-/// work; see TlsStream for what it promises.
+/// What a TlsStream shares with the coroutines that work on it; references are counted on the loop's thread.
+/// For the contract see BasicTlsStream.
 template <class S>
 class TlsConnection {
  public:
@@ -36,7 +36,7 @@ class TlsConnection {
   TlsConnection(const TlsConnection&) = delete;
   TlsConnection& operator=(const TlsConnection&) = delete;
 
-  /// Keeps the connection while a coroutine, which may not have started yet, works on it.
+  /// Keeps the connection alive for a coroutine, also for one that hasn't started yet.
   class Reference {
    public:
     explicit Reference(TlsConnection& connection) noexcept : connection_(&connection) {
@@ -62,7 +62,7 @@ class TlsConnection {
   static Task<std::size_t> write_some(Reference self, std::span<const std::byte> buffer);
   static Task<void> write_all(Reference self, std::span<const std::byte> buffer);
   static Task<void> shutdown_write(Reference self);
-  static Task<void> say_goodbye(Reference self);
+  static Task<void> exchange_close_notify(Reference self);
   void close() noexcept {
     closed_ = true;
     transport.close();
@@ -102,13 +102,13 @@ class TlsConnection {
 
 /// A TLS connection over a stream S, which it owns. Any number of tasks may read and write at the same time:
 /// operations of a direction complete in the order in which they were started. They throw TlsError, what the
-/// stream underneath throws (std::system_error), and Cancelled; none of them leaves the connection in a state
-/// in which it can't go on: what is encrypted and not yet sent when an operation is cancelled is sent by the
-/// next one, whichever that is. Closing or destroying it ends those who wait at it with ECANCELED. Move-only;
-/// it may be moved while it is in use.
+/// stream underneath throws (std::system_error), and Cancelled. A cancelled one leaves the connection usable:
+/// what is encrypted and not yet sent by then is sent by the next operation, whichever that is. Closing or
+/// destroying the stream ends operations that wait with ECANCELED. Move-only; it may be moved while it is in
+/// use.
 ///
-/// TLS 1.2 and 1.3; renegotiation is refused, new tickets and keys are dealt with as they come. The kernel's
-/// own TLS (kTLS) is not used: all bytes pass through OpenSSL.
+/// TLS 1.2 and 1.3; renegotiation is refused, new tickets and key updates are processed as they come. The
+/// kernel's own TLS (kTLS) is not used: all bytes pass through OpenSSL.
 template <class S>
 class BasicTlsStream {
  public:
@@ -128,7 +128,8 @@ class BasicTlsStream {
   static Task<BasicTlsStream> connect(std::string host, std::uint16_t port, TlsContext context)
     requires std::same_as<S, TcpStream>;
 
-  /// Reads what is there, at least one byte: yields how many. 0: the peer has said goodbye. Cancel-safe.
+  /// Reads what is there, at least one byte: yields how many. 0: the peer has ended its side (close_notify).
+  /// Cancel-safe.
   HEDDLE_CORO_WRAPPER Task<std::size_t> read_some(std::span<std::byte> buffer) {
     return TlsConnection<S>::read_some(reference(), buffer);
   }
@@ -155,13 +156,12 @@ class BasicTlsStream {
   HEDDLE_CORO_WRAPPER Task<void> write_all(std::string_view text) {
     return write_all(std::as_bytes(std::span(text)));
   }
-  /// Says goodbye (close_notify): the peer reads to the end and sees 0. This side may read on. Writing later
-  /// is EPIPE.
+  /// Sends close_notify: the peer reads to the end and sees 0. This side may read on. Writing later is EPIPE.
   HEDDLE_CORO_WRAPPER Task<void> shutdown_write() { return TlsConnection<S>::shutdown_write(reference()); }
-  /// Says goodbye, waits for the peer's, dropping what it still sends, and closes the connection; also when
-  /// that takes longer than `limit`, fails or is cancelled. Throws nothing but Cancelled.
+  /// Sends close_notify, waits for the peer's, dropping what it still sends, and closes the connection; also
+  /// when that takes longer than `limit`, fails or is cancelled. Throws nothing but Cancelled.
   Task<void> finish(Timeout limit);
-  /// Closes the connection at once, without a goodbye: the peer can't know that it has got everything.
+  /// Closes the connection at once, without close_notify: the peer can't know that it has got everything.
   /// Idempotent.
   void close() noexcept {
     if (connection_ != nullptr) connection_->close();
@@ -172,8 +172,9 @@ class BasicTlsStream {
   /// The stream underneath. Nothing must be read from it or written to it.
   S& transport() { return connection().transport; }
 
-  /// What was agreed upon: the ALPN protocol (empty: none), "TLSv1.3", the cipher, whether an earlier session
-  /// was resumed; what name the client has asked for; and who the peer says it is (empty: nothing).
+  /// What was negotiated: the ALPN protocol (empty: none), the version ("TLSv1.3"), the cipher, whether an
+  /// earlier session was resumed; the name that the client has asked for; and the peer's certificate (empty:
+  /// none).
   std::string alpn() const { return connection().engine.alpn(); }
   std::string version() const { return connection().engine.version(); }
   std::string cipher() const { return connection().engine.cipher(); }
@@ -201,9 +202,9 @@ class BasicTlsStream {
 
 using TlsStream = BasicTlsStream<TcpStream>;
 
-/// Makes a TLS connection of a stream, as the client or the server that `context` is made for. A client that
-/// verifies needs the server's name, which its certificate must be for. Throws TlsError when the handshake
-/// fails; then, and when it is cancelled, the stream is closed.
+/// Makes a TLS connection over a stream, as a client or a server as `context` says. A client that verifies
+/// needs `server_name`, for which the certificate must be valid. Throws TlsError when the handshake fails;
+/// then, and when it is cancelled, the stream is closed.
 template <class S>
 Task<BasicTlsStream<S>> start_tls(S stream, TlsContext context, std::string server_name = {}) {
   auto* const connection = new TlsConnection<S>(std::move(stream), context, std::move(server_name));

@@ -23,6 +23,12 @@ class HEDDLE_EXPORT AllDone final : public Operation {
     if (waiting != nullptr) std::exchange(waiting, nullptr)->wake();
   }
 
+  /// What is waited for has changed meanwhile.
+  void describe_as(const char* what, bool for_children) noexcept {
+    what_ = what;
+    for_children_ = for_children;
+  }
+
   bool await_ready() {
     begin();
     return done_;

@@ -95,22 +95,15 @@ FdWatch* DescriptorTable::find(int fd) const noexcept {
 FdWatch& DescriptorTable::watch(int fd) {
   if (FdWatch* const found = find(fd)) return *found;
   auto* const made = new FdWatch(*this, fd);
-  link(*made);
+  watches_.push_front(*made);
   return *made;
 }
 
 bool DescriptorTable::adopt(FdWatch& watch) noexcept {
   if (watch.table != nullptr || find(watch.fd) != nullptr) return false;
   watch.table = this;
-  link(watch);
+  watches_.push_front(watch);
   return true;
-}
-
-void DescriptorTable::link(FdWatch& watch) noexcept {
-  watch.link = &watches_;
-  watch.next = watches_;
-  if (watch.next != nullptr) watch.next->link = &watch.next;
-  watches_ = &watch;
 }
 
 void DescriptorTable::arm(FdWatch& watch, Direction direction, bool owned) {
@@ -175,8 +168,7 @@ void DescriptorTable::disarm_if_idle(FdWatch& watch) noexcept {
 }
 
 void DescriptorTable::forget(FdWatch& watch) noexcept {
-  *watch.link = watch.next;
-  if (watch.next != nullptr) watch.next->link = watch.link;
+  IntrusiveList<FdWatch>::remove(watch);
   delete &watch;
 }
 
@@ -203,18 +195,16 @@ void DescriptorTable::release(FdWatch& watch) noexcept {
 }
 
 void DescriptorTable::fail_closed() noexcept {
-  FdWatch* next = nullptr;
-  for (FdWatch* watch = watches_; watch != nullptr; watch = next) {
-    next = watch->next;
-    if (!watch->registered || (loop_.system().poll_now(watch->fd, 0) & POLLNVAL) == 0) continue;
-    selector_->unregister(watch->fd);
-    watch->registered = EventMask(0);
-    watch->set_edge(false);
-    for (FdWatch::Side& side : watch->sides) {
-      side.set_ready();  // whoever comes now is told by the kernel
+  for (FdWatch& watch : watches_) {
+    if (!watch.registered || (loop_.system().poll_now(watch.fd, 0) & POLLNVAL) == 0) continue;
+    selector_->unregister(watch.fd);
+    watch.registered = EventMask(0);
+    watch.set_edge(false);
+    for (FdWatch::Side& side : watch.sides) {
+      side.set_ready();  // whoever comes now learns it from the kernel
       abandon_waiters(side, EBADF);
     }
-    if (!watch->owned && watch->idle()) forget(*watch);
+    if (!watch.owned && watch.idle()) forget(watch);
   }
 }
 
@@ -251,8 +241,8 @@ bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callba
 }
 
 bool DescriptorTable::anyone_waits() const noexcept {
-  for (const FdWatch* watch = watches_; watch != nullptr; watch = watch->next)
-    if (!watch->idle()) return true;
+  for (const FdWatch& watch : watches_)
+    if (!watch.idle()) return true;
   return false;
 }
 
@@ -272,36 +262,38 @@ void DescriptorTable::move_to(BaseSelector& next) {
   };
   std::size_t moved = 0;
   try {
-    for (FdWatch* watch = watches_; watch != nullptr; watch = watch->next, ++moved)
-      if (const Wanted wanted = wanted_of(*watch); wanted.events)
-        next.register_(watch->fd, wanted.events, watch, wanted.edge ? Trigger::EDGE : Trigger::LEVEL);
+    for (FdWatch& watch : watches_) {
+      if (const Wanted wanted = wanted_of(watch); wanted.events)
+        next.register_(watch.fd, wanted.events, &watch, wanted.edge ? Trigger::EDGE : Trigger::LEVEL);
+      ++moved;
+    }
   } catch (...) {
-    for (FdWatch* watch = watches_; moved > 0; watch = watch->next, --moved)
-      if (wanted_of(*watch).events) next.unregister(watch->fd);
+    for (FdWatch& watch : watches_) {
+      if (moved-- == 0) break;
+      if (wanted_of(watch).events) next.unregister(watch.fd);
+    }
     throw;
   }
-  for (FdWatch* watch = watches_; watch != nullptr; watch = watch->next) {
-    const Wanted wanted = wanted_of(*watch);
-    watch->registered = wanted.events;
-    watch->set_edge(wanted.edge);
+  for (FdWatch& watch : watches_) {
+    const Wanted wanted = wanted_of(watch);
+    watch.registered = wanted.events;
+    watch.set_edge(wanted.edge);
   }
   selector_ = &next;
 }
 
 void DescriptorTable::close() noexcept {
-  while (FdWatch* const watch = watches_) {
-    for (FdWatch::Side& side : watch->sides)
+  for (FdWatch& watch : watches_) {
+    for (FdWatch::Side& side : watch.sides)
       if (side.callback != nullptr) std::exchange(side.callback, nullptr)->abandon();
-    if (!watch->owned) {
-      disarm_if_idle(*watch);
+    if (!watch.owned) {
+      disarm_if_idle(watch);
       continue;
     }
-    want_quietly(*watch, EventMask(0));
-    watches_ = watch->next;
-    if (watches_ != nullptr) watches_->link = &watches_;
-    watch->table = nullptr;
-    watch->next = nullptr;
-    watch->set_edge(false);
+    want_quietly(watch, EventMask(0));
+    IntrusiveList<FdWatch>::remove(watch);
+    watch.table = nullptr;
+    watch.set_edge(false);
   }
 }
 

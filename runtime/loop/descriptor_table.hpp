@@ -91,7 +91,6 @@ class HEDDLE_EXPORT DescriptorTable {
   static EventMask needed_by(FdWatch& watch) noexcept;
   void want(FdWatch& watch, EventMask events);
   void want_quietly(FdWatch& watch, EventMask events) noexcept;
-  void link(FdWatch& watch) noexcept;
   void forget(FdWatch& watch) noexcept;
   static void abandon_waiters(FdWatch::Side& side, int error) noexcept;
 
@@ -99,7 +98,7 @@ class HEDDLE_EXPORT DescriptorTable {
   BaseSelector* selector_;
   OtherEvent other_;
   bool real_calls_;
-  FdWatch* watches_ = nullptr;
+  IntrusiveList<FdWatch> watches_;
   SecondLook second_look_{*this};
 };
 

@@ -37,11 +37,12 @@ EventLoop::EventLoop(const LoopOptions& options)
       descriptors_(*this, selector_of(options), !options.virtual_time && &system() == &kernel_system(),
                    &wake_up),
       owns_selector_(options.custom_selector == nullptr),
-      has_real_time_(!options.virtual_time && &system() == &kernel_system()),
+      has_real_time_(!options.virtual_time && (&system() == &kernel_system() || system().has_kernel_clock())),
       process_(::getpid()),
       detect_deadlock_(options.detect_deadlock || options.virtual_time),
       dumps_on_sigquit_(options.dump_on_sigquit) {
   reads_kernel_events_ = selector().has_wait_raw();
+  selector().set_system(system());
   try {
     mailbox_ = new Mailbox;
     selector().register_(mailbox_->descriptor(), EVENT_READ);
@@ -118,6 +119,7 @@ void EventLoop::move_to(BaseSelector& next) {
   if (closed_) throw std::logic_error("the event loop is closed");
   if (process_ != ::getpid()) mailbox_->renew();
   next.register_(mailbox_->descriptor(), EVENT_READ);
+  next.set_system(system());
   BaseSelector& before = selector();
   try {
     descriptors_.move_to(next);

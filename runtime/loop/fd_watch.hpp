@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "../../selector/events.hpp"
+#include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 
 namespace heddle {
@@ -28,7 +29,7 @@ constexpr EventMask event_of(Direction direction) noexcept {
 /// it not, so nothing is asked of the kernel in between. Elsewhere it is level-triggered, and a direction is
 /// dropped when it fires and nobody waits. The registration of a raw descriptor number lasts only as long as
 /// somebody waits, because others may close it.
-class HEDDLE_EXPORT FdWatch : public FrameAllocated {
+class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
  public:
   /// Who waits for a direction. There is mostly one, so the first is kept apart.
   class Side {
@@ -102,8 +103,6 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated {
   bool awaits_second_look = false;  ///< the loop will check whether there is more to read: see SecondLook
   bool more_may_follow = false;  ///< it has found some: until a read finds none, a short one proves nothing
   Side sides[2];
-  FdWatch* next = nullptr;  // the table's list
-  FdWatch** link = nullptr;
 
  private:
   constexpr FdWatch() noexcept = default;

@@ -1,9 +1,7 @@
-// TurnMonitor: the loop notes what it is about to run; a thread looks now and then whether it is still at
+// TurnMonitor: the loop notes what it is about to run; a thread checks now and then whether it still runs
 // that.
 // SPDX-License-Identifier: MIT
 #include "turn_monitor.hpp"
-
-#include <signal.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +14,7 @@
 #include <thread>
 
 #include "../core/report.hpp"
+#include "../core/start_thread.hpp"
 #include "../core/task_state.hpp"
 
 namespace heddle {
@@ -44,24 +43,13 @@ void print(const SlowTurn& turn, void*) noexcept {
 
 }  // namespace
 
-// What the loop runs, as it noted it: written by the loop, read by the thread, which looks at `serial` before
+// What the loop runs, as it noted it: written by the loop, read by the thread, which reads `serial` before
 // and after, so that it never reports a mixture of two turns.
 class TurnMonitor::Watcher {
  public:
   Watcher(Duration limit, SlowTurnHandler handler, void* argument)
       : limit_(limit), handler_(handler != nullptr ? handler : &print), argument_(argument) {
-    // Signals are for the loops.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-      thread_ = std::thread(&Watcher::watch, this);
-    } catch (...) {
-      ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-      throw;
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    thread_ = start_thread(&Watcher::watch, this);
   }
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
@@ -112,10 +100,10 @@ class TurnMonitor::Watcher {
     const Duration period =
         std::clamp<Duration>(limit_ / 2, std::chrono::milliseconds(1), std::chrono::seconds(1));
     std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, period, [this] { return ended_; })) look();
+    while (!changed_.wait_for(lock, period, [this] { return ended_; })) check();
   }
 
-  void look() {
+  void check() {
     const std::uint64_t serial = serial_.load(std::memory_order_acquire);
     if ((serial & 1) == 0 || serial == seen_) return;
     SlowTurn turn;

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "../core/injection.hpp"
-#include "../core/task_state.hpp"
 #include "../core/loop_observer.hpp"
+#include "../core/task_state.hpp"
 #include "testing.hpp"
 
 namespace heddle {

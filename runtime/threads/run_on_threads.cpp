@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "../../selector/errors.hpp"
-#include "../core/operation.hpp"
+#include "../core/all_done.hpp"
 #include "../core/ref.hpp"
 #include "../loop/mailbox.hpp"
 #include "../task/task_group.hpp"
@@ -67,37 +67,6 @@ class Threads {
     Threads& threads;
     static void on_end(Runnable& runnable) noexcept { static_cast<End&>(runnable).threads.one_ended(); }
   };
-  class AllEnded final : public Operation {
-   public:
-    explicit AllEnded(Threads& threads) noexcept : threads_(threads) {}
-    bool await_ready() {
-      begin();
-      return threads_.alive_ == 0;
-    }
-    template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-      suspend(*this, coroutine);
-      threads_.waiting_ = this;
-    }
-    void await_resume() const {
-      if (stopped_) throw_cancelled();
-    }
-    Stop cancel() noexcept override {
-      if (threads_.waiting_ == nullptr) return Stop::TOO_LATE;
-      threads_.waiting_ = nullptr;
-      stopped_ = true;
-      return Stop::STOPPED;
-    }
-    void all_ended() noexcept {
-      threads_.waiting_ = nullptr;
-      wake();
-    }
-
-   private:
-    Threads& threads_;
-    bool stopped_ = false;
-  };
-
   // On the leader's thread.
 
   Task<void> lead(JoinHandle<void>& first) {
@@ -114,7 +83,7 @@ class Threads {
     while (alive_ > 0 || !first.done()) {
       try {
         co_await wait(ReturnWhen::ALL_COMPLETED, {}, first);
-        co_await AllEnded(*this);
+        co_await AllDone(waiting_, alive_ == 0, "the other threads", true);
       } catch (const Cancelled&) {
         stop_all();
       }
@@ -123,7 +92,7 @@ class Threads {
 
   void one_ended() noexcept {
     --alive_;
-    if (alive_ == 0 && waiting_ != nullptr) waiting_->all_ended();
+    if (alive_ == 0) AllDone::notify(waiting_);
   }
 
   // On each of the others.
@@ -185,7 +154,7 @@ class Threads {
   std::vector<End> ends_;
   std::vector<std::thread> threads_;
   std::size_t alive_ = 0;
-  AllEnded* waiting_ = nullptr;
+  AllDone* waiting_ = nullptr;
 };
 
 }  // namespace
