@@ -258,7 +258,7 @@ bool ServerCore::all_ended() const noexcept {
 }
 
 void ServerCore::child_ended() noexcept {
-  if (all_ended()) AllDone::notify(waiting_);
+  if (waiting_ != nullptr && all_ended()) AllDone::notify(waiting_);
 }
 
 // accept() doesn't fail for errors that concern one connection only: so the listener is broken, or its task

@@ -26,7 +26,7 @@ namespace {
 struct Service final : Connections {
   explicit Service(const ServerOptions& allowed = {})
       : Connections(EventLoop::running(), options, counters), options(allowed) {
-    loop().set_report_handler(
+    EventLoop::running().set_report_handler(
         [](EventLoop&, const Report& report, void* self) {
           static_cast<Service*>(self)->reports.emplace_back(report.message);
         },
