@@ -1,5 +1,5 @@
-"""The rules of the house that a compiler does not check: the order of the rooms, what public headers may include, complete file
-lists, the size of a file.
+"""The rules of the house that a compiler does not check: the order of the rooms and their pictures, what public headers may include,
+complete file lists, the size of a file.
 
 usage: house_rules.py --source ROOT --objects BUILD --listed FLOOR FILE... [--listed ...] --public FLOOR FILE... [--public ...]
 """
@@ -136,10 +136,15 @@ def main():
                 problems.append(f"{here} has {text.count(chr(10))} lines, and may have {LINES}")
         each_once(problems)
 
+    def pictures():
+        each_once(f"{path.relative_to(root)} is not as the includes are: ./dev rooms draws it anew"
+                  for path, text in rooms.pictures(root).items() if not path.exists() or read(path) != text)
+
     bb.run([("every source and header is listed", complete_lists),
             ("nothing lies loose, and each room has its README", nothing_loose),
             ("no include runs against the order of the rooms", one_order),
             ("nor does a symbol that an object needs", symbols_too),
+            ("the pictures of the rooms are as the includes are", pictures),
             ("public headers include neither the system nor what is costly to compile, nor what is private", frugal_headers),
             ("each file begins with its sign and reads as a page or few", signs)], 60, keep_going=True)
 
