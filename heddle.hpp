@@ -41,6 +41,7 @@
 #include "runtime/core/report.hpp"
 #include "runtime/core/task.hpp"
 #include "runtime/loop/event_loop.hpp"
+#include "runtime/loop/outside_work.hpp"
 #include "runtime/loop/ready.hpp"
 #include "runtime/loop/signals.hpp"
 #include "runtime/seeing/dump.hpp"

@@ -10,6 +10,6 @@
 inline void announce(const std::vector<heddle::Address>& addresses) {
   for (const heddle::Address& address : addresses)
     std::printf("listening on %s (selector %s)\n", to_string(address).c_str(),
-                heddle::EventLoop::running().selector().name());
+                heddle::EventLoop::running().selector_name());
   std::fflush(stdout);
 }

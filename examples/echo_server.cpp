@@ -21,7 +21,7 @@ heddle::Task<void> serve(Options options) {
   const auto addresses = co_await heddle::resolve(options.host, options.port);
   auto listener = heddle::TcpListener::bind(addresses.front());
   std::printf("listening on %s (selector %s)\n", to_string(listener.local_address()).c_str(),
-              heddle::EventLoop::running().selector().name());
+              heddle::EventLoop::running().selector_name());
   std::fflush(stdout);
   for (;;) heddle::spawn(echo(co_await listener.accept()));
 }

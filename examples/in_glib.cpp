@@ -21,7 +21,7 @@ heddle::Task<void> echo(heddle::TcpStream client) try {
 heddle::Task<void> serve() {
   auto listener = heddle::TcpListener::bind(heddle::Address::parse("127.0.0.1:0"));
   std::printf("listening on %s (selector %s)\n", to_string(listener.local_address()).c_str(),
-              heddle::EventLoop::running().selector().name());
+              heddle::EventLoop::running().selector_name());
   std::fflush(stdout);
   for (;;) heddle::spawn(echo(co_await listener.accept()));
 }

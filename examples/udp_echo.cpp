@@ -12,7 +12,7 @@ heddle::Task<void> serve(Options options) {
   const auto addresses = co_await heddle::resolve(options.host, options.port);
   auto socket = heddle::UdpSocket::bind(addresses.front());
   std::printf("listening on %s (selector %s)\n", to_string(socket.local_address()).c_str(),
-              heddle::EventLoop::running().selector().name());
+              heddle::EventLoop::running().selector_name());
   std::fflush(stdout);
   heddle::DatagramBatch batch(32, 65536);  // allocated once
   for (;;) {

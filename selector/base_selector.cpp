@@ -13,12 +13,16 @@
 #include <utility>
 
 namespace heddle {
+
+using namespace detail;
 namespace {
 
 // From this descriptor on, one fcntl(2) checks that it is open before the table grows to hold it.
 constexpr int FAR = 1 << 16;
 
 }  // namespace
+
+namespace detail {
 
 void* grow_zeroed(void* old, std::size_t old_bytes, std::size_t new_bytes) {
   // calloc() takes large blocks from fresh pages, which are zero without being touched: a table up to a lone
@@ -31,6 +35,8 @@ void* grow_zeroed(void* old, std::size_t old_bytes, std::size_t new_bytes) {
 }
 
 void free_zeroed(void* block) noexcept { std::free(block); }
+
+}  // namespace detail
 
 void Timeout::not_a_number() { throw ValueError("timeout is not a number"); }
 

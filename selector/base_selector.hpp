@@ -179,8 +179,8 @@ class HEDDLE_EXPORT BaseSelector {
   template <class Error>
   [[noreturn]] void refuse(const char* call, FileObj fileobj, const char* why) const;
 
-  Buffer<Slot> slots_;  // by descriptor
-  Buffer<Ready> ready_;
+  detail::Buffer<Slot> slots_;  // by descriptor
+  detail::Buffer<Ready> ready_;
   std::size_t size_ = 0;
   Ready* ready_end_ = nullptr;
   bool stray_ = false;

@@ -6,7 +6,7 @@
 
 #include "export.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// A fresh zeroed block of `new_bytes` that begins with the `old_bytes` of `old`, which is freed. Throws
 /// bad_alloc.
@@ -55,4 +55,4 @@ class Buffer {
   std::size_t capacity_ = 0;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace heddle {
+namespace heddle::detail {
 
 /// The text with control characters and backslashes escaped, as in \x0a.
 inline std::string printable(std::string_view bytes) {
@@ -29,4 +29,4 @@ template <class SomeAddress>
   throw std::system_error(error.code(), std::string(operation) + ' ' + to_string(address));
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -10,6 +10,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 [[noreturn]] void refuse(std::string_view text, const std::string& why) {

@@ -13,6 +13,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 constexpr unsigned offset = offsetof(sockaddr_un, sun_path);

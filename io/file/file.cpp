@@ -14,6 +14,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 bool has(FileMode mode, FileMode flag) noexcept {

@@ -58,52 +58,53 @@ class HEDDLE_EXPORT File {
   bool is_open() const noexcept { return file_ != nullptr; }
 
   /// Reads from `offset`, in bytes, until the buffer is full or the file ends: yields how many bytes.
-  FileTransfer read_at(std::span<std::byte> buffer, std::uint64_t offset) {
-    return transfer(FileCall::READ_AT, "read_at", buffer.data(), buffer.size(), offset);
+  detail::FileTransfer read_at(std::span<std::byte> buffer, std::uint64_t offset) {
+    return transfer(detail::FileCall::READ_AT, "read_at", buffer.data(), buffer.size(), offset);
   }
-  FileTransfer read_at(std::span<char> buffer, std::uint64_t offset) {
+  detail::FileTransfer read_at(std::span<char> buffer, std::uint64_t offset) {
     return read_at(std::as_writable_bytes(buffer), offset);
   }
   /// Writes the whole buffer at `offset`, and yields its size. Where it throws, a part may be written.
-  FileTransfer write_at(std::span<const std::byte> buffer, std::uint64_t offset) {
-    return transfer(FileCall::WRITE_AT, "write_at", const_cast<std::byte*>(buffer.data()), buffer.size(),
-                    offset);
+  detail::FileTransfer write_at(std::span<const std::byte> buffer, std::uint64_t offset) {
+    return transfer(detail::FileCall::WRITE_AT, "write_at", const_cast<std::byte*>(buffer.data()),
+                    buffer.size(), offset);
   }
-  FileTransfer write_at(std::string_view text, std::uint64_t offset) {
+  detail::FileTransfer write_at(std::string_view text, std::uint64_t offset) {
     return write_at(std::as_bytes(std::span(text)), offset);
   }
 
   // As a stream: at the descriptor's own position, which each of these advances. One at a time.
 
   /// Yields how many bytes came; 0: the file ends here.
-  FileTransfer read_some(std::span<std::byte> buffer) {
-    return transfer(FileCall::READ, "read", buffer.data(), buffer.size(), 0);
+  detail::FileTransfer read_some(std::span<std::byte> buffer) {
+    return transfer(detail::FileCall::READ, "read", buffer.data(), buffer.size(), 0);
   }
   template <class Buffer>
     requires std::convertible_to<Buffer&, std::span<std::byte>>
-  FileTransfer read_some(Buffer& buffer) {
+  detail::FileTransfer read_some(Buffer& buffer) {
     return read_some(std::span<std::byte>(buffer));
   }
-  FileTransfer read_some(std::span<char> buffer) { return read_some(std::as_writable_bytes(buffer)); }
+  detail::FileTransfer read_some(std::span<char> buffer) { return read_some(std::as_writable_bytes(buffer)); }
   /// Both write the whole buffer and yield its size.
-  FileTransfer write_some(std::span<const std::byte> buffer) { return write_all(buffer); }
-  FileTransfer write_some(std::string_view text) { return write_all(text); }
-  FileTransfer write_all(std::span<const std::byte> buffer) {
-    return transfer(FileCall::WRITE, "write", const_cast<std::byte*>(buffer.data()), buffer.size(), 0);
+  detail::FileTransfer write_some(std::span<const std::byte> buffer) { return write_all(buffer); }
+  detail::FileTransfer write_some(std::string_view text) { return write_all(text); }
+  detail::FileTransfer write_all(std::span<const std::byte> buffer) {
+    return transfer(detail::FileCall::WRITE, "write", const_cast<std::byte*>(buffer.data()), buffer.size(),
+                    0);
   }
-  FileTransfer write_all(std::string_view text) { return write_all(std::as_bytes(std::span(text))); }
+  detail::FileTransfer write_all(std::string_view text) { return write_all(std::as_bytes(std::span(text))); }
   /// Sets that position, without waiting. Throws std::system_error.
   void seek(std::uint64_t offset);
 
   /// Yields how many bytes it has.
-  FileQuestion size() { return {file_, FileCall::SIZE, "size", nullptr, 0, 0}; }
+  detail::FileQuestion size() { return {file_, detail::FileCall::SIZE, "size", nullptr, 0, 0}; }
   /// Sets its size: it is extended by zeros, or truncated (ftruncate(2)).
-  FileCommand resize(std::uint64_t size) {
-    return {file_, FileCall::RESIZE, "resize", nullptr, 0, static_cast<std::int64_t>(size)};
+  detail::FileCommand resize(std::uint64_t size) {
+    return {file_, detail::FileCall::RESIZE, "resize", nullptr, 0, static_cast<std::int64_t>(size)};
   }
   /// Waits until all that was written is on the disk: fsync(2), with `data_only` fdatasync(2).
-  FileCommand sync(bool data_only = false) {
-    return {file_, data_only ? FileCall::SYNC_DATA : FileCall::SYNC, "sync", nullptr, 0, 0};
+  detail::FileCommand sync(bool data_only = false) {
+    return {file_, data_only ? detail::FileCall::SYNC_DATA : detail::FileCall::SYNC, "sync", nullptr, 0, 0};
   }
   /// Closes it, on a thread as well, and throws the error of an earlier write that close(2) reports. The
   /// destructor closes it on this thread, and ignores errors. While other operations are under way, the last
@@ -111,11 +112,12 @@ class HEDDLE_EXPORT File {
   Task<void> close();
 
  private:
-  FileTransfer transfer(FileCall call, const char* name, void* data, std::size_t size, std::uint64_t offset) {
+  detail::FileTransfer transfer(detail::FileCall call, const char* name, void* data, std::size_t size,
+                                std::uint64_t offset) {
     return {file_, call, name, data, size, static_cast<std::int64_t>(offset)};
   }
 
-  FileDescription* file_ = nullptr;
+  detail::FileDescription* file_ = nullptr;
 };
 
 /// All bytes of a file. Cancelled, it waits for a read that has begun. Throws std::system_error.

@@ -8,7 +8,7 @@
 
 #include "../../runtime/loop/event_loop.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 void FileDescription::release() noexcept {
   if (--references_ != 0) return;
@@ -147,4 +147,4 @@ Failure FileOperation::failure(std::int64_t result) const noexcept {
   return {static_cast<int>(-result), name_, fileno()};
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -10,7 +10,7 @@
 #include "../../selector/system.hpp"
 #include "../operation/result.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// An open file, shared by its owner and the calls on it that other threads make: the last reference closes
 /// the descriptor. References are counted on the loop's thread.
@@ -126,4 +126,4 @@ class HEDDLE_EXPORT FileCommand final : public FileOperation {
   void await_resume() { static_cast<void>(result()); }
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -13,6 +13,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 PipeEnd::PipeEnd(PipeEnd&& other) noexcept
     : fd_(std::move(other.fd_)),
       file_(std::exchange(other.file_, nullptr)),
@@ -54,6 +56,8 @@ Pipe make_pipe() {
   return {ReadPipe(Fd(ends[0], system)), WritePipe(Fd(ends[1], system))};
 }
 
+namespace detail {
+
 PipeEnd connect_pipe_end(Fd fd, Direction direction, const char* operation) {
   const int number = fd.fileno();
   if (number < 0)
@@ -86,6 +90,8 @@ PipeEnd connect_pipe_end(Fd fd, Direction direction, const char* operation) {
   end.restores_ = (flags & O_NONBLOCK) == 0;
   return end;
 }
+
+}  // namespace detail
 
 namespace {
 

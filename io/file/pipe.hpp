@@ -12,6 +12,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// What both ends have in common: a descriptor that can be waited for, or a file, whose calls threads make.
 class HEDDLE_EXPORT PipeEnd {
  public:
@@ -43,61 +45,64 @@ class HEDDLE_EXPORT PipeEnd {
   bool restores_ = false;  // close() and release() have to clear O_NONBLOCK
 };
 
+}  // namespace detail
+
 /// The end of a pipe that is read from. Owns its descriptor; move-only. Operations complete in the order in
 /// which they were started; buffers must live until the co_await returns. They throw std::system_error
 /// (ECANCELED when it is closed under them, EBADF when it was closed before) and Cancelled. `co_await
 /// operation.as_result()` yields a Result instead of a system_error.
-class HEDDLE_EXPORT ReadPipe : public PipeEnd {
+class HEDDLE_EXPORT ReadPipe : public detail::PipeEnd {
  public:
   ReadPipe() noexcept = default;
   /// Takes over a non-blocking descriptor that can be waited for: no regular file.
-  explicit ReadPipe(Fd fd) noexcept : PipeEnd(std::move(fd)) {}
-  explicit ReadPipe(PipeEnd&& end) noexcept : PipeEnd(std::move(end)) {}
+  explicit ReadPipe(Fd fd) noexcept : detail::PipeEnd(std::move(fd)) {}
+  explicit ReadPipe(detail::PipeEnd&& end) noexcept : detail::PipeEnd(std::move(end)) {}
 
   /// Reads what is there, at least one byte: yields how many. 0: all writers have closed their ends, or the
   /// file ends here. Cancel-safe: no byte is lost. (A read of a file that has begun is completed first:
   /// see FileOperation.)
-  PipeRead read_some(std::span<std::byte> buffer) {
-    return {DescriptorRead(fd_, buffer),
-            {file_, FileCall::READ, "read", buffer.data(), buffer.size(), 0},
+  detail::PipeRead read_some(std::span<std::byte> buffer) {
+    return {detail::DescriptorRead(fd_, buffer),
+            {file_, detail::FileCall::READ, "read", buffer.data(), buffer.size(), 0},
             file_ != nullptr};
   }
   template <class Buffer>
     requires std::convertible_to<Buffer&, std::span<std::byte>>
-  PipeRead read_some(Buffer& buffer) {
+  detail::PipeRead read_some(Buffer& buffer) {
     return read_some(std::span<std::byte>(buffer));
   }
-  PipeRead read_some(std::span<char> buffer) { return read_some(std::as_writable_bytes(buffer)); }
+  detail::PipeRead read_some(std::span<char> buffer) { return read_some(std::as_writable_bytes(buffer)); }
 
   /// Suspends until there is something to read. Not for files, which epoll refuses (EPERM). Cancel-safe.
-  [[nodiscard]] ReadinessOperation readable() { return fd_.readable(); }
+  [[nodiscard]] detail::ReadinessOperation readable() { return fd_.readable(); }
 };
 
 /// The end of a pipe that is written to; otherwise as ReadPipe. When the reading end is closed: EPIPE, and
 /// never SIGPIPE.
-class HEDDLE_EXPORT WritePipe : public PipeEnd {
+class HEDDLE_EXPORT WritePipe : public detail::PipeEnd {
  public:
   WritePipe() noexcept = default;
-  explicit WritePipe(Fd fd) noexcept : PipeEnd(std::move(fd)) {}
-  explicit WritePipe(PipeEnd&& end) noexcept : PipeEnd(std::move(end)) {}
+  explicit WritePipe(Fd fd) noexcept : detail::PipeEnd(std::move(fd)) {}
+  explicit WritePipe(detail::PipeEnd&& end) noexcept : detail::PipeEnd(std::move(end)) {}
 
   /// Writes what there is room for, at least one byte: yields how many. A file takes all. Cancel-safe:
   /// cancelled, nothing was written.
-  PipeWrite write_some(std::span<const std::byte> buffer) { return operation(buffer, false); }
-  PipeWrite write_some(std::string_view text) { return write_some(std::as_bytes(std::span(text))); }
+  detail::PipeWrite write_some(std::span<const std::byte> buffer) { return operation(buffer, false); }
+  detail::PipeWrite write_some(std::string_view text) { return write_some(std::as_bytes(std::span(text))); }
   /// Writes the whole buffer and yields its size; those of several tasks don't mix. Not cancel-safe: a part
   /// of it may be written then.
-  PipeWrite write_all(std::span<const std::byte> buffer) { return operation(buffer, true); }
-  PipeWrite write_all(std::string_view text) { return write_all(std::as_bytes(std::span(text))); }
+  detail::PipeWrite write_all(std::span<const std::byte> buffer) { return operation(buffer, true); }
+  detail::PipeWrite write_all(std::string_view text) { return write_all(std::as_bytes(std::span(text))); }
 
   /// Suspends until there is room. Not for files. Cancel-safe.
-  [[nodiscard]] ReadinessOperation writable() { return fd_.writable(); }
+  [[nodiscard]] detail::ReadinessOperation writable() { return fd_.writable(); }
 
  private:
-  PipeWrite operation(std::span<const std::byte> buffer, bool all) {
-    return {DescriptorWrite(fd_, buffer, all),
-            {file_, FileCall::WRITE, "write", const_cast<std::byte*>(buffer.data()), buffer.size(), 0},
-            file_ != nullptr};
+  detail::PipeWrite operation(std::span<const std::byte> buffer, bool all) {
+    return {
+        detail::DescriptorWrite(fd_, buffer, all),
+        {file_, detail::FileCall::WRITE, "write", const_cast<std::byte*>(buffer.data()), buffer.size(), 0},
+        file_ != nullptr};
   }
 };
 

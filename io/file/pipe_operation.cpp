@@ -6,7 +6,7 @@
 
 #include "../../runtime/core/scheduler.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -72,4 +72,4 @@ void DescriptorWrite::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame
 
 inline bool DescriptorWrite::advance() noexcept { return DescriptorOperation::advance(*this); }
 
-}  // namespace heddle
+}  // namespace heddle::detail

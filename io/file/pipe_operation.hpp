@@ -10,7 +10,7 @@
 #include "../operation/result.hpp"
 #include "file_operation.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// A read(2) or write(2) on any descriptor that can be waited for; made again when that is ready.
 class HEDDLE_EXPORT DescriptorTransfer : public DescriptorOperation {
@@ -119,4 +119,4 @@ class [[nodiscard]] PipeOperation {
 using PipeRead = PipeOperation<DescriptorRead>;
 using PipeWrite = PipeOperation<DescriptorWrite>;
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -15,6 +15,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 using Attempts = std::vector<ConnectError::Attempt>;
@@ -175,6 +177,8 @@ ConnectError::ConnectError(const std::string& target, std::vector<Attempt> attem
 ConnectError::ConnectError(const ConnectError&) = default;
 ConnectError::~ConnectError() = default;
 
+namespace detail {
+
 std::vector<Address> interleave_families(const std::vector<Address>& addresses) {
   std::vector<Address> first;
   std::vector<Address> second;
@@ -233,5 +237,7 @@ Task<Fd> connect_host(HostPort target, ConnectOptions options) {
   }
   throw ConnectError(to_string(target), std::move(failed), options.timeout);
 }
+
+}  // namespace detail
 
 }  // namespace heddle

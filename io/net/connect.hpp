@@ -51,6 +51,8 @@ class HEDDLE_EXPORT ConnectError : public std::system_error {
   std::vector<Attempt> attempts_;
 };
 
+namespace detail {
+
 /// What connect() returns: a Task that can be awaited for a Result, too.
 template <class Stream>
 class [[nodiscard]] Connecting : public Task<Stream> {
@@ -81,5 +83,7 @@ HEDDLE_EXPORT Task<Fd> connect_address(Address address, ConnectOptions options);
 HEDDLE_EXPORT Task<Fd> connect_first(std::vector<Address> addresses, ConnectOptions options);
 /// The host's addresses, by interleave_families(). Throws ResolveError, too.
 HEDDLE_EXPORT Task<Fd> connect_host(HostPort target, ConnectOptions options);
+
+}  // namespace detail
 
 }  // namespace heddle

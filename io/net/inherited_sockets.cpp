@@ -17,6 +17,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 // sd_listen_fds(3) calls it SD_LISTEN_FDS_START.

@@ -42,6 +42,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 template <class Rep, class Period>

@@ -42,6 +42,8 @@ struct Keepalive {
   std::optional<int> count;                      ///< so many unanswered ones end the connection
 };
 
+namespace detail {
+
 /// A socket of TCP. For what an option means see tcp(7).
 class HEDDLE_EXPORT TcpSocket : public IpSocket {
  public:
@@ -79,5 +81,7 @@ class HEDDLE_EXPORT TcpSocket : public IpSocket {
   void set_max_segment(int bytes);
   int max_segment() const;
 };
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -13,6 +13,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 using Linger = struct linger;  // Socket::linger() hides it
@@ -34,12 +36,16 @@ void check_option(int result, const char* call, const char* text, int level, int
 
 }  // namespace
 
+namespace detail {
+
 Fd make_socket(int family, int type, int protocol) {
   System& system = current_system();
   const int fd = system.socket(family, type, protocol);
   check(fd, "socket", -1);
   return Fd(fd, system);
 }
+
+}  // namespace detail
 
 int Socket::checked(const char* operation) const {
   if (!fd_.is_open())

@@ -34,8 +34,8 @@ class HEDDLE_EXPORT Socket {
   void shutdown_write() { shutdown(Shutdown::WRITE); }
 
   /// Suspend until the socket is ready; level-triggered. Cancel-safe.
-  [[nodiscard]] ReadinessOperation readable() { return fd_.readable(); }
-  [[nodiscard]] ReadinessOperation writable() { return fd_.writable(); }
+  [[nodiscard]] detail::ReadinessOperation readable() { return fd_.readable(); }
+  [[nodiscard]] detail::ReadinessOperation writable() { return fd_.writable(); }
 
   /// SO_LINGER: how long close() goes on sending in the background; nullopt: the system's default.
   void set_linger(std::optional<std::chrono::seconds> time);
@@ -79,7 +79,11 @@ class HEDDLE_EXPORT Socket {
   Fd fd_;
 };
 
+namespace detail {
+
 /// A new non-blocking socket of `family`, made by the running loop's System. Throws std::system_error.
 HEDDLE_EXPORT Fd make_socket(int family, int type, int protocol = 0);
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -7,7 +7,7 @@
 
 #include "../../runtime/task/timeout.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -33,4 +33,4 @@ Task<void> finish_connection(Socket& socket, Timeout limit) {
   }
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

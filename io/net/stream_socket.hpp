@@ -20,19 +20,23 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// What StreamSocket::finish() does.
 HEDDLE_EXPORT Task<void> finish_connection(Socket& socket, Timeout limit);
+
+}  // namespace detail
 
 /// A connected socket of the kind `Base`. Any number of tasks of one loop may read and write at the same
 /// time: operations of a direction complete in the order in which they were started. Buffers must live until
 /// the co_await returns. All operations throw std::system_error (ECONNRESET, EPIPE, ... ; ECANCELED when the
 /// stream is closed under them; EBADF when it was closed before) and Cancelled. `co_await
 /// operation.as_result()` yields a Result instead of a system_error.
-template <class Base, ShortRead short_read>
+template <class Base, detail::ShortRead short_read>
 class StreamSocket : public Base {
  public:
-  using Receive = BasicReceiveOperation<short_read>;
-  using ReceiveVector = BasicReceiveVectorOperation<short_read>;
+  using Receive = detail::BasicReceiveOperation<short_read>;
+  using ReceiveVector = detail::BasicReceiveVectorOperation<short_read>;
 
   StreamSocket() noexcept = default;
   explicit StreamSocket(Fd fd) noexcept : Base(std::move(fd)) {}
@@ -69,55 +73,60 @@ class StreamSocket : public Base {
   }
 
   /// As read_some(), but the next read gets the same bytes again. Cancel-safe.
-  [[nodiscard]] PeekOperation peek(std::span<std::byte> buffer) { return PeekOperation(this->fd(), buffer); }
-  [[nodiscard]] PeekOperation peek(std::span<char> buffer) { return peek(std::as_writable_bytes(buffer)); }
+  [[nodiscard]] detail::PeekOperation peek(std::span<std::byte> buffer) {
+    return detail::PeekOperation(this->fd(), buffer);
+  }
+  [[nodiscard]] detail::PeekOperation peek(std::span<char> buffer) {
+    return peek(std::as_writable_bytes(buffer));
+  }
 
   /// Writes what the kernel takes now, at least one byte: yields how many. Cancel-safe.
-  [[nodiscard]] SendOperation write_some(std::span<const std::byte> buffer) {
-    return SendOperation(this->fd(), buffer);
+  [[nodiscard]] detail::SendOperation write_some(std::span<const std::byte> buffer) {
+    return detail::SendOperation(this->fd(), buffer);
   }
-  [[nodiscard]] SendOperation write_some(std::string_view text) {
+  [[nodiscard]] detail::SendOperation write_some(std::string_view text) {
     return write_some(std::as_bytes(std::span(text)));
   }
-  [[nodiscard]] SendVectorOperation write_some(std::span<const ConstBuffer> buffers) {
-    return SendVectorOperation(this->fd(), buffers);
+  [[nodiscard]] detail::SendVectorOperation write_some(std::span<const ConstBuffer> buffers) {
+    return detail::SendVectorOperation(this->fd(), buffers);
   }
   /// Writes what the kernel takes now without waiting: yields how many bytes, also 0, for the reasons that
   /// try_read_some() has for nullopt. `co_await write_all()` writes the rest; what other tasks write
   /// meanwhile may come before it. To be called from where try_read_some() may be, and throws the same.
   [[nodiscard]] std::size_t try_write_some(std::span<const std::byte> buffer) {
-    return SendOperation::try_now(this->fd(), buffer);
+    return detail::SendOperation::try_now(this->fd(), buffer);
   }
   [[nodiscard]] std::size_t try_write_some(std::string_view text) {
     return try_write_some(std::as_bytes(std::span(text)));
   }
   [[nodiscard]] std::size_t try_write_some(std::span<const ConstBuffer> buffers) {
-    return SendVectorOperation::try_now(this->fd(), buffers);
+    return detail::SendVectorOperation::try_now(this->fd(), buffers);
   }
 
   /// Writes the whole buffer. Not cancel-safe: a part of it may be written then.
-  [[nodiscard]] SendAllOperation write_all(std::span<const std::byte> buffer) {
-    return SendAllOperation(this->fd(), buffer);
+  [[nodiscard]] detail::SendAllOperation write_all(std::span<const std::byte> buffer) {
+    return detail::SendAllOperation(this->fd(), buffer);
   }
-  [[nodiscard]] SendAllOperation write_all(std::string_view text) {
+  [[nodiscard]] detail::SendAllOperation write_all(std::string_view text) {
     return write_all(std::as_bytes(std::span(text)));
   }
-  [[nodiscard]] SendAllVectorOperation write_all(std::span<const ConstBuffer> buffers) {
-    return SendAllVectorOperation(this->fd(), buffers);
+  [[nodiscard]] detail::SendAllVectorOperation write_all(std::span<const ConstBuffer> buffers) {
+    return detail::SendAllVectorOperation(this->fd(), buffers);
   }
   /// Writes `count` bytes of an open file, from `offset` on, or all there are: yields how many. The kernel
   /// copies them. Not cancel-safe.
-  [[nodiscard]] SendFileOperation send_file(int file, std::uint64_t offset, std::uint64_t count) {
-    return SendFileOperation(this->fd(), file, offset, count);
+  [[nodiscard]] detail::SendFileOperation send_file(int file, std::uint64_t offset, std::uint64_t count) {
+    return detail::SendFileOperation(this->fd(), file, offset, count);
   }
-  [[nodiscard]] SendFileOperation send_file(const Fd& file, std::uint64_t offset, std::uint64_t count) {
+  [[nodiscard]] detail::SendFileOperation send_file(const Fd& file, std::uint64_t offset,
+                                                    std::uint64_t count) {
     return send_file(file.fileno(), offset, count);
   }
   /// Ends this side, waits until the peer has ended its own, dropping what it still sends, and closes the
   /// socket; also when that takes longer than `limit`, fails or is cancelled. (A TCP connection that is
   /// closed with bytes unread is reset, and the peer can lose what was written last.) The stream must not be
   /// moved meanwhile. Throws nothing but Cancelled.
-  HEDDLE_CORO_WRAPPER Task<void> finish(Timeout limit) { return finish_connection(*this, limit); }
+  HEDDLE_CORO_WRAPPER Task<void> finish(Timeout limit) { return detail::finish_connection(*this, limit); }
 };
 
 }  // namespace heddle

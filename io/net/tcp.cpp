@@ -13,6 +13,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 Task<TcpStream> stream_of(Task<Fd> connecting) { co_return TcpStream(co_await connecting); }

@@ -15,7 +15,7 @@
 namespace heddle {
 
 /// A TCP connection. Owns its socket; move-only. Reading and writing: see StreamSocket.
-class HEDDLE_EXPORT TcpStream : public StreamSocket<TcpSocket, ShortRead::EMPTIES> {
+class HEDDLE_EXPORT TcpStream : public StreamSocket<detail::TcpSocket, detail::ShortRead::EMPTIES> {
  public:
   TcpStream() noexcept = default;
   /// Takes over a connected, non-blocking socket.
@@ -23,17 +23,18 @@ class HEDDLE_EXPORT TcpStream : public StreamSocket<TcpSocket, ShortRead::EMPTIE
 
   /// Connects to `address`. Throws ConnectError, a std::system_error, that names it. Cancelling closes the
   /// socket.
-  static Connecting<TcpStream> connect(Address address, ConnectOptions options = {});
+  static detail::Connecting<TcpStream> connect(Address address, ConnectOptions options = {});
   /// Connects to whichever of the addresses answers first: they are tried in this order, each with a head
   /// start before the next (RFC 8305). Throws ConnectError with what each failed with, ValueError when there
   /// is none.
-  static Connecting<TcpStream> connect(std::vector<Address> addresses, ConnectOptions options = {});
+  static detail::Connecting<TcpStream> connect(std::vector<Address> addresses, ConnectOptions options = {});
   /// The same for the addresses of `host`, a name or a number, alternating between IPv6 and IPv4. Throws
   /// ResolveError, too.
-  static Connecting<TcpStream> connect(std::string host, std::uint16_t port, ConnectOptions options = {});
+  static detail::Connecting<TcpStream> connect(std::string host, std::uint16_t port,
+                                               ConnectOptions options = {});
   /// The same for "example.com:80" or "[::1]:80". Throws ValueError, before anything is awaited, for what
   /// isn't one.
-  static Connecting<TcpStream> connect(std::string host_and_port, ConnectOptions options = {});
+  static detail::Connecting<TcpStream> connect(std::string host_and_port, ConnectOptions options = {});
 };
 
 /// How to listen.
@@ -45,11 +46,11 @@ struct ListenOptions {
 };
 
 /// A listening TCP socket. It may be moved while tasks accept from it.
-class HEDDLE_EXPORT TcpListener : public TcpSocket {
+class HEDDLE_EXPORT TcpListener : public detail::TcpSocket {
  public:
   TcpListener() noexcept = default;
   /// Takes over a listening, non-blocking socket.
-  explicit TcpListener(Fd fd) : TcpSocket(std::move(fd)), spare_(SpareFd::make()) {}
+  explicit TcpListener(Fd fd) : detail::TcpSocket(std::move(fd)), spare_(detail::SpareFd::make()) {}
 
   /// Listens on `address`; port 0: the kernel picks one (see local_address). SO_REUSEADDR is set.
   /// Throws std::system_error that names the address.
@@ -66,10 +67,12 @@ class HEDDLE_EXPORT TcpListener : public TcpSocket {
 
   /// Waits for a connection. Goes on, without spinning, when descriptors run out: peers are refused then
   /// until there are some again. Cancel-safe: no connection is lost.
-  Accept<TcpStream> accept() { return Accept<TcpStream>(AcceptOperation(fd(), spare_)); }
+  detail::Accept<TcpStream> accept() {
+    return detail::Accept<TcpStream>(detail::AcceptOperation(fd(), spare_));
+  }
 
  private:
-  SpareFd spare_;
+  detail::SpareFd spare_;
 };
 
 }  // namespace heddle

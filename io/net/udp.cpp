@@ -14,6 +14,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 // MCAST_JOIN_GROUP and MCAST_LEAVE_GROUP take both families alike.

@@ -44,41 +44,41 @@ class HEDDLE_EXPORT UdpSocket : public IpSocket {
 
   /// Waits for a datagram; yields a ReceivedFrom: its size, whether it was truncated, where it came from.
   /// A datagram may have a size of 0.
-  [[nodiscard]] ReceiveFromOperation<Address> recv_from(std::span<std::byte> buffer) {
-    return ReceiveFromOperation<Address>(fd(), buffer);
+  [[nodiscard]] detail::ReceiveFromOperation<Address> recv_from(std::span<std::byte> buffer) {
+    return detail::ReceiveFromOperation<Address>(fd(), buffer);
   }
-  [[nodiscard]] ReceiveFromOperation<Address> recv_from(std::span<char> buffer) {
+  [[nodiscard]] detail::ReceiveFromOperation<Address> recv_from(std::span<char> buffer) {
     return recv_from(std::as_writable_bytes(buffer));
   }
   /// The same without the address: yields a Received.
-  [[nodiscard]] ReceiveDatagramOperation recv(std::span<std::byte> buffer) {
-    return ReceiveDatagramOperation(fd(), buffer);
+  [[nodiscard]] detail::ReceiveDatagramOperation recv(std::span<std::byte> buffer) {
+    return detail::ReceiveDatagramOperation(fd(), buffer);
   }
-  [[nodiscard]] ReceiveDatagramOperation recv(std::span<char> buffer) {
+  [[nodiscard]] detail::ReceiveDatagramOperation recv(std::span<char> buffer) {
     return recv(std::as_writable_bytes(buffer));
   }
   /// Sends a datagram: yields nothing. (The network may lose it.)
-  [[nodiscard]] SendDatagramOperation send_to(std::span<const std::byte> buffer, const Address& to) {
-    return SendDatagramOperation(fd(), buffer, to);
+  [[nodiscard]] detail::SendDatagramOperation send_to(std::span<const std::byte> buffer, const Address& to) {
+    return detail::SendDatagramOperation(fd(), buffer, to);
   }
-  [[nodiscard]] SendDatagramOperation send_to(std::string_view text, const Address& to) {
+  [[nodiscard]] detail::SendDatagramOperation send_to(std::string_view text, const Address& to) {
     return send_to(std::as_bytes(std::span(text)), to);
   }
   /// The same to the peer that the socket is connected to.
-  [[nodiscard]] SendDatagramOperation send(std::span<const std::byte> buffer) {
-    return SendDatagramOperation(fd(), buffer);
+  [[nodiscard]] detail::SendDatagramOperation send(std::span<const std::byte> buffer) {
+    return detail::SendDatagramOperation(fd(), buffer);
   }
-  [[nodiscard]] SendDatagramOperation send(std::string_view text) {
+  [[nodiscard]] detail::SendDatagramOperation send(std::string_view text) {
     return send(std::as_bytes(std::span(text)));
   }
 
   /// Waits for datagrams and puts what is there into the batch: yields how many, at least one.
-  [[nodiscard]] ReceiveBatchOperation recv_batch(DatagramBatch& batch) {
-    return ReceiveBatchOperation(fd(), batch);
+  [[nodiscard]] detail::ReceiveBatchOperation recv_batch(DatagramBatch& batch) {
+    return detail::ReceiveBatchOperation(fd(), batch);
   }
   /// Sends what the batch holds: yields how many those were.
-  [[nodiscard]] SendBatchOperation send_batch(DatagramBatch& batch) {
-    return SendBatchOperation(fd(), batch);
+  [[nodiscard]] detail::SendBatchOperation send_batch(DatagramBatch& batch) {
+    return detail::SendBatchOperation(fd(), batch);
   }
 
   /// SO_BROADCAST: sending to a broadcast address is allowed.

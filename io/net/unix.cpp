@@ -13,6 +13,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 constexpr auto full_queue_pause = std::chrono::milliseconds(5);

@@ -22,6 +22,8 @@ struct PeerCredentials {
   unsigned gid = 0;
 };
 
+namespace detail {
+
 /// A socket of AF_UNIX.
 class HEDDLE_EXPORT UnixSocket : public Socket {
  public:
@@ -34,10 +36,12 @@ class HEDDLE_EXPORT UnixSocket : public Socket {
   PeerCredentials peer_credentials() const;
 };
 
+}  // namespace detail
+
 /// A stream over a Unix socket. Reading and writing: see StreamSocket. After bytes that came with descriptors
 /// (or, with SO_PASSCRED, from another process), read_some() into one buffer may read those that follow 100
 /// ms late (see ShortRead::MAY_LEAVE_MORE); receive_with_fds() reads them at once.
-class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::MAY_LEAVE_MORE> {
+class HEDDLE_EXPORT UnixStream : public StreamSocket<detail::UnixSocket, detail::ShortRead::MAY_LEAVE_MORE> {
  public:
   UnixStream() noexcept = default;
   /// Takes over a connected, non-blocking socket of the type SOCK_STREAM.
@@ -45,22 +49,25 @@ class HEDDLE_EXPORT UnixStream : public StreamSocket<UnixSocket, ShortRead::MAY_
 
   /// Connects to a listener; while its queue is full, tries again every few milliseconds. Throws
   /// std::system_error that names the address. Cancelling closes the socket.
-  static Connecting<UnixStream> connect(UnixAddress address);
+  static detail::Connecting<UnixStream> connect(UnixAddress address);
 
   /// Writes the buffer, which must not be empty, and sends duplicates of the descriptors with its first byte.
   /// Throws ValueError for an empty buffer and for more than SendFdsOperation::most_fds descriptors.
-  [[nodiscard]] SendFdsOperation send_with_fds(std::span<const std::byte> buffer, std::span<const int> fds);
-  [[nodiscard]] SendFdsOperation send_with_fds(std::string_view text, std::span<const int> fds) {
+  [[nodiscard]] detail::SendFdsOperation send_with_fds(std::span<const std::byte> buffer,
+                                                       std::span<const int> fds);
+  [[nodiscard]] detail::SendFdsOperation send_with_fds(std::string_view text, std::span<const int> fds) {
     return send_with_fds(std::as_bytes(std::span(text)), fds);
   }
   /// Reads some bytes, and the descriptors that came with them into `fds`. (read_some() drops them.)
-  [[nodiscard]] ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
-    return ReceiveFdsOperation(fd(), buffer, fds);
+  [[nodiscard]] detail::ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
+    return detail::ReceiveFdsOperation(fd(), buffer, fds);
   }
-  [[nodiscard]] ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
+  [[nodiscard]] detail::ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
     return receive_with_fds(std::as_writable_bytes(buffer), fds);
   }
 };
+
+namespace detail {
 
 /// A Unix socket that removes the path it was bound to when it is closed.
 class HEDDLE_EXPORT BoundUnixSocket : public UnixSocket {
@@ -85,31 +92,35 @@ class HEDDLE_EXPORT BoundUnixSocket : public UnixSocket {
   UnixPath path_;
 };
 
+}  // namespace detail
+
 /// A listening Unix socket. It may be moved while tasks accept from it.
-class HEDDLE_EXPORT UnixListener : public BoundUnixSocket {
+class HEDDLE_EXPORT UnixListener : public detail::BoundUnixSocket {
  public:
   UnixListener() noexcept = default;
   /// Takes over a listening, non-blocking socket; its path stays.
-  explicit UnixListener(Fd fd) : BoundUnixSocket(std::move(fd)), spare_(SpareFd::make()) {}
+  explicit UnixListener(Fd fd) : detail::BoundUnixSocket(std::move(fd)), spare_(detail::SpareFd::make()) {}
 
   /// Listens on `address`. Throws std::system_error that names it.
   static UnixListener bind(const UnixAddress& address, const UnixBindOptions& options = {},
                            int backlog = 4096);
 
   /// As TcpListener::accept().
-  Accept<UnixStream> accept() { return Accept<UnixStream>(AcceptOperation(fd(), spare_)); }
+  detail::Accept<UnixStream> accept() {
+    return detail::Accept<UnixStream>(detail::AcceptOperation(fd(), spare_));
+  }
 
  private:
-  SpareFd spare_;
+  detail::SpareFd spare_;
 };
 
 /// A Unix socket for datagrams, which arrive whole and in order. Buffers must live until the co_await
 /// returns. Errors and cancelling are as for StreamSocket.
-class HEDDLE_EXPORT UnixDatagram : public BoundUnixSocket {
+class HEDDLE_EXPORT UnixDatagram : public detail::BoundUnixSocket {
  public:
   UnixDatagram() noexcept = default;
   /// Takes over a non-blocking socket; its path stays.
-  explicit UnixDatagram(Fd fd) noexcept : BoundUnixSocket(std::move(fd)) {}
+  explicit UnixDatagram(Fd fd) noexcept : detail::BoundUnixSocket(std::move(fd)) {}
 
   /// An unbound socket: it can send, but not be answered.
   static UnixDatagram open();
@@ -119,46 +130,48 @@ class HEDDLE_EXPORT UnixDatagram : public BoundUnixSocket {
   void connect_to(const UnixAddress& peer);
 
   /// Waits for a datagram and yields a ReceivedFrom; `from` is unnamed when the sender isn't bound.
-  [[nodiscard]] ReceiveFromOperation<UnixAddress> recv_from(std::span<std::byte> buffer) {
-    return ReceiveFromOperation<UnixAddress>(fd(), buffer);
+  [[nodiscard]] detail::ReceiveFromOperation<UnixAddress> recv_from(std::span<std::byte> buffer) {
+    return detail::ReceiveFromOperation<UnixAddress>(fd(), buffer);
   }
-  [[nodiscard]] ReceiveFromOperation<UnixAddress> recv_from(std::span<char> buffer) {
+  [[nodiscard]] detail::ReceiveFromOperation<UnixAddress> recv_from(std::span<char> buffer) {
     return recv_from(std::as_writable_bytes(buffer));
   }
   /// Yields a Received.
-  [[nodiscard]] ReceiveDatagramOperation recv(std::span<std::byte> buffer) {
-    return ReceiveDatagramOperation(fd(), buffer);
+  [[nodiscard]] detail::ReceiveDatagramOperation recv(std::span<std::byte> buffer) {
+    return detail::ReceiveDatagramOperation(fd(), buffer);
   }
-  [[nodiscard]] ReceiveDatagramOperation recv(std::span<char> buffer) {
+  [[nodiscard]] detail::ReceiveDatagramOperation recv(std::span<char> buffer) {
     return recv(std::as_writable_bytes(buffer));
   }
   /// Sends a datagram; waits while the receiver's queue is full. Both the buffer and `to` must live until
   /// then.
-  [[nodiscard]] SendDatagramOperation send_to(std::span<const std::byte> buffer, const UnixAddress& to) {
-    return SendDatagramOperation(fd(), buffer, to);
+  [[nodiscard]] detail::SendDatagramOperation send_to(std::span<const std::byte> buffer,
+                                                      const UnixAddress& to) {
+    return detail::SendDatagramOperation(fd(), buffer, to);
   }
-  [[nodiscard]] SendDatagramOperation send_to(std::string_view text, const UnixAddress& to) {
+  [[nodiscard]] detail::SendDatagramOperation send_to(std::string_view text, const UnixAddress& to) {
     return send_to(std::as_bytes(std::span(text)), to);
   }
   /// The same to the peer that the socket is connected to.
-  [[nodiscard]] SendDatagramOperation send(std::span<const std::byte> buffer) {
-    return SendDatagramOperation(fd(), buffer);
+  [[nodiscard]] detail::SendDatagramOperation send(std::span<const std::byte> buffer) {
+    return detail::SendDatagramOperation(fd(), buffer);
   }
-  [[nodiscard]] SendDatagramOperation send(std::string_view text) {
+  [[nodiscard]] detail::SendDatagramOperation send(std::string_view text) {
     return send(std::as_bytes(std::span(text)));
   }
 
   /// To the connected peer, as UnixStream has them; the buffer may be empty.
-  [[nodiscard]] SendFdsOperation send_with_fds(std::span<const std::byte> buffer, std::span<const int> fds) {
-    return SendFdsOperation(fd(), buffer, fds);
+  [[nodiscard]] detail::SendFdsOperation send_with_fds(std::span<const std::byte> buffer,
+                                                       std::span<const int> fds) {
+    return detail::SendFdsOperation(fd(), buffer, fds);
   }
-  [[nodiscard]] SendFdsOperation send_with_fds(std::string_view text, std::span<const int> fds) {
+  [[nodiscard]] detail::SendFdsOperation send_with_fds(std::string_view text, std::span<const int> fds) {
     return send_with_fds(std::as_bytes(std::span(text)), fds);
   }
-  [[nodiscard]] ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
-    return ReceiveFdsOperation(fd(), buffer, fds);
+  [[nodiscard]] detail::ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
+    return detail::ReceiveFdsOperation(fd(), buffer, fds);
   }
-  [[nodiscard]] ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
+  [[nodiscard]] detail::ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
     return receive_with_fds(std::as_writable_bytes(buffer), fds);
   }
 };

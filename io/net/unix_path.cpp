@@ -11,7 +11,7 @@
 #include "../../selector/system.hpp"
 #include "../operation/fd.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -60,4 +60,4 @@ void UnixPath::remove(System& system) noexcept {
   path_.clear();
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

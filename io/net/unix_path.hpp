@@ -21,6 +21,8 @@ struct UnixBindOptions {
   bool unlink = true;  ///< remove the path when the socket is closed
 };
 
+namespace detail {
+
 /// A path to which a socket was bound, or none. Its device and inode are kept, so that remove() doesn't touch
 /// a file that has taken its place since.
 class HEDDLE_EXPORT UnixPath {
@@ -52,5 +54,7 @@ class HEDDLE_EXPORT UnixPath {
   std::uint64_t device_ = 0;
   std::uint64_t inode_ = 0;
 };
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -9,7 +9,7 @@
 
 #include "socket_operation_steps.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -93,6 +93,6 @@ int AcceptOperation::refuse_one(int fd) noexcept {
   return refused < 0 ? refused : 0;
 }
 
-template class SocketOperationOf<AcceptOperation, Direction::READ, PausingOperation>;
+template class detail::SocketOperationOf<AcceptOperation, Direction::READ, PausingOperation>;
 
-}  // namespace heddle
+}  // namespace heddle::detail

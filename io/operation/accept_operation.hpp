@@ -4,7 +4,7 @@
 
 #include "socket_operation.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// A descriptor held in reserve, to be closed when the process runs out of them. The Fd keeps its address
 /// when the SpareFd is moved.
@@ -73,4 +73,4 @@ class [[nodiscard]] Accept {
   AcceptOperation operation_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -22,6 +22,8 @@ struct mmsghdr {
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 constexpr std::size_t most_messages = 1024;  // per call (UIO_MAXIOV)
@@ -141,7 +143,7 @@ bool ReceiveBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
   return true;
 }
 
-template class SocketOperationOf<ReceiveBatchOperation, Direction::READ>;
+template class detail::SocketOperationOf<ReceiveBatchOperation, Direction::READ>;
 
 bool SendBatchOperation::await_ready() {
   sent_ = 0;
@@ -172,6 +174,6 @@ bool SendBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
   return true;
 }
 
-template class SocketOperationOf<SendBatchOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<SendBatchOperation, Direction::WRITE>;
 
 }  // namespace heddle

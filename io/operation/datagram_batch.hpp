@@ -12,6 +12,11 @@
 
 struct mmsghdr;
 
+namespace heddle::detail {
+class ReceiveBatchOperation;
+class SendBatchOperation;
+}  // namespace heddle::detail
+
 namespace heddle {
 
 /// Room for datagrams and their addresses, allocated once and used again and again. What recv_batch() put
@@ -59,8 +64,8 @@ class HEDDLE_EXPORT DatagramBatch {
   void skip() noexcept { sent_ += sent_ < size_; }
 
  private:
-  friend class ReceiveBatchOperation;
-  friend class SendBatchOperation;
+  friend class detail::ReceiveBatchOperation;
+  friend class detail::SendBatchOperation;
 
   struct Entry {
     std::size_t size = 0;
@@ -79,6 +84,8 @@ class HEDDLE_EXPORT DatagramBatch {
   Entry* entries_ = nullptr;
   mmsghdr* messages_ = nullptr;  // the first one's msg_iov points to the array of all iovecs
 };
+
+namespace detail {
 
 /// Yields how many datagrams came, at least one: what is there, up to the batch's capacity. They replace what
 /// the batch held. Cancel-safe.
@@ -116,5 +123,7 @@ class HEDDLE_EXPORT SendBatchOperation final
   DatagramBatch* batch_;
   std::size_t sent_ = 0;
 };
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -12,7 +12,7 @@
 #include "../address/unix_address.hpp"
 #include "socket_operation_steps.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -32,7 +32,7 @@ bool ReceiveDatagramOperation::attempt(int fd, FdWatch* watch) noexcept {
   return false;
 }
 
-template class SocketOperationOf<ReceiveDatagramOperation, Direction::READ>;
+template class detail::SocketOperationOf<ReceiveDatagramOperation, Direction::READ>;
 
 template <class SomeAddress>
 bool ReceiveFromOperation<SomeAddress>::attempt(int fd, FdWatch* watch) noexcept {
@@ -55,8 +55,8 @@ bool ReceiveFromOperation<SomeAddress>::attempt(int fd, FdWatch* watch) noexcept
 
 template class ReceiveFromOperation<Address>;
 template class ReceiveFromOperation<UnixAddress>;
-template class SocketOperationOf<ReceiveFromOperation<Address>, Direction::READ>;
-template class SocketOperationOf<ReceiveFromOperation<UnixAddress>, Direction::READ>;
+template class detail::SocketOperationOf<ReceiveFromOperation<Address>, Direction::READ>;
+template class detail::SocketOperationOf<ReceiveFromOperation<UnixAddress>, Direction::READ>;
 
 bool SendDatagramOperation::attempt(int fd, FdWatch* watch) noexcept {
   if (still_pausing()) return false;
@@ -75,6 +75,6 @@ bool SendDatagramOperation::attempt(int fd, FdWatch* watch) noexcept {
   return false;
 }
 
-template class SocketOperationOf<SendDatagramOperation, Direction::WRITE, PausingOperation>;
+template class detail::SocketOperationOf<SendDatagramOperation, Direction::WRITE, PausingOperation>;
 
-}  // namespace heddle
+}  // namespace heddle::detail

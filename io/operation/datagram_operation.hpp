@@ -22,6 +22,8 @@ struct ReceivedFrom {
   SomeAddress from;
 };
 
+namespace detail {
+
 /// Yields a Received. Cancel-safe: nothing is lost. An error may be that of an earlier send (ECONNREFUSED:
 /// nobody is there); the socket goes on working.
 class HEDDLE_EXPORT ReceiveDatagramOperation final
@@ -97,5 +99,7 @@ class HEDDLE_EXPORT SendDatagramOperation final
   const sockaddr* to_ = nullptr;
   unsigned to_length_ = 0;
 };
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -10,6 +10,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 System& current_system() noexcept {
   return current.loop != nullptr ? current.loop->system() : kernel_system();
 }

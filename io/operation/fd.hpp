@@ -19,12 +19,12 @@ class HEDDLE_EXPORT Fd {
   /// Takes ownership of `fd`, which is closed by the running loop's System, or the kernel's when no loop
   /// runs.
   explicit Fd(int fd) noexcept;
-  Fd(int fd, System& system) noexcept : slot_{fd, &FdWatch::none}, system_(&system) {}
-  Fd(Fd&& other) noexcept : slot_(std::exchange(other.slot_, WatchSlot())), system_(other.system_) {}
+  Fd(int fd, System& system) noexcept : slot_{fd, &detail::FdWatch::none}, system_(&system) {}
+  Fd(Fd&& other) noexcept : slot_(std::exchange(other.slot_, detail::WatchSlot())), system_(other.system_) {}
   Fd& operator=(Fd&& other) noexcept {
     if (this != &other) {
       close();
-      slot_ = std::exchange(other.slot_, WatchSlot());
+      slot_ = std::exchange(other.slot_, detail::WatchSlot());
       system_ = other.system_;
     }
     return *this;
@@ -44,18 +44,18 @@ class HEDDLE_EXPORT Fd {
   int release() noexcept;
 
   /// As heddle::readable() and writable(), and the registration stays, so waiting again costs no system call.
-  [[nodiscard]] ReadinessOperation readable() {
-    return ReadinessOperation(checked_slot("readable"), Direction::READ);
+  [[nodiscard]] detail::ReadinessOperation readable() {
+    return detail::ReadinessOperation(checked_slot("readable"), detail::Direction::READ);
   }
-  [[nodiscard]] ReadinessOperation writable() {
-    return ReadinessOperation(checked_slot("writable"), Direction::WRITE);
+  [[nodiscard]] detail::ReadinessOperation writable() {
+    return detail::ReadinessOperation(checked_slot("writable"), detail::Direction::WRITE);
   }
 
   // For operations.
 
-  WatchSlot& slot() noexcept { return slot_; }
+  detail::WatchSlot& slot() noexcept { return slot_; }
   /// Throws std::system_error (EBADF) when the descriptor is closed.
-  WatchSlot& checked_slot(const char* operation) {
+  detail::WatchSlot& checked_slot(const char* operation) {
     if (slot_.fd < 0) [[unlikely]]
       throw_closed(operation);
     return slot_;
@@ -65,7 +65,7 @@ class HEDDLE_EXPORT Fd {
  private:
   [[noreturn]] static void throw_closed(const char* operation);
 
-  WatchSlot slot_;
+  detail::WatchSlot slot_;
   System* system_ = nullptr;
 };
 

@@ -12,7 +12,7 @@
 #include "../../selector/errors.hpp"
 #include "socket_operation_steps.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -60,7 +60,7 @@ ReceivedWithFds ReceiveFdsOperation::value() const noexcept {
   return {static_cast<std::size_t>(result_), received_, lost_, truncated_};
 }
 
-template class SocketOperationOf<ReceiveFdsOperation, Direction::READ>;
+template class detail::SocketOperationOf<ReceiveFdsOperation, Direction::READ>;
 
 bool SendFdsOperation::attempt(int fd, FdWatch* watch) noexcept {
   alignas(cmsghdr) unsigned char control[control_size];
@@ -96,6 +96,6 @@ void SendFdsOperation::throw_too_many(std::size_t count) {
                    std::to_string(count));
 }
 
-template class SocketOperationOf<SendFdsOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<SendFdsOperation, Direction::WRITE>;
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -17,6 +17,8 @@ struct ReceivedWithFds {
   bool truncated = false;  ///< a datagram was longer than the buffer; the rest of it is lost
 };
 
+namespace detail {
+
 /// Yields a ReceivedWithFds. Every descriptor that arrives goes into the caller's array or, when that is
 /// full, is closed. They are close-on-exec; whether they are non-blocking is up to the sender. Cancel-safe.
 class HEDDLE_EXPORT ReceiveFdsOperation final
@@ -82,5 +84,7 @@ class HEDDLE_EXPORT SendFdsOperation final : public SocketOperationOf<SendFdsOpe
   std::size_t count_;
   std::size_t sent_ = 0;
 };
+
+}  // namespace detail
 
 }  // namespace heddle

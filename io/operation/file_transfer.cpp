@@ -10,6 +10,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 constexpr std::uint64_t most_per_turn = 1 << 20;
@@ -35,7 +37,7 @@ bool SendFileOperation::attempt(int fd, FdWatch* watch) noexcept {
   return true;
 }
 
-template class SocketOperationOf<SendFileOperation, Direction::WRITE, PausingOperation>;
+template class detail::SocketOperationOf<SendFileOperation, Direction::WRITE, PausingOperation>;
 
 Task<std::size_t> splice(Fd& from, Fd& to, std::size_t most) {
   // A splice that never blocks must use up the budget and see a request to stop, as operations do.

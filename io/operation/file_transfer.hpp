@@ -9,6 +9,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// Yields how many bytes of a file were sent: all that were asked for, or as many as there are up to its end.
 /// The file's own position stays as it is. After each megabyte other tasks get a turn; but the kernel reads
 /// the file within the call, so a slow disk blocks the loop. Not cancel-safe: cancelled or failed, it may
@@ -37,6 +39,8 @@ class HEDDLE_EXPORT SendFileOperation final
   std::uint64_t count_;
   std::uint64_t sent_ = 0;
 };
+
+}  // namespace detail
 
 /// Moves some bytes, at most `most`, from one descriptor to another, one of which is a pipe, by splice(2):
 /// waits until there are some and there is room for them, and yields how many; 0: `from` is at its end.

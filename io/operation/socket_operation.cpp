@@ -10,7 +10,7 @@
 #include "../../runtime/loop/descriptor_table.hpp"
 #include "socket_operation_steps.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 // Pausing.
 
@@ -104,8 +104,8 @@ template <ShortRead short_read>
 
 template class BasicReceiveOperation<ShortRead::EMPTIES>;
 template class BasicReceiveOperation<ShortRead::MAY_LEAVE_MORE>;
-template class SocketOperationOf<BasicReceiveOperation<ShortRead::EMPTIES>, Direction::READ>;
-template class SocketOperationOf<BasicReceiveOperation<ShortRead::MAY_LEAVE_MORE>, Direction::READ>;
+template class detail::SocketOperationOf<BasicReceiveOperation<ShortRead::EMPTIES>, Direction::READ>;
+template class detail::SocketOperationOf<BasicReceiveOperation<ShortRead::MAY_LEAVE_MORE>, Direction::READ>;
 
 bool PeekOperation::attempt(int fd, FdWatch* watch) noexcept {
   result_ = uninterrupted([&] { return kernel().recv(fd, data_, size_, MSG_PEEK); });
@@ -114,7 +114,7 @@ bool PeekOperation::attempt(int fd, FdWatch* watch) noexcept {
   return false;
 }
 
-template class SocketOperationOf<PeekOperation, Direction::READ>;
+template class detail::SocketOperationOf<PeekOperation, Direction::READ>;
 
 // Sending.
 
@@ -135,7 +135,7 @@ bool SendOperation::attempt(int fd, FdWatch* watch) noexcept {
   return done_now(self) ? self.value() : 0;
 }
 
-template class SocketOperationOf<SendOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<SendOperation, Direction::WRITE>;
 
 bool SendAllOperation::attempt(int fd, FdWatch* watch) noexcept {
   result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
@@ -178,7 +178,7 @@ bool SendAllOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* fram
   return true;
 }
 
-template class SocketOperationOf<SendAllOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<SendAllOperation, Direction::WRITE>;
 
 // Connecting.
 
@@ -198,6 +198,6 @@ bool ConnectOperation::attempt(int fd, FdWatch* watch) noexcept {
   return true;
 }
 
-template class SocketOperationOf<ConnectOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<ConnectOperation, Direction::WRITE>;
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -15,7 +15,7 @@
 
 struct sockaddr;
 
-namespace heddle {
+namespace heddle::detail {
 
 /// One system call on a socket, made again when the socket is ready, until it succeeds or fails.
 class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
@@ -293,4 +293,4 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperationOf<ConnectOpe
   bool begun_ = false;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -8,7 +8,7 @@
 
 #include "socket_operation.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 // Each source instantiates these for its own operations, so that users don't compile them.
 
@@ -57,4 +57,4 @@ auto uninterrupted(Call call) noexcept {
   return result;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -9,7 +9,7 @@
 
 #include "socket_operation_steps.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -65,8 +65,9 @@ bool BasicReceiveVectorOperation<short_read>::attempt(int fd, FdWatch* watch) no
 
 template class BasicReceiveVectorOperation<ShortRead::EMPTIES>;
 template class BasicReceiveVectorOperation<ShortRead::MAY_LEAVE_MORE>;
-template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::EMPTIES>, Direction::READ>;
-template class SocketOperationOf<BasicReceiveVectorOperation<ShortRead::MAY_LEAVE_MORE>, Direction::READ>;
+template class detail::SocketOperationOf<BasicReceiveVectorOperation<ShortRead::EMPTIES>, Direction::READ>;
+template class detail::SocketOperationOf<BasicReceiveVectorOperation<ShortRead::MAY_LEAVE_MORE>,
+                                         Direction::READ>;
 
 bool SendVectorOperation::await_ready() { return total_size(buffers_, count_) == 0 && done_at_once(); }
 
@@ -88,7 +89,7 @@ std::size_t SendVectorOperation::try_now(Fd& socket, std::span<const ConstBuffer
   return done_now(self) ? self.value() : 0;
 }
 
-template class SocketOperationOf<SendVectorOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<SendVectorOperation, Direction::WRITE>;
 
 bool SendAllVectorOperation::await_ready() {
   index_ = begun_ = sent_ = 0;
@@ -118,6 +119,6 @@ void SendAllVectorOperation::skip(std::size_t size) noexcept {
   while (index_ < count_ && begun_ >= buffers_[index_].size) begun_ -= buffers_[index_++].size;
 }
 
-template class SocketOperationOf<SendAllVectorOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<SendAllVectorOperation, Direction::WRITE>;
 
-}  // namespace heddle
+}  // namespace heddle::detail

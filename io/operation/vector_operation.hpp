@@ -7,7 +7,7 @@
 #include "buffers.hpp"
 #include "socket_operation.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Fills the buffers in their order and yields how many bytes came; 0: the peer has ended its side (or there
 /// is no room in the buffers). Cancel-safe.
@@ -83,4 +83,4 @@ class HEDDLE_EXPORT SendAllVectorOperation final
   std::size_t sent_ = 0;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -19,7 +19,7 @@
 #include "../../runtime/core/start_thread.hpp"
 #include "../../selector/errors.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 int ChildProcess::try_reap() noexcept {
   if (reaped_) return error_ != 0 ? -error_ : 1;
@@ -178,4 +178,4 @@ void close_at_end_of(int pid, int signal_fd) {
   }).detach();
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

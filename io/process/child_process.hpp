@@ -7,7 +7,7 @@
 #include "../operation/fd.hpp"
 #include "command.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Shared by a Process and the tasks that wait for it; references are counted on the loop's thread. If the
 /// last one is released before the process was reaped, the reaper owns it: a thread that lives as long as
@@ -58,4 +58,4 @@ class ChildProcess {
 /// std::system_error.
 void close_at_end_of(int pid, int signal_fd);
 
-}  // namespace heddle
+}  // namespace heddle::detail

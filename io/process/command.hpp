@@ -9,6 +9,10 @@
 
 #include "../../selector/export.hpp"
 
+namespace heddle::detail {
+class Launch;
+}  // namespace heddle::detail
+
 namespace heddle {
 
 /// Where one of the three standard streams of a new process comes from or goes to.
@@ -27,7 +31,7 @@ class Stdio {
 
  private:
   friend class Command;
-  friend class Launch;
+  friend class detail::Launch;
   enum class Kind : unsigned char { UNSET, INHERIT, NONE, PIPE, DESCRIPTOR, OUTPUT };
 
   explicit constexpr Stdio(Kind kind, int fd = -1) noexcept : kind_(kind), fd_(fd) {}
@@ -36,12 +40,16 @@ class Stdio {
   int fd_;
 };
 
+namespace detail {
+
 /// What happens to a process that still runs when its Process object is destroyed. It is reaped in any case.
 enum class OnDrop : unsigned char {
   KILL,       ///< SIGKILL
   TERMINATE,  ///< SIGTERM, and no more
   LEAVE,      ///< it runs on
 };
+
+}  // namespace detail
 
 /// A program, its arguments, and what it starts with. May be used any number of times.
 ///
@@ -103,7 +111,7 @@ class HEDDLE_EXPORT Command {
     close_others_ = on;
     return *this;
   }
-  Command& on_drop(OnDrop what) noexcept {
+  Command& on_drop(detail::OnDrop what) noexcept {
     on_drop_ = what;
     return *this;
   }
@@ -113,7 +121,7 @@ class HEDDLE_EXPORT Command {
   const std::string& program() const noexcept { return argv_.front(); }
 
  private:
-  friend class Launch;
+  friend class detail::Launch;
   friend class Process;
 
   /// What execve(2) takes: it points into this object and into `environ`.
@@ -123,7 +131,7 @@ class HEDDLE_EXPORT Command {
   std::vector<std::string> environment_;  // "NAME=value"
   std::string directory_;
   Stdio stdio_[3]{Stdio(Stdio::Kind::UNSET), Stdio(Stdio::Kind::UNSET), Stdio(Stdio::Kind::UNSET)};
-  OnDrop on_drop_ = OnDrop::KILL;
+  detail::OnDrop on_drop_ = detail::OnDrop::KILL;
   bool inherits_environment_ = true;
   bool new_group_ = false;
   bool close_others_ = true;

@@ -25,7 +25,7 @@
 #define HEDDLE_SPAWN_CHDIR 1
 #endif
 
-namespace heddle {
+namespace heddle::detail {
 
 void FileActions::check(int error) {
   if (error != 0) throw std::system_error(error, std::generic_category(), "posix_spawn_file_actions");
@@ -166,4 +166,4 @@ void Launch::spawn() {
   }
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -10,7 +10,7 @@
 #include "../operation/fd.hpp"
 #include "command.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Owns posix_spawn's list of what the child does with its descriptors before it runs the program.
 class FileActions {
@@ -74,4 +74,4 @@ class Launch {
   Fd theirs_[3];  // until the child has its own
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -17,6 +17,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 // A coroutine's reference to a child.

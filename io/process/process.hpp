@@ -12,7 +12,11 @@
 
 namespace heddle {
 
+namespace detail {
+
 class ChildProcess;
+
+}  // namespace detail
 
 /// How a process ended, and what it wrote.
 struct ProcessOutput {
@@ -69,7 +73,7 @@ class HEDDLE_EXPORT Process {
  private:
   void drop() noexcept;
 
-  ChildProcess* child_ = nullptr;
+  detail::ChildProcess* child_ = nullptr;
   WritePipe input_;
   ReadPipe output_;
   ReadPipe error_;

@@ -14,7 +14,7 @@
 #include "../../runtime/task/join_handle.hpp"
 #include "error_number.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -154,4 +154,4 @@ void Connections::abort_all() noexcept {
   cancel_children();
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

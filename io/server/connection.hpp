@@ -14,7 +14,7 @@
 #include "../../runtime/sync/semaphore.hpp"
 #include "server_options.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class Connections;
 
@@ -83,4 +83,4 @@ class HEDDLE_EXPORT Connections : public TaskOwner {
   IntrusiveList<Connection> all_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -7,7 +7,7 @@
 #include <new>
 #include <system_error>
 
-namespace heddle {
+namespace heddle::detail {
 
 /// The errno of a std::system_error, ENOMEM for std::bad_alloc; 0 for any other exception.
 inline int errno_of(const std::exception_ptr& error) noexcept {
@@ -23,4 +23,4 @@ inline int errno_of(const std::exception_ptr& error) noexcept {
   }
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -25,6 +25,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// What a Server runs for each connection: a function that returns a Task<void> and takes either a `Stream&`,
 /// which the server closes when the handler is done, or a `Stream`, which the handler owns.
 template <class Handler, class Stream>
@@ -143,6 +145,8 @@ class ServerSourceOf final : public ServerSource {
   Handler handler_;
 };
 
+}  // namespace detail
+
 /// Listens at one or more places and runs a handler, a coroutine, for each connection.
 ///
 ///     heddle::Task<void> serve() {
@@ -196,11 +200,11 @@ class HEDDLE_EXPORT Server {
   /// Serves what `listener` accepts: a TcpListener, a UnixListener, or anything else with accept() and
   /// close(); an lvalue must outlive serve(), an rvalue is owned. Throws std::logic_error after stop().
   template <class Listener, class Handler>
-    requires ConnectionListener<std::remove_reference_t<Listener>>
+    requires detail::ConnectionListener<std::remove_reference_t<Listener>>
   void add(Listener&& listener, Handler handler,
            std::source_location where = std::source_location::current()) {
-    core().add(*new ServerSourceOf<Listener, Handler>(core(), std::forward<Listener>(listener),
-                                                      std::move(handler), where));
+    core().add(*new detail::ServerSourceOf<Listener, Handler>(core(), std::forward<Listener>(listener),
+                                                              std::move(handler), where));
   }
 
   /// Serves until stop() or close() is called, and all handlers have ended. A request to stop this task does
@@ -208,7 +212,7 @@ class HEDDLE_EXPORT Server {
   /// resets the connections (when_any() and its like pass on the first one only). If a listener can't accept
   /// any more, its error is thrown after the handlers were stopped. Throws std::logic_error when it listens
   /// nowhere, or serves already. Returns at once if it was stopped before.
-  HEDDLE_CORO_WRAPPER Task<void> serve() { return core().serve(ServerCore::Reference(core())); }
+  HEDDLE_CORO_WRAPPER Task<void> serve() { return core().serve(detail::ServerCore::Reference(core())); }
 
   /// Ends the service, in steps: accepting ends, and the listeners are closed (peers that were not accepted
   /// yet see a reset); handlers may go on for `grace` (zero or less: not at all; nullopt: without a limit);
@@ -220,13 +224,13 @@ class HEDDLE_EXPORT Server {
   /// stop(), and waits until serve() has ended. If the wait is cancelled, the service still ends. A handler
   /// that awaits this waits for its own end, until it is cancelled after the grace.
   HEDDLE_CORO_WRAPPER Task<void> close(Timeout grace) {
-    return core().close(ServerCore::Reference(core()), grace);
+    return core().close(detail::ServerCore::Reference(core()), grace);
   }
   HEDDLE_CORO_WRAPPER Task<void> close() { return close(core().options().grace); }
 
   /// `co_await server.stopping()` waits until stop() is called: for a handler between two requests, which can
   /// end then without using up the grace. Cancel-safe.
-  EventOperation stopping() { return core().stopping(); }
+  detail::EventOperation stopping() { return core().stopping(); }
 
   /// serve() runs, and stop() wasn't called.
   bool is_serving() const { return core().is_serving(); }
@@ -234,13 +238,13 @@ class HEDDLE_EXPORT Server {
 
  private:
   /// Throws std::logic_error for a Server that was moved from.
-  ServerCore& core() const {
+  detail::ServerCore& core() const {
     if (core_ == nullptr) throw_moved_from();
     return *core_;
   }
   [[noreturn]] static void throw_moved_from();
 
-  ServerCore* core_;
+  detail::ServerCore* core_;
 };
 
 }  // namespace heddle

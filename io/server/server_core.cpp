@@ -17,6 +17,10 @@
 
 namespace heddle {
 
+using namespace detail;
+
+namespace detail {
+
 // The tasks of one serve() that accept.
 class ServerCore::Acceptors final : public TaskOwner {
  public:
@@ -37,6 +41,8 @@ class ServerCore::Handlers final : public Connections {
   void child_done(TaskState&) noexcept override { core_.child_ended(); }
   ServerCore& core_;
 };
+
+}  // namespace detail
 
 namespace {
 

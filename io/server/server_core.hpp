@@ -17,7 +17,7 @@
 #include "connection.hpp"
 #include "server_options.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class AllDone;
 class ServerCore;
@@ -145,4 +145,4 @@ class HEDDLE_EXPORT ServerCore {
   Stage stage_ = Stage::NEW;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

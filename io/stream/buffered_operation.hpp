@@ -9,7 +9,7 @@
 #include "../../runtime/core/operation.hpp"
 #include "../../runtime/core/task.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Counts an operation that is done without suspending. False when the task has spent its budget, so that
 /// other tasks are to get a turn first.
@@ -49,4 +49,4 @@ class [[nodiscard]] BufferedOperation {
   std::optional<typename Task<T>::Awaiter> slow_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

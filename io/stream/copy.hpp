@@ -19,6 +19,8 @@ struct CopyCounts {
   std::uint64_t b_to_a = 0;
 };
 
+namespace detail {
+
 template <ReadStream From, WriteStream To>
 Task<void> copy_counting(From& from, To& to, std::uint64_t& count, std::size_t buffer_size) {
   if (buffer_size == 0) throw ValueError("copy() with a buffer of 0 bytes");
@@ -35,13 +37,15 @@ Task<void> copy_and_finish(From& from, To& to, std::uint64_t& count, std::size_t
   co_await finish_writing(to);
 }
 
+}  // namespace detail
+
 /// Writes all that comes from `from`, to its end, into `to`, and yields how many bytes that were. Neither is
 /// closed; both must outlive the call. Throws what the streams throw. Not cancel-safe: bytes that were read
 /// may not have been written.
 template <ReadStream From, WriteStream To>
 Task<std::uint64_t> copy(From& from, To& to, std::size_t buffer_size = 32768) {
   std::uint64_t count = 0;
-  co_await copy_counting(from, to, count, buffer_size);
+  co_await detail::copy_counting(from, to, count, buffer_size);
   co_return count;
 }
 
@@ -55,8 +59,8 @@ Task<CopyCounts> copy_bidirectional(A& a, B& b, CopyCounts* progress = nullptr,
   CopyCounts counts;
   CopyCounts& count = progress != nullptr ? *progress : counts;
   count = CopyCounts();
-  co_await gather(copy_and_finish(a, b, count.a_to_b, buffer_size),
-                  copy_and_finish(b, a, count.b_to_a, buffer_size));
+  co_await gather(detail::copy_and_finish(a, b, count.a_to_b, buffer_size),
+                  detail::copy_and_finish(b, a, count.b_to_a, buffer_size));
   co_return count;
 }
 

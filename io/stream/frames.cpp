@@ -8,6 +8,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 unsigned shift_of(const FrameFormat& format, std::size_t byte) noexcept {
@@ -21,6 +23,8 @@ FrameFormat::FrameFormat(std::size_t prefix_size, std::size_t most, std::endian 
   if (prefix != 1 && prefix != 2 && prefix != 4 && prefix != 8)
     throw ValueError("a frame's length has 1, 2, 4 or 8 bytes, not " + std::to_string(prefix));
 }
+
+namespace detail {
 
 std::size_t frame_size(const FrameFormat& format, std::string_view prefix) {
   std::uint64_t size = 0;
@@ -42,5 +46,7 @@ std::size_t frame_prefix(const FrameFormat& format, std::size_t size, char (&pre
     prefix[i] = static_cast<char>(std::uint64_t{size} >> shift_of(format, i));
   return format.prefix;
 }
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -26,11 +26,15 @@ struct FrameFormat {
   std::endian order = std::endian::big;  ///< of the length's bytes
 };
 
+namespace detail {
+
 /// The length that `prefix` encodes. Throws LimitOverrunError when it is too long for the format.
 HEDDLE_EXPORT std::size_t frame_size(const FrameFormat& format, std::string_view prefix);
 /// The prefix of a frame with so many bytes, in `prefix`; returns its size. Throws ValueError when they are
 /// too many.
 HEDDLE_EXPORT std::size_t frame_prefix(const FrameFormat& format, std::size_t size, char (&prefix)[8]);
+
+}  // namespace detail
 
 /// Yields the next frame without its length; it is valid until the reader is used again. nullopt when the
 /// stream ends where a frame could begin. Throws IncompleteReadError when it ends elsewhere, and
@@ -42,7 +46,7 @@ Task<std::optional<std::string_view>> read_frame(StreamReader<S>& reader, FrameF
     const bool more = co_await reader.fill();
     if (!more) co_return std::nullopt;
   }
-  const std::size_t size = frame_size(format, co_await reader.peek(format.prefix));
+  const std::size_t size = detail::frame_size(format, co_await reader.peek(format.prefix));
   co_await reader.peek(format.prefix + size);
   co_return reader.consume(format.prefix + size).substr(format.prefix);
 }
@@ -52,7 +56,7 @@ Task<std::optional<std::string_view>> read_frame(StreamReader<S>& reader, FrameF
 template <WriteStream S>
 void write_frame(StreamWriter<S>& writer, std::string_view frame, const FrameFormat& format = {}) {
   char prefix[8];
-  const std::size_t size = frame_prefix(format, frame.size(), prefix);
+  const std::size_t size = detail::frame_prefix(format, frame.size(), prefix);
   writer.write(std::string_view(prefix, size));
   writer.write(frame);
 }

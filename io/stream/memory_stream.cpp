@@ -10,6 +10,10 @@
 
 namespace heddle {
 
+using namespace detail;
+
+namespace detail {
+
 // Readers wait only while there are no bytes and there may be some yet; writers only while there is no room.
 class MemoryPipe {
  public:
@@ -50,6 +54,8 @@ class MemoryPipe {
   bool ended_ = false;
   bool reader_gone_ = false;
 };
+
+}  // namespace detail
 
 bool MemoryPipe::read(MemoryReadOperation& reader) noexcept {
   if (error_ != 0) {

@@ -15,8 +15,15 @@
 
 namespace heddle {
 
+namespace detail {
+
 class MemoryPipe;
+
+}  // namespace detail
+
 class MemoryStream;
+
+namespace detail {
 
 /// Reads from, or writes to, one direction of a memory pair.
 class HEDDLE_EXPORT MemoryOperation : public WaitOperation {
@@ -131,6 +138,8 @@ class MemoryWriteAll final : public MemoryWriteOperation {
   AsResult<MemoryWriteAll> as_result() && noexcept { return AsResult(*this); }
 };
 
+}  // namespace detail
+
 /// One end of a memory_pair(): a stream as TcpStream is, for one loop's thread and without a system call.
 /// Each direction buffers up to the pair's capacity, and then writing waits. After the peer closed, what it
 /// wrote is read to its end, and writing is EPIPE; after it aborted, both are ECONNRESET. Move-only;
@@ -160,45 +169,45 @@ class HEDDLE_EXPORT MemoryStream {
   void shutdown_write() { shutdown(Shutdown::WRITE); }
 
   /// Reads what is there, at least one byte: yields how many. 0: the peer ended its side. Cancel-safe.
-  [[nodiscard]] MemoryReadOperation read_some(std::span<std::byte> buffer) noexcept {
-    return MemoryReadOperation(in_, buffer);
+  [[nodiscard]] detail::MemoryReadOperation read_some(std::span<std::byte> buffer) noexcept {
+    return detail::MemoryReadOperation(in_, buffer);
   }
   template <class Buffer>
     requires std::convertible_to<Buffer&, std::span<std::byte>>
-  [[nodiscard]] MemoryReadOperation read_some(Buffer& buffer) noexcept {
-    return MemoryReadOperation(in_, buffer);
+  [[nodiscard]] detail::MemoryReadOperation read_some(Buffer& buffer) noexcept {
+    return detail::MemoryReadOperation(in_, buffer);
   }
-  [[nodiscard]] MemoryReadOperation read_some(std::span<char> buffer) noexcept {
+  [[nodiscard]] detail::MemoryReadOperation read_some(std::span<char> buffer) noexcept {
     return read_some(std::as_writable_bytes(buffer));
   }
   /// Writes what there is room for, at least one byte: yields how many. Cancel-safe. The array of several
   /// buffers must live until the co_await returns, too.
-  [[nodiscard]] MemoryWriteSome write_some(std::span<const std::byte> buffer) noexcept {
-    return MemoryWriteSome(out_, buffer);
+  [[nodiscard]] detail::MemoryWriteSome write_some(std::span<const std::byte> buffer) noexcept {
+    return detail::MemoryWriteSome(out_, buffer);
   }
-  [[nodiscard]] MemoryWriteSome write_some(std::string_view text) noexcept {
+  [[nodiscard]] detail::MemoryWriteSome write_some(std::string_view text) noexcept {
     return write_some(std::as_bytes(std::span(text)));
   }
-  [[nodiscard]] MemoryWriteSome write_some(std::span<const ConstBuffer> buffers) noexcept {
-    return MemoryWriteSome(out_, buffers);
+  [[nodiscard]] detail::MemoryWriteSome write_some(std::span<const ConstBuffer> buffers) noexcept {
+    return detail::MemoryWriteSome(out_, buffers);
   }
   /// Writes all. Not cancel-safe: a part of it may be written then.
-  [[nodiscard]] MemoryWriteAll write_all(std::span<const std::byte> buffer) noexcept {
-    return MemoryWriteAll(out_, buffer);
+  [[nodiscard]] detail::MemoryWriteAll write_all(std::span<const std::byte> buffer) noexcept {
+    return detail::MemoryWriteAll(out_, buffer);
   }
-  [[nodiscard]] MemoryWriteAll write_all(std::string_view text) noexcept {
+  [[nodiscard]] detail::MemoryWriteAll write_all(std::string_view text) noexcept {
     return write_all(std::as_bytes(std::span(text)));
   }
-  [[nodiscard]] MemoryWriteAll write_all(std::span<const ConstBuffer> buffers) noexcept {
-    return MemoryWriteAll(out_, buffers);
+  [[nodiscard]] detail::MemoryWriteAll write_all(std::span<const ConstBuffer> buffers) noexcept {
+    return detail::MemoryWriteAll(out_, buffers);
   }
 
  private:
   friend HEDDLE_EXPORT std::pair<MemoryStream, MemoryStream> memory_pair(std::size_t capacity);
-  MemoryStream(MemoryPipe& in, MemoryPipe& out) noexcept : in_(&in), out_(&out) {}
+  MemoryStream(detail::MemoryPipe& in, detail::MemoryPipe& out) noexcept : in_(&in), out_(&out) {}
 
-  MemoryPipe* in_ = nullptr;
-  MemoryPipe* out_ = nullptr;
+  detail::MemoryPipe* in_ = nullptr;
+  detail::MemoryPipe* out_ = nullptr;
 };
 
 /// Two streams that are connected to each other. `capacity`: how many bytes each direction holds between

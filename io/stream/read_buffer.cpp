@@ -11,7 +11,7 @@
 #include "../../selector/errors.hpp"
 #include "read_errors.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -87,4 +87,4 @@ std::size_t ReadBuffer::find(std::string_view separator, std::size_t& scanned) c
   return npos;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -8,7 +8,7 @@
 
 #include "../../selector/export.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// One block of memory, allocated when the first read begins, that grows as far as needed.
 class HEDDLE_EXPORT ReadBuffer {
@@ -88,4 +88,4 @@ class HEDDLE_EXPORT ReadBuffer {
   bool filling_ = false;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

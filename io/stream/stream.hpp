@@ -12,9 +12,13 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// An awaitable whose co_await yields a T.
 template <class A, class T>
 concept AwaitableOf = Awaitable<A> && std::convertible_to<AwaitResult<A>, T>;
+
+}  // namespace detail
 
 // True of all streams: operations of one direction complete in the order in which they were started;
 // their buffers live until the co_await returns; read_some() and write_some() are cancel-safe. When a stream
@@ -24,14 +28,14 @@ concept AwaitableOf = Awaitable<A> && std::convertible_to<AwaitResult<A>, T>;
 /// end (or the buffer is empty).
 template <class S>
 concept ReadStream = requires(S& stream, std::span<std::byte> buffer) {
-  { stream.read_some(buffer) } -> AwaitableOf<std::size_t>;
+  { stream.read_some(buffer) } -> detail::AwaitableOf<std::size_t>;
 };
 
 /// `co_await stream.write_some(buffer)` writes at least one byte and yields how many; write_all() writes all,
 /// and may have written a part when it is cancelled.
 template <class S>
 concept WriteStream = requires(S& stream, std::span<const std::byte> buffer) {
-  { stream.write_some(buffer) } -> AwaitableOf<std::size_t>;
+  { stream.write_some(buffer) } -> detail::AwaitableOf<std::size_t>;
   { stream.write_all(buffer) } -> Awaitable;
 };
 
@@ -43,11 +47,15 @@ concept Stream = ReadStream<S> && WriteStream<S> && requires(S& stream) {
   stream.close();
 };
 
+namespace detail {
+
 /// A WriteStream that takes several buffers at once.
 template <class S>
 concept VectoredWriteStream = WriteStream<S> && requires(S& stream, std::span<const ConstBuffer> buffers) {
   { stream.write_some(buffers) } -> AwaitableOf<std::size_t>;
 };
+
+}  // namespace detail
 
 /// `stream.shutdown_write()`, awaited where it is awaitable (TLS sends close_notify).
 template <Stream S>

@@ -20,8 +20,12 @@
 
 namespace heddle {
 
+namespace detail {
+
 // std::min without <algorithm>, which every user would compile.
 inline std::size_t smaller(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
+
+}  // namespace detail
 
 /// Reads a stream through a buffer, as asyncio.StreamReader. The stream must outlive it and not be read
 /// otherwise. One task at a time may read (std::logic_error for a second one); the reader must not be
@@ -102,12 +106,12 @@ class StreamReader {
   }
 
   S& stream_;
-  ReadBuffer buffer_;
+  detail::ReadBuffer buffer_;
 };
 
 template <ReadStream S>
 template <class Op, class T>
-class StreamReader<S>::Operation : public BufferedOperation<Op, T> {
+class StreamReader<S>::Operation : public detail::BufferedOperation<Op, T> {
  public:
   explicit Operation(StreamReader& reader) noexcept : reader_(reader) {}
 
@@ -126,11 +130,11 @@ class StreamReader<S>::Line : public Operation<Line, std::optional<std::string_v
 
   bool ready() {
     size_ = this->reader_.buffer_.find("\n", scanned_);
-    return size_ != ReadBuffer::npos || this->reader_.buffer_.ended();
+    return size_ != detail::ReadBuffer::npos || this->reader_.buffer_.ended();
   }
   std::optional<std::string_view> take() {
-    ReadBuffer& buffer = this->reader_.buffer_;
-    if (size_ == ReadBuffer::npos) {
+    detail::ReadBuffer& buffer = this->reader_.buffer_;
+    if (size_ == detail::ReadBuffer::npos) {
       if (buffer.empty()) return std::nullopt;
       return buffer.take(buffer.size());
     }
@@ -139,7 +143,7 @@ class StreamReader<S>::Line : public Operation<Line, std::optional<std::string_v
     return line;
   }
   Task<std::optional<std::string_view>> slow_path() {
-    typename ReadBuffer::Filling filling(this->reader_.buffer_);
+    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) co_await yield();
     while (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room()));
     co_return take();
@@ -158,13 +162,13 @@ class StreamReader<S>::Until : public Operation<Until, std::string_view> {
 
   bool ready() {
     size_ = this->reader_.buffer_.find(separator_, scanned_);
-    if (size_ != ReadBuffer::npos) return true;
+    if (size_ != detail::ReadBuffer::npos) return true;
     if (this->reader_.buffer_.ended()) this->reader_.throw_incomplete(0);
     return false;
   }
   std::string_view take() { return this->reader_.buffer_.take(size_); }
   Task<std::string_view> slow_path() {
-    typename ReadBuffer::Filling filling(this->reader_.buffer_);
+    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) co_await yield();
     while (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room()));
     co_return take();
@@ -192,7 +196,7 @@ class StreamReader<S>::Exactly : public Operation<Exactly, std::string_view> {
     return taken_ ? this->reader_.buffer_.take(size_) : this->reader_.buffer_.text().substr(0, size_);
   }
   Task<std::string_view> slow_path() {
-    typename ReadBuffer::Filling filling(this->reader_.buffer_);
+    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) co_await yield();
     while (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room(size_)));
     co_return take();
@@ -212,9 +216,11 @@ class StreamReader<S>::Some : public Operation<Some, std::string_view> {
   bool ready() const noexcept {
     return !this->reader_.buffer_.empty() || this->reader_.buffer_.ended() || most_ == 0;
   }
-  std::string_view take() { return this->reader_.buffer_.take(smaller(most_, this->reader_.buffer_.size())); }
+  std::string_view take() {
+    return this->reader_.buffer_.take(detail::smaller(most_, this->reader_.buffer_.size()));
+  }
   Task<std::string_view> slow_path() {
-    typename ReadBuffer::Filling filling(this->reader_.buffer_);
+    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) co_await yield();
     if (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room()));
     co_return take();
@@ -235,12 +241,12 @@ class StreamReader<S>::SomeInto : public Operation<SomeInto, std::size_t> {
   }
   std::size_t take() {
     const std::string_view bytes =
-        this->reader_.buffer_.take(smaller(into_.size(), this->reader_.buffer_.size()));
+        this->reader_.buffer_.take(detail::smaller(into_.size(), this->reader_.buffer_.size()));
     if (!bytes.empty()) std::memcpy(into_.data(), bytes.data(), bytes.size());
     return bytes.size();
   }
   Task<std::size_t> slow_path() {
-    typename ReadBuffer::Filling filling(this->reader_.buffer_);
+    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
     if (ready()) {
       co_await yield();
       co_return take();
@@ -256,8 +262,8 @@ class StreamReader<S>::SomeInto : public Operation<SomeInto, std::size_t> {
 
 template <ReadStream S>
 Task<void> StreamReader<S>::read_exactly(std::span<std::byte> into) {
-  typename ReadBuffer::Filling filling(buffer_);
-  const std::size_t buffered = smaller(into.size(), buffer_.size());
+  typename detail::ReadBuffer::Filling filling(buffer_);
+  const std::size_t buffered = detail::smaller(into.size(), buffer_.size());
   if (buffered != 0) std::memcpy(into.data(), buffer_.take(buffered).data(), buffered);
   std::size_t got = buffered;
   try {
@@ -279,7 +285,7 @@ Task<void> StreamReader<S>::read_exactly(std::span<std::byte> into) {
 
 template <ReadStream S>
 Task<std::string_view> StreamReader<S>::read_all(std::size_t most) {
-  typename ReadBuffer::Filling filling(buffer_);
+  typename detail::ReadBuffer::Filling filling(buffer_);
   for (;;) {
     if (buffer_.size() > most)
       throw LimitOverrunError("the stream is longer than " + std::to_string(most) + " bytes", most);
@@ -291,7 +297,7 @@ Task<std::string_view> StreamReader<S>::read_all(std::size_t most) {
 
 template <ReadStream S>
 Task<bool> StreamReader<S>::fill() {
-  typename ReadBuffer::Filling filling(buffer_);
+  typename detail::ReadBuffer::Filling filling(buffer_);
   if (buffer_.size() >= buffer_.limit())
     throw LimitOverrunError("the buffer is full: the limit is " + std::to_string(buffer_.limit()), 0);
   if (buffer_.ended()) co_return false;

@@ -85,20 +85,20 @@ class StreamWriter {
   Task<void> send_before(std::uint64_t position);
 
   S& stream_;
-  WriteBuffer buffer_;
+  detail::WriteBuffer buffer_;
   std::size_t high_ = 0;
   std::size_t low_ = 0;
 };
 
 template <WriteStream S>
-class StreamWriter<S>::Drain : public BufferedOperation<Drain, void> {
+class StreamWriter<S>::Drain : public detail::BufferedOperation<Drain, void> {
  public:
   Drain(StreamWriter& writer, std::size_t high, std::size_t low) noexcept
       : writer_(writer), high_(high), low_(low) {}
 
   void begin() const noexcept {}
   bool ready() const {
-    WriteBuffer& buffer = writer_.buffer_;
+    detail::WriteBuffer& buffer = writer_.buffer_;
     return !buffer.has_before(buffer.written()) || buffer.size() <= high_;
   }
   void take() const noexcept {}
@@ -122,10 +122,10 @@ Task<void> StreamWriter<S>::send_before(std::uint64_t position) {
       co_await buffer_.changed();
       continue;
     }
-    const WriteBuffer::Sending sending(buffer_);
+    const detail::WriteBuffer::Sending sending(buffer_);
     try {
       while (buffer_.has_before(position)) {
-        if constexpr (VectoredWriteStream<S>) {
+        if constexpr (detail::VectoredWriteStream<S>) {
           std::array<ConstBuffer, 16> pieces;
           const std::size_t count = buffer_.pieces(pieces);
           const std::span<const ConstBuffer> all(pieces.data(), count);

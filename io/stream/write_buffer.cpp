@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -99,4 +99,4 @@ void WriteBuffer::throw_error() {
   std::rethrow_exception(error_);
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -14,7 +14,7 @@
 #include "../../selector/export.hpp"
 #include "../operation/buffers.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class WriteBuffer;
 
@@ -108,4 +108,4 @@ class HEDDLE_EXPORT WriteBuffer {
   WaitList waiters_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -16,13 +16,13 @@ namespace heddle {
 
 /// Receives once, into the engine: a reader that is cancelled after that loses nothing.
 template <class S>
-Task<void> TlsConnection<S>::fill() {
+Task<void> detail::TlsConnection<S>::fill() {
   engine.received(co_await transport.read_some(engine.input_room()));
 }
 
 /// Sends the engine's output. If it is cancelled between two sends, the rest stays in the engine.
 template <class S>
-Task<void> TlsConnection<S>::flush() {
+Task<void> detail::TlsConnection<S>::flush() {
   const auto turn = co_await flushing_.scoped();
   for (;;) {
     const std::span<const std::byte> output = engine.output();
@@ -33,7 +33,7 @@ Task<void> TlsConnection<S>::flush() {
 
 /// The same for a reader. An error of sending is ignored: what the peer has sent can still be read.
 template <class S>
-Task<void> TlsConnection<S>::flush_beside() {
+Task<void> detail::TlsConnection<S>::flush_beside() {
   try {
     co_await flush();
   } catch (const std::system_error&) {
@@ -43,7 +43,7 @@ Task<void> TlsConnection<S>::flush_beside() {
 
 /// fill() for a race: the error is kept in `failure`, also when the other side wins.
 template <class S>
-Task<void> TlsConnection<S>::fill_beside(std::exception_ptr& failure) {
+Task<void> detail::TlsConnection<S>::fill_beside(std::exception_ptr& failure) {
   try {
     co_await fill();
   } catch (const std::exception&) {
@@ -55,7 +55,7 @@ Task<void> TlsConnection<S>::fill_beside(std::exception_ptr& failure) {
 /// sends anything; or it may read nothing before this side does, so the output must not be waited for alone.
 /// Ends when either is done; what the other has moved by then is kept.
 template <class S>
-Task<void> TlsConnection<S>::fill_and_flush() {
+Task<void> detail::TlsConnection<S>::fill_and_flush() {
   std::exception_ptr failure;
   co_await race(fill_beside(failure), flush_beside());
   if (failure) std::rethrow_exception(failure);
@@ -63,7 +63,7 @@ Task<void> TlsConnection<S>::fill_and_flush() {
 
 /// Sends the alert by which the peer learns why this side fails, if that takes no longer than 200 ms.
 template <class S>
-Task<void> TlsConnection<S>::send_alert() {
+Task<void> detail::TlsConnection<S>::send_alert() {
   if (!engine.has_output() || flushing_.locked()) co_return;
   try {
     co_await timeout(std::chrono::milliseconds(200), flush());
@@ -74,40 +74,40 @@ Task<void> TlsConnection<S>::send_alert() {
 }
 
 template <class S>
-Task<void> TlsConnection<S>::handshake(Reference self) {
-  TlsEngine& engine = self->engine;
+Task<void> detail::TlsConnection<S>::handshake(Reference self) {
+  detail::TlsEngine& engine = self->engine;
   for (;;) {
-    const TlsEngine::Step step = engine.handshake();
-    if (step == TlsEngine::Step::FAILED || step == TlsEngine::Step::ENDED) {
+    const detail::TlsEngine::Step step = engine.handshake();
+    if (step == detail::TlsEngine::Step::FAILED || step == detail::TlsEngine::Step::ENDED) {
       const int fd = self->fileno();
       co_await self->send_alert();
       engine.raise("handshake", fd);
     }
     if (engine.has_output()) co_await self->flush();
-    if (step == TlsEngine::Step::DONE) co_return;
+    if (step == detail::TlsEngine::Step::DONE) co_return;
     co_await self->fill();
   }
 }
 
 template <class S>
-Task<std::size_t> TlsConnection<S>::read_some(Reference self, std::span<std::byte> buffer) {
-  TlsEngine& engine = self->engine;
+Task<std::size_t> detail::TlsConnection<S>::read_some(Reference self, std::span<std::byte> buffer) {
+  detail::TlsEngine& engine = self->engine;
   self->check_closed("TLS read", EBADF);
   const auto turn = co_await self->reading_.scoped();
   self->check_closed("TLS read", ECANCELED);
   for (;;) {
     std::size_t size = 0;
     switch (engine.read(buffer, size)) {
-      case TlsEngine::Step::DONE:
+      case detail::TlsEngine::Step::DONE:
         co_return size;
-      case TlsEngine::Step::ENDED:
+      case detail::TlsEngine::Step::ENDED:
         co_return std::size_t{0};
-      case TlsEngine::Step::FAILED: {
+      case detail::TlsEngine::Step::FAILED: {
         const int fd = self->fileno();
         co_await self->send_alert();
         engine.raise("read", fd);
       }
-      case TlsEngine::Step::NEEDS_INPUT:
+      case detail::TlsEngine::Step::NEEDS_INPUT:
         break;
     }
     if (engine.has_output() && !self->flushing_.locked())
@@ -118,37 +118,37 @@ Task<std::size_t> TlsConnection<S>::read_some(Reference self, std::span<std::byt
 }
 
 template <class S>
-Task<std::size_t> TlsConnection<S>::write_some(Reference self, std::span<const std::byte> buffer) {
-  TlsEngine& engine = self->engine;
+Task<std::size_t> detail::TlsConnection<S>::write_some(Reference self, std::span<const std::byte> buffer) {
+  detail::TlsEngine& engine = self->engine;
   self->check_closed("TLS write", EBADF);
   const auto turn = co_await self->writing_.scoped();
   self->check_closed("TLS write", ECANCELED);
-  if (engine.writing_ended()) throw_tls_writing_ended();
+  if (engine.writing_ended()) detail::throw_tls_writing_ended();
   if (engine.has_output()) co_await self->flush();  // what a cancelled operation has left
   std::size_t size = 0;
   if (buffer.empty()) co_return size;
-  if (engine.write(buffer, size) != TlsEngine::Step::DONE) engine.raise("write", self->fileno());
+  if (engine.write(buffer, size) != detail::TlsEngine::Step::DONE) engine.raise("write", self->fileno());
   try {
     co_await self->flush();
   } catch (const Cancelled&) {
-    postpone_cancel();  // it counts as written: the next operation sends the rest
+    detail::postpone_cancel();  // it counts as written: the next operation sends the rest
   }
   co_return size;
 }
 
 template <class S>
-Task<void> TlsConnection<S>::write_all(Reference self, std::span<const std::byte> buffer) {
+Task<void> detail::TlsConnection<S>::write_all(Reference self, std::span<const std::byte> buffer) {
   constexpr std::size_t enough = 65536;  // for one send
-  TlsEngine& engine = self->engine;
+  detail::TlsEngine& engine = self->engine;
   self->check_closed("TLS write", EBADF);
   const auto turn = co_await self->writing_.scoped();
   self->check_closed("TLS write", ECANCELED);
-  if (engine.writing_ended()) throw_tls_writing_ended();
+  if (engine.writing_ended()) detail::throw_tls_writing_ended();
   if (engine.has_output()) co_await self->flush();
   while (!buffer.empty()) {
     while (!buffer.empty() && engine.output_size() < enough) {
       std::size_t size = 0;
-      if (engine.write(buffer, size) != TlsEngine::Step::DONE) engine.raise("write", self->fileno());
+      if (engine.write(buffer, size) != detail::TlsEngine::Step::DONE) engine.raise("write", self->fileno());
       buffer = buffer.subspan(size);
     }
     co_await self->flush();
@@ -156,8 +156,8 @@ Task<void> TlsConnection<S>::write_all(Reference self, std::span<const std::byte
 }
 
 template <class S>
-Task<void> TlsConnection<S>::shutdown_write(Reference self) {
-  TlsEngine& engine = self->engine;
+Task<void> detail::TlsConnection<S>::shutdown_write(Reference self) {
+  detail::TlsEngine& engine = self->engine;
   self->check_closed("TLS write", EBADF);
   const auto turn = co_await self->writing_.scoped();
   self->check_closed("TLS write", ECANCELED);
@@ -166,7 +166,7 @@ Task<void> TlsConnection<S>::shutdown_write(Reference self) {
 }
 
 template <class S>
-Task<void> TlsConnection<S>::exchange_close_notify(Reference self) {
+Task<void> detail::TlsConnection<S>::exchange_close_notify(Reference self) {
   co_await shutdown_write(Reference(*self));
   std::byte dropped[4096];
   while (co_await read_some(Reference(*self), dropped) != 0) {
@@ -177,21 +177,21 @@ template <class S>
 Task<void> BasicTlsStream<S>::finish(Timeout limit) {
   class Closing {
    public:
-    explicit Closing(TlsConnection<S>& connection) noexcept : connection_(connection) {}
+    explicit Closing(detail::TlsConnection<S>& connection) noexcept : connection_(connection) {}
     ~Closing() { connection_->close(); }
 
    private:
-    typename TlsConnection<S>::Reference connection_;
+    typename detail::TlsConnection<S>::Reference connection_;
   };
   const Closing closing(connection());
   try {
-    co_await timeout(limit, TlsConnection<S>::exchange_close_notify(reference()));
+    co_await timeout(limit, detail::TlsConnection<S>::exchange_close_notify(reference()));
   } catch (const std::exception&) {
     // `closing` closes it in any case.
   }
 }
 
-extern template class HEDDLE_EXPORT TlsConnection<TcpStream>;
+extern template class HEDDLE_EXPORT detail::TlsConnection<TcpStream>;
 extern template class HEDDLE_EXPORT BasicTlsStream<TcpStream>;
 
 }  // namespace heddle

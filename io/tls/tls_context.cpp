@@ -17,6 +17,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 TlsError::TlsError(Kind its_kind, const std::string& message, unsigned long its_code)
     : std::runtime_error(message), kind(its_kind), code(its_code) {}
 TlsError::TlsError(const TlsError&) noexcept = default;

@@ -17,7 +17,7 @@
 #include "../../selector/errors.hpp"
 #include "tls_state.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -263,4 +263,4 @@ std::string TlsEngine::peer_certificate() const {
 
 bool TlsEngine::resumed() const noexcept { return ::SSL_session_reused(ssl_) == 1; }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -11,7 +11,7 @@
 
 struct ssl_st;
 
-namespace heddle {
+namespace heddle::detail {
 
 /// One end of a TLS connection, without a descriptor: what the peer sends is to be put into input_room(), and
 /// output() is to be sent to the peer. No call waits. The span of output() stays valid until sent(), and that
@@ -83,4 +83,4 @@ class HEDDLE_EXPORT TlsEngine {
   bool failed_ = false;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -47,9 +47,13 @@ struct TlsReason {
   unsigned long code;
 };
 
+namespace detail {
+
 /// The name of the server that `ssl` is connected to, as its engine knows it.
 struct TlsEngineAccess {
   static const std::string& name(const SSL* ssl);
 };
+
+}  // namespace detail
 
 }  // namespace heddle

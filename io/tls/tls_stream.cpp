@@ -11,6 +11,10 @@
 
 namespace heddle {
 
+using namespace detail;
+
+namespace detail {
+
 void throw_no_tls() { throw std::logic_error("this TlsStream is empty"); }
 
 void throw_tls_writing_ended() {
@@ -25,6 +29,8 @@ void postpone_cancel() noexcept {
   if (current.task->requests_in_force() > 0) current.task->defer_cancel();
 }
 
+}  // namespace detail
+
 template <class S>
 Task<BasicTlsStream<S>> BasicTlsStream<S>::connect(std::string host, std::uint16_t port, TlsContext context)
   requires std::same_as<S, TcpStream>
@@ -33,7 +39,7 @@ Task<BasicTlsStream<S>> BasicTlsStream<S>::connect(std::string host, std::uint16
   co_return co_await start_tls(std::move(stream), std::move(context), std::move(host));
 }
 
-template class TlsConnection<TcpStream>;
+template class detail::TlsConnection<TcpStream>;
 template class BasicTlsStream<TcpStream>;
 
 }  // namespace heddle

@@ -20,6 +20,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 [[noreturn]] HEDDLE_EXPORT void throw_no_tls();
 [[noreturn]] HEDDLE_EXPORT void throw_tls_writing_ended();
 [[noreturn]] HEDDLE_EXPORT void throw_tls_closed(const char* operation, int error);
@@ -100,6 +102,8 @@ class TlsConnection {
   bool closed_ = false;
 };
 
+}  // namespace detail
+
 /// A TLS connection over a stream S, which it owns. Any number of tasks may read and write at the same time:
 /// operations of a direction complete in the order in which they were started. They throw TlsError, what the
 /// stream underneath throws (std::system_error), and Cancelled. A cancelled one leaves the connection usable:
@@ -113,7 +117,7 @@ template <class S>
 class BasicTlsStream {
  public:
   BasicTlsStream() noexcept = default;
-  explicit BasicTlsStream(TlsConnection<S>* connection) noexcept : connection_(connection) {}
+  explicit BasicTlsStream(detail::TlsConnection<S>* connection) noexcept : connection_(connection) {}
   BasicTlsStream(BasicTlsStream&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
   BasicTlsStream& operator=(BasicTlsStream&& other) noexcept {
     if (this != &other) {
@@ -131,12 +135,12 @@ class BasicTlsStream {
   /// Reads what is there, at least one byte: yields how many. 0: the peer has ended its side (close_notify).
   /// Cancel-safe.
   HEDDLE_CORO_WRAPPER Task<std::size_t> read_some(std::span<std::byte> buffer) {
-    return TlsConnection<S>::read_some(reference(), buffer);
+    return detail::TlsConnection<S>::read_some(reference(), buffer);
   }
   template <class Buffer>
     requires std::convertible_to<Buffer&, std::span<std::byte>>
   HEDDLE_CORO_WRAPPER Task<std::size_t> read_some(Buffer& buffer) {
-    return TlsConnection<S>::read_some(reference(), buffer);
+    return detail::TlsConnection<S>::read_some(reference(), buffer);
   }
   HEDDLE_CORO_WRAPPER Task<std::size_t> read_some(std::span<char> buffer) {
     return read_some(std::as_writable_bytes(buffer));
@@ -144,20 +148,22 @@ class BasicTlsStream {
   /// Writes at most 16 KiB and yields how many bytes. Cancel-safe: cancelled, nothing was written; once the
   /// bytes are encrypted their number is yielded, and the request to stop comes out of the next co_await.
   HEDDLE_CORO_WRAPPER Task<std::size_t> write_some(std::span<const std::byte> buffer) {
-    return TlsConnection<S>::write_some(reference(), buffer);
+    return detail::TlsConnection<S>::write_some(reference(), buffer);
   }
   HEDDLE_CORO_WRAPPER Task<std::size_t> write_some(std::string_view text) {
     return write_some(std::as_bytes(std::span(text)));
   }
   /// Writes the whole buffer. Not cancel-safe: a part of it may be written then.
   HEDDLE_CORO_WRAPPER Task<void> write_all(std::span<const std::byte> buffer) {
-    return TlsConnection<S>::write_all(reference(), buffer);
+    return detail::TlsConnection<S>::write_all(reference(), buffer);
   }
   HEDDLE_CORO_WRAPPER Task<void> write_all(std::string_view text) {
     return write_all(std::as_bytes(std::span(text)));
   }
   /// Sends close_notify: the peer reads to the end and sees 0. This side may read on. Writing later is EPIPE.
-  HEDDLE_CORO_WRAPPER Task<void> shutdown_write() { return TlsConnection<S>::shutdown_write(reference()); }
+  HEDDLE_CORO_WRAPPER Task<void> shutdown_write() {
+    return detail::TlsConnection<S>::shutdown_write(reference());
+  }
   /// Sends close_notify, waits for the peer's, dropping what it still sends, and closes the connection; also
   /// when that takes longer than `limit`, fails or is cancelled. Throws nothing but Cancelled.
   Task<void> finish(Timeout limit);
@@ -184,12 +190,12 @@ class BasicTlsStream {
   std::string peer_certificate() const { return connection().engine.peer_certificate(); }
 
  private:
-  TlsConnection<S>& connection() const {
-    if (connection_ == nullptr) throw_no_tls();
+  detail::TlsConnection<S>& connection() const {
+    if (connection_ == nullptr) detail::throw_no_tls();
     return *connection_;
   }
-  typename TlsConnection<S>::Reference reference() const {
-    return typename TlsConnection<S>::Reference(connection());
+  typename detail::TlsConnection<S>::Reference reference() const {
+    return typename detail::TlsConnection<S>::Reference(connection());
   }
   void drop() noexcept {
     if (connection_ == nullptr) return;
@@ -197,7 +203,7 @@ class BasicTlsStream {
     std::exchange(connection_, nullptr)->release();
   }
 
-  TlsConnection<S>* connection_ = nullptr;
+  detail::TlsConnection<S>* connection_ = nullptr;
 };
 
 using TlsStream = BasicTlsStream<TcpStream>;
@@ -207,9 +213,9 @@ using TlsStream = BasicTlsStream<TcpStream>;
 /// then, and when it is cancelled, the stream is closed.
 template <class S>
 Task<BasicTlsStream<S>> start_tls(S stream, TlsContext context, std::string server_name = {}) {
-  auto* const connection = new TlsConnection<S>(std::move(stream), context, std::move(server_name));
+  auto* const connection = new detail::TlsConnection<S>(std::move(stream), context, std::move(server_name));
   BasicTlsStream<S> tls(connection);
-  co_await TlsConnection<S>::handshake(typename TlsConnection<S>::Reference(*connection));
+  co_await detail::TlsConnection<S>::handshake(typename detail::TlsConnection<S>::Reference(*connection));
   co_return tls;
 }
 

@@ -8,7 +8,7 @@
 #include "operation.hpp"
 #include "task_owner.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Waits, unless it is `done` from the start, until notify() is called for `waiting`, which is where the
 /// waiting operation enters itself: one at a time. Cancel-safe.
@@ -57,4 +57,4 @@ inline AllDone TaskOwner::all_done() noexcept {
   return AllDone(waiting_, children_ == nullptr, "its children", true);
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -7,7 +7,10 @@
 #include <cstdint>
 #include <source_location>
 
-namespace heddle {
+namespace heddle::detail {
+
+/// How a coroutine ended, or that it hasn't.
+enum class Outcome : unsigned char { PENDING, VALUE, ERROR, CANCELLED };
 
 /// The pointer that a std::source_location consists of. As a default argument of a function that is called
 /// for each co_await it costs nothing, whereas GCC 12 keeps every object that is passed in the coroutine's
@@ -68,4 +71,4 @@ void AsyncFrame::set_awaited_by(std::coroutine_handle<Promise> awaiting) noexcep
   awaiting_ = frame == address + frame_offset ? address | has_parent : address;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -6,6 +6,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// The awaiter that `co_await awaitable` uses.
 template <class A>
 decltype(auto) get_awaiter(A&& awaitable) {
@@ -17,9 +19,11 @@ decltype(auto) get_awaiter(A&& awaitable) {
     return std::forward<A>(awaitable);
 }
 
+}  // namespace detail
+
 /// The type of `co_await std::declval<A>()`.
 template <class A>
-using AwaitResult = decltype(get_awaiter(std::declval<A>()).await_resume());
+using AwaitResult = decltype(detail::get_awaiter(std::declval<A>()).await_resume());
 
 /// Something that can be awaited in a Task.
 template <class A>

@@ -7,7 +7,7 @@
 
 #include "current.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 void check_may_block(const char* operation, const char* instead) {
   if (current.loop == nullptr) return;
@@ -15,4 +15,4 @@ void check_may_block(const char* operation, const char* instead) {
                          " instead");
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

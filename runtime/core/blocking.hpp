@@ -4,10 +4,10 @@
 
 #include "../../selector/export.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Throws std::logic_error where a loop runs on this thread, since `operation` would stop that loop;
 /// `instead` is what to do there.
 HEDDLE_EXPORT void check_may_block(const char* operation, const char* instead);
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -18,7 +18,7 @@
 #define HEDDLE_CORO_OWNER
 #endif
 
-namespace heddle {
+namespace heddle::detail {
 
 /// `function(arguments...)`; a pointer to a member function is called on the first argument, an object or a
 /// pointer to one.
@@ -36,4 +36,4 @@ HEDDLE_CORO_WRAPPER decltype(auto) call(R C::*& member, Object&& object, A&&... 
     return ((*object).*member)(std::forward<A>(arguments)...);
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -7,7 +7,7 @@
 #include "../../selector/export.hpp"
 #include "../../selector/system.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class DescriptorTable;
 class RunQueue;
@@ -57,4 +57,4 @@ struct Current {
 
 [[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local Current current{};
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -4,7 +4,7 @@
 
 #include "task_state.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// In the order in which they were added. A task that is done has left its owner's list, so its links are
 /// free for this one: adding can't fail. Each task is in one such list at most, and the list holds a
@@ -37,4 +37,4 @@ class FinishedTasks {
   TaskState** end_ = &first_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

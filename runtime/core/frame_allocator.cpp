@@ -9,7 +9,7 @@
 
 #include "frame_store.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -97,4 +97,4 @@ void free_frame_slow(void* block, std::size_t size) noexcept {
   release(given);
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

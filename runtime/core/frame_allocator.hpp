@@ -21,7 +21,7 @@
 #define HEDDLE_RECYCLE_FRAMES 1
 #endif
 
-namespace heddle {
+namespace heddle::detail {
 
 /// The free blocks of one thread, by size class. Small blocks come from a store that all threads share,
 /// others from operator new, all in the full size of their class. A block may be freed on another thread than
@@ -88,4 +88,4 @@ struct FrameAllocated {
   static void operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -17,7 +17,7 @@
 #define MAP_ANONYMOUS MAP_ANON
 #endif
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -207,4 +207,4 @@ void FrameStore::give_back(Block* blocks) noexcept {
   }
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

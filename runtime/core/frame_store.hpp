@@ -6,7 +6,7 @@
 
 #include "frame_allocator.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Blocks without anything between them, in spans of one size each, which lie side by side in one range of
 /// addresses: so a task takes no more memory than it has bytes, and a block tells by its address what it
@@ -24,4 +24,4 @@ struct FrameStore {
   static void give_back(FrameCache::Block* blocks) noexcept;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

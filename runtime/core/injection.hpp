@@ -6,7 +6,7 @@
 
 #include "../../selector/export.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class TaskState;
 
@@ -20,4 +20,4 @@ struct Injection {
 /// The one of this thread from now on, nullptr for none. It is disarmed (task = nullptr) when it is thrown.
 HEDDLE_EXPORT void set_injection(Injection* injection) noexcept;
 
-}  // namespace heddle
+}  // namespace heddle::detail

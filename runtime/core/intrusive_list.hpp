@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-namespace heddle {
+namespace heddle::detail {
 
 template <class T>
 class IntrusiveList;
@@ -108,4 +108,4 @@ class IntrusiveList {
   mutable ListLink<T> ring_;  // the list is const where its elements are only reached through it
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

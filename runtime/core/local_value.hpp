@@ -4,7 +4,7 @@
 
 #include "../../selector/export.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// A value of a TaskLocal, counted: tasks share it until one sets its own.
 class HEDDLE_EXPORT LocalValue {
@@ -29,4 +29,4 @@ HEDDLE_EXPORT LocalValue* exchange_local(const void* key, LocalValue* value);
 /// The same for putting one back. Where that needs memory that there isn't, the value stays as it is.
 HEDDLE_EXPORT LocalValue* restore_local(const void* key, LocalValue* value) noexcept;
 
-}  // namespace heddle
+}  // namespace heddle::detail

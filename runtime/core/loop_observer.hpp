@@ -6,6 +6,10 @@
 #include "runnable.hpp"
 
 namespace heddle {
+class EventLoop;
+}  // namespace heddle
+
+namespace heddle::detail {
 
 class TaskState;
 
@@ -31,8 +35,8 @@ class HEDDLE_EXPORT LoopObserver {
   ~LoopObserver() = default;
 
  private:
-  friend class EventLoop;
+  friend class heddle::EventLoop;
   LoopObserver* next_observer_ = nullptr;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -10,7 +10,7 @@
 #include "cancelled.hpp"
 #include "task_state.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 [[noreturn]] HEDDLE_EXPORT void throw_no_task(const char* operation);
 /// Throws Cancelled if the current task was asked to stop, std::logic_error if no task runs.
@@ -104,4 +104,4 @@ class HEDDLE_EXPORT Operation {
   TaskState* task_;  // set by begin()
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

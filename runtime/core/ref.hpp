@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace heddle {
+namespace heddle::detail {
 
 /// How a Ref counts unless told otherwise: by T's add_reference() and release(), which ends the object with
 /// its last reference. Another policy has the same two functions; one for a Ref that is never copied, nor
@@ -69,4 +69,4 @@ class Ref {
   T* target_ = nullptr;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

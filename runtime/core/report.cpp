@@ -15,6 +15,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 // Beyond that many places a trace is cut.
@@ -85,6 +87,8 @@ void print_members(const std::exception_ptr& error) noexcept {
 
 }  // namespace
 
+namespace detail {
+
 void note_leaving(const AsyncFrame& frame) noexcept {
   const void* const exception = identity(std::current_exception());
   InFlight& flight = in_flight;
@@ -128,6 +132,8 @@ void deliver_report(const Report& report) noexcept {
   else
     print_report(report);
 }
+
+}  // namespace detail
 
 AsyncTrace async_trace() {
   const std::exception_ptr error = std::current_exception();

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Something an event loop can be told to run. It is linked through itself, so queueing it allocates nothing,
 /// and it must not move or die while it is queued.
@@ -61,4 +61,4 @@ class RunQueue {
   Runnable** taken_tail_ = nullptr;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -4,8 +4,8 @@
 
 #include <stdexcept>
 
-namespace heddle {
+namespace heddle::detail {
 
 void throw_no_loop() { throw std::logic_error("no event loop is running on this thread"); }
 
-}  // namespace heddle
+}  // namespace heddle::detail

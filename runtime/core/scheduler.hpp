@@ -19,6 +19,10 @@ namespace heddle {
 class BaseSelector;
 struct Report;
 
+}  // namespace heddle
+
+namespace heddle::detail {
+
 /// The part of an EventLoop that tasks, operations and timers use. It owns the tasks that were spawned on it.
 /// Everything is for the loop's own thread.
 class HEDDLE_EXPORT Scheduler : public TaskOwner {
@@ -99,4 +103,4 @@ inline Scheduler& running_loop() {
   return *current.loop;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

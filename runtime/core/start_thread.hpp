@@ -8,7 +8,7 @@
 #include <thread>
 #include <utility>
 
-namespace heddle {
+namespace heddle::detail {
 
 /// While it lives, every signal that can be blocked is blocked on this thread.
 class AllSignalsBlocked {
@@ -35,4 +35,4 @@ std::thread start_thread(Function&& function, Arguments&&... arguments) {
   return std::thread(std::forward<Function>(function), std::forward<Arguments>(arguments)...);
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -91,4 +91,4 @@ StopRequests::Count StopRequests::all(const Shield* innermost) const noexcept {
   return sum;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

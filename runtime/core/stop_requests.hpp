@@ -6,7 +6,7 @@
 
 #include "../../selector/export.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Holds requests to stop off while it is up. Shields nest; the innermost is the last one raised and the
 /// first one lowered. Level n is the inside of n shields: level 0 is outside of all.
@@ -28,16 +28,18 @@ class Shield {
   std::uint32_t deliveries_ = 0;  // of StopRequests, when it was raised
 };
 
-/// The requests to stop one task. Each is in one of three states:
+/// The requests to stop one task. Each is in one of three states, and is gone when it is taken back:
 ///
-/// | state     | meaning                                        | left by | | held      | a shield inside of
-/// its level is up             | lower() of that shield: pending             | | pending   | in force; the
-/// next co_await has to throw       | deliver(): delivered; raise(): held         | | delivered | in force; a
-/// Cancelled was thrown on its behalf | defer(): pending                            |
+/// | state     | meaning                                        | left by                         |
+/// | --------- | ---------------------------------------------- | ------------------------------- |
+/// | held      | a shield inside of its level is up             | lower() of that shield: pending |
+/// | pending   | in force; the next co_await has to throw       | deliver(): delivered            |
+/// |           |                                                | raise(): held                   |
+/// | delivered | in force; a Cancelled was thrown on its behalf | defer(): pending                |
 ///
-/// and is gone when it is taken back. deliver() delivers all that are pending: together they make one
-/// Cancelled. Counts saturate and never wrap. The shields belong to whoever raises them; the owner of the
-/// requests keeps a pointer to the innermost one and hands it in. Only the loop's thread touches any of this.
+/// deliver() delivers all that are pending: together they make one Cancelled. Counts saturate and never wrap.
+/// The shields belong to whoever raises them; the owner of the requests keeps a pointer to the innermost one
+/// and hands it in. Only the loop's thread touches any of this.
 class HEDDLE_EXPORT StopRequests {
  public:
   using Count = std::uint32_t;
@@ -76,4 +78,4 @@ class HEDDLE_EXPORT StopRequests {
   Count deliveries_ = 0;  // at the present level: calls of deliver() that found something
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

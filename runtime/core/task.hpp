@@ -30,8 +30,7 @@ namespace heddle {
 template <class T>
 class Task;
 
-/// How a coroutine ended, or that it hasn't.
-enum class Outcome : unsigned char { PENDING, VALUE, ERROR, CANCELLED };
+namespace detail {
 
 /// ERROR or CANCELLED, by the exception that is being handled now, and that leaves the coroutine of `frame`.
 HEDDLE_EXPORT Outcome outcome_in_flight(const AsyncFrame& frame) noexcept;
@@ -169,6 +168,8 @@ class TaskPromise<void> final : public TaskPromiseBase {
   std::exception_ptr error_;
 };
 
+}  // namespace detail
+
 /// The result of a coroutine function that yields a T (any movable type, or void). The body doesn't start
 /// before the Task is awaited, spawned or run; then it can be awaited no more (std::logic_error). What the
 /// body throws comes out of the co_await. An awaited Task is cancelled through its leaf: see
@@ -181,7 +182,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
   static_assert(!std::is_reference_v<T>, "a Task yields a value: return a pointer instead of a reference");
 
  public:
-  using promise_type = TaskPromise<T>;
+  using promise_type = detail::TaskPromise<T>;
   using Handle = std::coroutine_handle<promise_type>;
   using value_type = T;
 
@@ -205,7 +206,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
 
   /// Hands over the coroutine, not yet started; the caller owns it.
   Handle release() {
-    if (!coroutine_) throw_task_spent();
+    if (!coroutine_) detail::throw_task_spent();
     return std::exchange(coroutine_, nullptr);
   }
 
@@ -220,7 +221,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
       coroutine_.promise().set_awaited_by(parent);
-      return transfer(coroutine_);
+      return detail::transfer(coroutine_);
     }
     T await_resume() { return coroutine_.promise().take(); }
 
@@ -233,19 +234,20 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
  private:
   void drop() noexcept {
     if (coroutine_) [[unlikely]]
-      drop_unawaited(coroutine_, coroutine_.promise());
+      detail::drop_unawaited(coroutine_, coroutine_.promise());
   }
 
   Handle coroutine_;
 };
 
 template <class T>
-HEDDLE_CORO_OWNER Task<T> TaskPromise<T>::get_return_object(SourcePlace here) noexcept {
+HEDDLE_CORO_OWNER Task<T> detail::TaskPromise<T>::get_return_object(detail::SourcePlace here) noexcept {
   where = std::bit_cast<std::source_location>(here);
   return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this));
 }
 
-HEDDLE_CORO_OWNER inline Task<void> TaskPromise<void>::get_return_object(SourcePlace here) noexcept {
+HEDDLE_CORO_OWNER inline Task<void> detail::TaskPromise<void>::get_return_object(
+    detail::SourcePlace here) noexcept {
   where = std::bit_cast<std::source_location>(here);
   return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this));
 }

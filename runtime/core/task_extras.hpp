@@ -8,7 +8,7 @@
 #include "frame_allocator.hpp"
 #include "report.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class Shield;
 struct TaskLocals;
@@ -24,4 +24,4 @@ struct TaskExtras : FrameAllocated {
   AsyncTrace trace;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -11,7 +11,7 @@
 #include "task_extras.hpp"
 #include "task_state.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 LocalValue::~LocalValue() = default;
 
@@ -109,4 +109,4 @@ LocalValue* restore_local(const void* key, LocalValue* value) noexcept try {
   return nullptr;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

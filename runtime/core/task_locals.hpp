@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-namespace heddle {
+namespace heddle::detail {
 
 struct TaskLocals;
 
@@ -21,4 +21,4 @@ class LocalsOnThread {
   ~LocalsOnThread();
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -5,7 +5,7 @@
 #include "all_done.hpp"
 #include "task_state.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 void TaskOwner::cancel_children() noexcept {
   for (TaskState* child = children_; child != nullptr; child = child->next_sibling()) child->cancel();
@@ -39,4 +39,4 @@ WaitInfo AllDone::describe() const noexcept {
   return info;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -6,7 +6,7 @@
 
 #include "../../selector/export.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class AllDone;
 class Scheduler;
@@ -21,9 +21,6 @@ class HEDDLE_EXPORT TaskOwner {
 
   /// Asks every child to stop.
   void cancel_children() noexcept;
-  /// `co_await all_done()` waits until there are no children. One task at a time may. Cancel-safe. In
-  /// all_done.hpp.
-  AllDone all_done() noexcept;
   /// Adds the children, those of the groups within them, and so on. Throws std::bad_alloc.
   void collect_tasks(std::vector<TaskState*>& tasks) const;
 
@@ -32,6 +29,10 @@ class HEDDLE_EXPORT TaskOwner {
   TaskOwner(const TaskOwner&) = delete;
   TaskOwner& operator=(const TaskOwner&) = delete;
   ~TaskOwner() = default;
+
+  /// `co_await all_done()` waits until there are no children; one task at a time may. Cancel-safe. Not for a
+  /// loop, whose children's end nobody notifies. In all_done.hpp.
+  AllDone all_done() noexcept;
 
   /// `child` has its outcome and is on the list no more. A loop has nothing to do then, and isn't called.
   virtual void child_done(TaskState& /*child*/) noexcept {}
@@ -66,4 +67,4 @@ class HEDDLE_EXPORT TaskObserver {
   TaskObserver* next_observer_ = nullptr;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

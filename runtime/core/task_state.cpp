@@ -10,11 +10,13 @@
 
 #include "injection.hpp"
 #include "operation.hpp"
+#include "scheduler.hpp"
+#include "task.hpp"
 #include "task_extras.hpp"
 #include "task_locals.hpp"
 #include "trace.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -349,4 +351,4 @@ void TaskState::throw_outcome() const {
   std::rethrow_exception(error_);
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -12,16 +12,12 @@
 
 #include "../../selector/export.hpp"
 #include "async_frame.hpp"
-#include "cancelled.hpp"
 #include "current.hpp"
-#include "frame_allocator.hpp"
 #include "runnable.hpp"
-#include "scheduler.hpp"
 #include "stop_requests.hpp"
-#include "task.hpp"
 #include "task_owner.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class Operation;
 struct TaskExtras;
@@ -246,20 +242,22 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   // lies apart: GCC 12 packs neighbours into a vector register to store them at once, which takes twice as
   // long as to store them one by one. All of it is changed by the loop's thread alone.
   //
-  // | member             | meaning                                   | changed by | | ------------------ |
-  // ----------------------------------------- | ------------------------------------------ | | waiting_ | the
-  // operation it is suspended at          | suspend() sets it, go_on() clears it       | | resume_ | the
-  // coroutine that the operation resumes  | suspend()                                  | | error_ | in its
-  // place: what the task failed with   | finish(), if the outcome is ERROR          | | budget_            |
-  // of a turn; no_budget: a request is pending| update_cancel_due(), when requests_ change | | queued_ | it
-  // is in the run queue                    | schedule() sets it, begin_turn() clears it | | stopping_ | its
-  // operation has STOPPED: its co_await   | cancel_inside() sets it, run_ended()       | | | will throw, and
-  // isn't to be asked again   | clears it                                  | | outcome_           | PENDING
-  // until it is done                  | finish(), once                             | | retrieved_         |
-  // somebody has seen the exception           | mark_retrieved(), once                     | | root_ | the
-  // outermost coroutine, null when done   | finish(), end_unstarted()                  | | owner_ | null when
-  // done                            | finish()                                   | | extras_or_observer_| see
-  // has_extras                            | make_extras(), add_ and remove_observer()  |
+  // | member              | meaning                                    | changed by, and when                      |
+  // | ------------------- | ------------------------------------------ | ----------------------------------------- |
+  // | waiting_            | the operation that it is suspended at      | suspend() sets, go_on() clears            |
+  // | resume_             | the coroutine that goes on                 | suspend(), while it isn't done            |
+  // | error_              | in its place: what the task failed with    | finish(), if the outcome is ERROR         |
+  // | budget_             | of each turn; no_budget: a request to stop | update_cancel_due(), whenever requests_   |
+  // |                     | is pending                                 | have changed                              |
+  // | queued_             | it is in the loop's queue                  | schedule() sets, begin_turn() clears      |
+  // | stopping_           | its operation has answered STOPPED and     | cancel_inside() sets, run_ended() clears  |
+  // |                     | will throw: it isn't asked again           |                                           |
+  // | outcome_            | PENDING until the task is done             | finish(), once                            |
+  // | retrieved_          | somebody has seen the exception            | mark_retrieved(), any time                |
+  // | root_               | the outermost coroutine; null: it is done  | finish(), end_unstarted()                 |
+  // | owner_              | null: it is done                           | finish()                                  |
+  // | extras_or_observer_ | see has_extras and has_locals              | make_extras(), make_locals(), add_ and    |
+  // |                     |                                            | remove_observer(), while it isn't done    |
   Operation* waiting_ = nullptr;
   TaskOwner* owner_ = nullptr;
   union {
@@ -285,92 +283,4 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   std::uint64_t id_ = 0;
 };
 
-inline TaskState::TaskState(std::coroutine_handle<> root, TaskOwner& owner,
-                            std::source_location spawned_at) noexcept
-    : Runnable(&run_first),
-      owner_(&owner),
-      resume_(root),
-      queued_(true),
-      where_(spawned_at),
-      root_(root),
-      next_sibling_(owner.children_),
-      link_(&owner.children_),
-      id_(owner.loop().next_task_id()) {
-  spawned_by_ = static_cast<std::uint32_t>(current.task != nullptr ? current.task->id_ : id_);
-  owner.children_ = this;
-  if (next_sibling_ != nullptr) next_sibling_->link_ = &next_sibling_;
-  owner.loop().ready_queue().push(*this);
-}
-
-inline void TaskState::inherit() noexcept {
-  if (current.task != nullptr && (current.task->extras_or_observer_ & has_locals) != 0) [[unlikely]]
-    inherit_locals(*current.task);
-  if (owner_->loop().closing()) [[unlikely]]
-    cancel();
-}
-
-/// A TaskState with room for the result, so that the coroutine's frame, and with it its parameters, can go at
-/// once.
-template <class T>
-class SpawnedTask final : public TaskState, public FrameAllocated {
- public:
-  SpawnedTask(typename Task<T>::Handle root, TaskOwner& owner, std::source_location spawned_at) noexcept
-      : TaskState(root, owner, spawned_at) {
-    inherit();
-  }
-
-  /// The result, once; throws what the task ended with.
-  T take() {
-    mark_retrieved();
-    if (outcome() != Outcome::VALUE) throw_outcome();
-    return static_cast<T&&>(value_);
-  }
-
- private:
-  ~SpawnedTask() override {
-    if (outcome() == Outcome::VALUE) value_.~T();
-  }
-
-  Outcome settle() noexcept override {
-    auto& promise = Task<T>::Handle::from_address(root().address()).promise();
-    if (promise.outcome() == Outcome::CANCELLED) return Outcome::CANCELLED;
-    try {
-      if (promise.outcome() == Outcome::VALUE) {
-        ::new (static_cast<void*>(&value_)) T(promise.take());
-        return Outcome::VALUE;
-      }
-      return keep_error(promise.error());
-    } catch (...) {
-      return keep_error(std::current_exception());
-    }
-  }
-
-  union {
-    T value_;
-  };
-};
-
-template <>
-class SpawnedTask<void> final : public TaskState, public FrameAllocated {
- public:
-  SpawnedTask(Task<void>::Handle root, TaskOwner& owner, std::source_location spawned_at) noexcept
-      : TaskState(root, owner, spawned_at) {
-    inherit();
-  }
-
-  void take() {
-    mark_retrieved();
-    if (outcome() != Outcome::VALUE) throw_outcome();
-  }
-
- private:
-  ~SpawnedTask() override = default;
-
-  Outcome settle() noexcept override {
-    auto& promise = Task<void>::Handle::from_address(root().address()).promise();
-    return promise.outcome() == Outcome::ERROR ? keep_error(promise.error()) : promise.outcome();
-  }
-};
-static_assert(sizeof(void*) != 8 || sizeof(SpawnedTask<void>) == 128, "two lines of the cache");
-
-}  // namespace heddle
+}  // namespace heddle::detail

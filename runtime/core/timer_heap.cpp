@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -387,4 +387,4 @@ void TimerHeap::renumber() noexcept {
   for (Run& run : runs_) number(run.entries.data(), run.entries.data() + run.entries.size());
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -9,7 +9,7 @@
 #include "../../selector/export.hpp"
 #include "../../selector/system.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class TaskState;
 
@@ -145,4 +145,4 @@ class HEDDLE_EXPORT TimerHeap {
   std::uint32_t order_ = 0;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -5,7 +5,7 @@
 #include "async_frame.hpp"
 #include "report.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class TaskState;
 
@@ -18,4 +18,4 @@ HEDDLE_EXPORT void deliver_report(const Report& report) noexcept;
 /// `error` is about to be thrown again, in another task or out of run(): its trace goes on from `trace`.
 void resume_trace(const std::exception_ptr& error, std::span<const std::source_location> trace) noexcept;
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -15,7 +15,7 @@
 #define HEDDLE_TRAMPOLINE 0
 #endif
 
-namespace heddle {
+namespace heddle::detail {
 
 /// What await_suspend returns to continue with `target`. The loop looks for a target that was left whether or
 /// not it was compiled with a sanitizer itself, because the code that awaits may have been.
@@ -36,4 +36,4 @@ inline std::coroutine_handle<> leave_task() noexcept {
   return std::noop_coroutine();
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

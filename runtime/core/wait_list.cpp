@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace heddle {
+namespace heddle::detail {
 
 Operation::Stop WaitOperation::cancel() noexcept {
   switch (state_) {
@@ -52,4 +52,4 @@ void terminate_with(const char* message) noexcept {
   std::terminate();
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

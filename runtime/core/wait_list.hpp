@@ -9,7 +9,7 @@
 #include "intrusive_list.hpp"
 #include "operation.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class WaitList;
 
@@ -100,4 +100,4 @@ class HEDDLE_EXPORT WaitList {
 /// For errors that can't be thrown: prints `message` on stderr and ends the program.
 [[noreturn]] HEDDLE_EXPORT void terminate_with(const char* message) noexcept;
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -9,6 +9,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 void report_failure(Scheduler& loop) noexcept {

@@ -13,6 +13,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 class Scheduler;
 
 /// A function with its arguments, for a loop to call. Counted references: the loop's and the CallHandles'.
@@ -56,11 +58,15 @@ class HEDDLE_EXPORT Callback : public Runnable, public Timer, public FrameAlloca
   TimePoint when_{};
 };
 
+}  // namespace detail
+
 /// Refers to a queued call; copies refer to the same. To be used on the loop's own thread.
 class HEDDLE_EXPORT CallHandle {
  public:
   CallHandle() noexcept = default;
-  explicit CallHandle(Callback& callback) noexcept : callback_(&callback) { callback.add_reference(); }
+  explicit CallHandle(detail::Callback& callback) noexcept : callback_(&callback) {
+    callback.add_reference();
+  }
   CallHandle(const CallHandle& other) noexcept : callback_(other.callback_) {
     if (callback_ != nullptr) callback_->add_reference();
   }
@@ -80,8 +86,10 @@ class HEDDLE_EXPORT CallHandle {
   TimePoint when() const noexcept { return callback_ != nullptr ? callback_->when() : TimePoint(); }
 
  private:
-  Callback* callback_ = nullptr;
+  detail::Callback* callback_ = nullptr;
 };
+
+namespace detail {
 
 template <class Function>
 class CallbackOf final : public Callback {
@@ -125,7 +133,7 @@ auto& make_call(F&& function, A&&... arguments) {
   static_assert(std::is_invocable_v<std::decay_t<F>&, std::decay_t<A>&...>,
                 "the function can't be called with these arguments (they are passed as lvalues)");
   auto call = [function = std::forward<F>(function), ... arguments = std::forward<A>(arguments)]() mutable {
-    heddle::call(function, arguments...);
+    detail::call(function, arguments...);
   };
   return *new Kind<decltype(call)>(std::move(call));
 }
@@ -134,5 +142,7 @@ template <class F, class... A>
 Callback& make_callback(F&& function, A&&... arguments) {
   return make_call<CallbackOf>(std::forward<F>(function), std::forward<A>(arguments)...);
 }
+
+}  // namespace detail
 
 }  // namespace heddle

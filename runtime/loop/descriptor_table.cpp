@@ -10,7 +10,7 @@
 #include "../../selector/errors.hpp"
 #include "callback.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 DescriptorTable::DescriptorTable(Scheduler& loop, BaseSelector& selector, bool real_calls,
                                  OtherEvent other) noexcept
@@ -297,4 +297,4 @@ void DescriptorTable::close() noexcept {
   }
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

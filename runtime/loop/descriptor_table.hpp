@@ -8,7 +8,7 @@
 #include "fd_watch.hpp"
 #include "second_look.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// The loop's side of a selector: a FdWatch for each descriptor that somebody waits for, or that its owner
 /// keeps registered. Events that the selector reports go in at dispatch(), and the tasks and callbacks that
@@ -106,4 +106,4 @@ inline bool DescriptorOperation::perhaps_drained(FdWatch& watch) noexcept {
   return watch.awaits_second_look || current.descriptors->expect_drained(watch);
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -17,11 +17,14 @@
 #include "../core/report.hpp"
 #include "../core/task_state.hpp"
 #include "../seeing/dump.hpp"
+#include "descriptor_table.hpp"
 #include "loop_signals.hpp"
 #include "mailbox.hpp"
 #include "running.hpp"
 
 namespace heddle {
+
+using namespace detail;
 
 namespace {
 
@@ -36,7 +39,29 @@ constexpr Duration time_between_polls = std::chrono::microseconds(5);
 
 EventLoop& EventLoop::running() { return static_cast<EventLoop&>(running_loop()); }
 
+// What polling the selector has found: one or the other.
+struct EventLoop::Found {
+  ReadyList entries;
+  KernelEvents raw;
+  std::size_t size() const noexcept { return entries.size() + raw.size(); }
+};
+
+BaseSelector& EventLoop::selector() const noexcept { return descriptors_->selector(); }
+const char* EventLoop::selector_name() const noexcept { return selector().name(); }
+
+std::size_t EventLoop::armed_timers() const noexcept {
+  return timers_.size() - descriptors_->has_second_look_pending();
+}
+
 // Callbacks.
+
+bool EventLoop::set_reader(int fd, Callback* callback) {
+  return descriptors_->set_callback(fd, Direction::READ, callback);
+}
+
+bool EventLoop::set_writer(int fd, Callback* callback) {
+  return descriptors_->set_callback(fd, Direction::WRITE, callback);
+}
 
 CallHandle EventLoop::queue(Callback& callback) noexcept {
   callback.schedule(*this);
@@ -220,9 +245,9 @@ void EventLoop::poll(Timeout limit) {
   counters_.events += found.size();
   left_events_ = found.raw.size() == most_events;
   if (reads_kernel_events_) [[likely]]
-    descriptors_.dispatch(found.raw);
+    descriptors_->dispatch(found.raw);
   else
-    descriptors_.dispatch(found.entries);
+    descriptors_->dispatch(found.entries);
   if (!mailbox_->empty()) collect_mail();
   if (!timers_.empty()) fire_timers();
 }
@@ -237,7 +262,7 @@ inline EventLoop::Found EventLoop::select(Timeout timeout) {
     mailbox_->awake();
     // select(2) says only that one of its descriptors was closed by somebody.
     if (error.code() != std::errc::bad_file_descriptor) throw;
-    descriptors_.fail_closed();
+    descriptors_->fail_closed();
   }
   return {};
 }
@@ -250,7 +275,7 @@ EventLoop::Found EventLoop::wait_or_detect_deadlock(Timeout timeout) {
     virtual_now_ += timeout.duration();
     return {};
   }
-  if (descriptors_.anyone_waits() ||
+  if (descriptors_->anyone_waits() ||
       (signals_ != nullptr && signals_->awaits_any_but(dumps_on_sigquit_ ? SIGQUIT : 0)))
     return select(timeout);
   mailbox_->awake();

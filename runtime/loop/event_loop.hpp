@@ -9,17 +9,67 @@
 
 #include "../core/scheduler.hpp"
 #include "callback.hpp"
-#include "descriptor_table.hpp"
-#include "loop_options.hpp"
-#include "outside_work.hpp"
 
 namespace heddle {
 
+struct SlowTurn;
+
+namespace detail {
+
+class DescriptorTable;
 class LoopObserver;
 class LoopSignals;
 class Mailbox;
 class Shuffle;
 class TurnMonitor;
+
+}  // namespace detail
+
+/// What an event loop is made of.
+struct LoopOptions {
+  /// The selector by name: "default", "epoll", "io_uring", "poll", "select", ... (see make_selector). Unused
+  /// when `custom_selector` is set.
+  std::string_view selector = "default";
+  /// A selector of the caller's, which must outlive the loop.
+  BaseSelector* custom_selector = nullptr;
+  /// The clock and the kernel, which must outlive the loop and all descriptors made on it. nullptr: the real
+  /// ones.
+  System* system = nullptr;
+  /// Time stands still while something is ready, and jumps to the next deadline when nothing is: an hour of
+  /// sleep() takes microseconds. For tests whose other ends are in the same loop: what comes from outside
+  /// may come late. While a to_thread() call is out, or OutsideWork stands, time waits for it.
+  bool virtual_time = false;
+  /// Instead of waiting for ever where nothing can happen any more, throw Deadlock. On with virtual_time. A
+  /// thread that will call call_soon_threadsafe() has to hold OutsideWork.
+  bool detect_deadlock = false;
+  /// SIGQUIT (Ctrl-\) prints the tasks on stderr instead of ending the process: see dump_tasks().
+  bool dump_on_sigquit = false;
+  /// What is ready at the same time runs in an order that follows from this number, instead of first in,
+  /// first out: for tests that try many orders and repeat the one that failed. 0: off.
+  std::uint64_t shuffle_seed = 0;
+  /// A turn of a task or callback that takes longer is reported while it lasts, by a thread that the loop
+  /// starts for that; 0: none is. At most one report a second.
+  Duration slow_turn = Duration(0);
+  /// Gets those reports, on that thread; nullptr: they are printed on stderr. `argument` is handed on.
+  void (*slow_turn_handler)(const SlowTurn& turn, void* argument) = nullptr;
+  void* slow_turn_argument = nullptr;
+};
+
+/// What a loop has counted since it was made.
+struct LoopCounters {
+  std::uint64_t turns = 0;          ///< of the loop: at most 64 steps, mostly after a poll of the selector
+  std::uint64_t resumes = 0;        ///< steps: turns of tasks, and callbacks
+  std::uint64_t polls = 0;          ///< calls of the selector
+  std::uint64_t waits = 0;          ///< of those, that might sleep
+  std::uint64_t events = 0;         ///< ready descriptors
+  std::uint64_t wake_ups = 0;       ///< by other threads and signals
+  std::uint64_t budget_yields = 0;  ///< a task had spent its budget and let the others go first
+  std::uint64_t timers_fired = 0;
+  std::uint64_t tasks_spawned = 0;
+  std::size_t timers = 0;      ///< that wait now
+  Duration lag = Duration(0);  ///< how late the timer that fired last was; among thousands 1 ms is no fault
+  Duration max_lag = Duration(0);
+};
 
 /// The scheduler under everything: a queue of what is ready, timers, a selector and a clock.
 ///
@@ -29,7 +79,7 @@ class TurnMonitor;
 /// or a clock of the caller's is asked every 64 steps.) All members are for the loop's own thread, but
 /// call_soon_threadsafe(). heddle::run() makes a loop and is all that most programs need; a loop of one's own
 /// is driven by run_until_complete(), run_forever() or run_once().
-class HEDDLE_EXPORT EventLoop final : public Scheduler {
+class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
  public:
   /// Throws ValueError for an unknown selector, std::system_error if the kernel refuses.
   explicit EventLoop(const LoopOptions& options = {});
@@ -42,7 +92,7 @@ class HEDDLE_EXPORT EventLoop final : public Scheduler {
   /// Calls `function(arguments...)` on the next turn. The loop owns copies of both.
   template <class F, class... A>
   CallHandle call_soon(F&& function, A&&... arguments) {
-    return queue(make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+    return queue(detail::make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
   }
   /// The same after `delay`, never earlier, by the system's clock. (Where thousands of timers wait, those
   /// that are due within a millisecond may share a wake-up, and be that much late.)
@@ -53,13 +103,14 @@ class HEDDLE_EXPORT EventLoop final : public Scheduler {
   /// The same at a point of time(). What is due at the same time is called in the order it was asked for.
   template <class F, class... A>
   CallHandle call_at(TimePoint deadline, F&& function, A&&... arguments) {
-    return queue_at(deadline, make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+    return queue_at(deadline,
+                    detail::make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
   }
   /// call_soon() from any thread or from a callback of another loop, while this loop exists. Wakes the loop
   /// if it sleeps: one wake-up for all calls until it has looked. Not for signal handlers (it allocates).
   template <class F, class... A>
   void call_soon_threadsafe(F&& function, A&&... arguments) {
-    post(make_call<PostedCallOf>(std::forward<F>(function), std::forward<A>(arguments)...));
+    post(detail::make_call<detail::PostedCallOf>(std::forward<F>(function), std::forward<A>(arguments)...));
   }
 
   /// Calls `function(arguments...)` each time `fd` is ready for reading, until remove_reader(); replaces the
@@ -67,17 +118,15 @@ class HEDDLE_EXPORT EventLoop final : public Scheduler {
   /// regular file on epoll).
   template <class F, class... A>
   void add_reader(int fd, F&& function, A&&... arguments) {
-    descriptors_.set_callback(fd, Direction::READ,
-                              &make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+    set_reader(fd, &detail::make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
   }
   template <class F, class... A>
   void add_writer(int fd, F&& function, A&&... arguments) {
-    descriptors_.set_callback(fd, Direction::WRITE,
-                              &make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+    set_writer(fd, &detail::make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
   }
   /// To be called before the descriptor is closed. Returns whether there was one.
-  bool remove_reader(int fd) { return descriptors_.set_callback(fd, Direction::READ, nullptr); }
-  bool remove_writer(int fd) { return descriptors_.set_callback(fd, Direction::WRITE, nullptr); }
+  bool remove_reader(int fd) { return set_reader(fd, nullptr); }
+  bool remove_writer(int fd) { return set_writer(fd, nullptr); }
 
   /// Calls `function(arguments...)` on this loop after the process got the signal `signum`, until
   /// remove_signal_handler() or close(); replaces this loop's handler before. Signals that come before the
@@ -85,14 +134,15 @@ class HEDDLE_EXPORT EventLoop final : public Scheduler {
   /// SIGINT takes it from run(). See SignalStream for more. Throws ValueError as SignalSet does.
   template <class F, class... A>
   void add_signal_handler(int signum, F&& function, A&&... arguments) {
-    set_signal_callback(signum, &make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
+    set_signal_callback(signum,
+                        &detail::make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
   }
   /// Returns whether there was one. With the last one of the process goes what heddle does about the signal.
   bool remove_signal_handler(int signum) { return set_signal_callback(signum, nullptr); }
 
   /// Runs until `task` is done. This and the next two throw std::logic_error if a loop runs on this thread
   /// already.
-  void run_until_complete(const TaskState& task);
+  void run_until_complete(const detail::TaskState& task);
   /// Runs until stop() is called.
   void run_forever();
   /// Ends run_forever() and run_until_complete() after the turn that runs now (at most 64 steps).
@@ -103,7 +153,7 @@ class HEDDLE_EXPORT EventLoop final : public Scheduler {
   /// When run_once() has to be called next if no descriptor becomes ready: nullopt for never; the past for
   /// now.
   std::optional<TimePoint> next_deadline() const noexcept;
-  bool is_running() const noexcept { return current.loop == this; }
+  bool is_running() const noexcept { return detail::current.loop == this; }
   /// A descriptor that is readable when run_once() has descriptors or calls from other threads to attend to,
   /// for a loop inside another one: wait for it and for next_deadline(), then call run_once(0). It is the
   /// selector's, so it changes with set_selector(). Throws std::logic_error where the selector has none
@@ -115,7 +165,9 @@ class HEDDLE_EXPORT EventLoop final : public Scheduler {
   /// Cancelled is waited for. If the selector fails meanwhile, the loop comes to its end on poll.
   void close() noexcept;
 
-  BaseSelector& selector() const noexcept override { return descriptors_.selector(); }
+  /// Its type is complete in <heddle/selector/base_selector.hpp>.
+  BaseSelector& selector() const noexcept override;
+  const char* selector_name() const noexcept;
   /// Moves the loop to another selector, by name or one of the caller's: everything that is registered, and
   /// everybody who waits, goes along. It may be called while the loop runs. Throws as the constructor does,
   /// and what the new selector throws for a descriptor that it can't watch; then nothing has changed.
@@ -140,31 +192,26 @@ class HEDDLE_EXPORT EventLoop final : public Scheduler {
 
   // For awaitables and for those who own descriptors.
 
-  DescriptorTable& descriptors() noexcept { return descriptors_; }
+  detail::DescriptorTable& descriptors() noexcept { return *descriptors_; }
   /// Where other threads leave calls for this loop; it may outlive the loop.
-  Mailbox& mailbox() const noexcept { return *mailbox_; }
+  detail::Mailbox& mailbox() const noexcept { return *mailbox_; }
   /// Where the signals go that somebody asked for on this loop.
-  LoopSignals& signals();
-  std::size_t armed_timers() const noexcept override {
-    return timers_.size() - descriptors_.has_second_look_pending();
-  }
+  detail::LoopSignals& signals();
+  std::size_t armed_timers() const noexcept override;
   /// Is told of every step from now on, after those that were added before.
-  void add_observer(LoopObserver& observer) noexcept;
+  void add_observer(detail::LoopObserver& observer) noexcept;
   /// Nothing if it wasn't added. Not from within a call of an observer.
-  void remove_observer(LoopObserver& observer) noexcept;
+  void remove_observer(detail::LoopObserver& observer) noexcept;
 
  private:
-  // What polling the selector has found: one or the other.
-  struct Found {
-    ReadyList entries;
-    KernelEvents raw;
-    std::size_t size() const noexcept { return entries.size() + raw.size(); }
-  };
+  struct Found;
 
-  CallHandle queue(Callback& callback) noexcept;
-  CallHandle queue_at(TimePoint deadline, Callback& callback);
-  void post(PostedCall& call) noexcept;
-  bool set_signal_callback(int signum, Callback* callback);
+  CallHandle queue(detail::Callback& callback) noexcept;
+  CallHandle queue_at(TimePoint deadline, detail::Callback& callback);
+  void post(detail::PostedCall& call) noexcept;
+  bool set_reader(int fd, detail::Callback* callback);
+  bool set_writer(int fd, detail::Callback* callback);
+  bool set_signal_callback(int signum, detail::Callback* callback);
   void move_to(BaseSelector& next);
   void check_runnable() const;
   void next_turn();
@@ -174,11 +221,11 @@ class HEDDLE_EXPORT EventLoop final : public Scheduler {
   void poll(Timeout limit);
   Found select(Timeout timeout);
   Found wait_or_detect_deadlock(Timeout timeout);
-  static void wake_up(Scheduler& self) noexcept;
+  static void wake_up(detail::Scheduler& self) noexcept;
   void collect_mail() noexcept;
   void fire_timers() noexcept;
 
-  DescriptorTable descriptors_;
+  detail::DescriptorTable* descriptors_;  // by pointer, so that who includes this needn't compile it
   bool owns_selector_;
   bool has_real_time_;                // the clock is the kernel's, which no poll of a selector moves
   bool reads_kernel_events_ = false;  // the selector can
@@ -190,11 +237,11 @@ class HEDDLE_EXPORT EventLoop final : public Scheduler {
   bool dumps_on_sigquit_;
   bool embedded_ = false;  // somebody waits for fileno()
   TimePoint polled_{};     // when the selector was polled last
-  Mailbox* mailbox_ = nullptr;
-  LoopSignals* signals_ = nullptr;
-  LoopObserver* observers_ = nullptr;  // where there are any, turns are taken by run_ready_observed()
-  Shuffle* shuffle_ = nullptr;
-  TurnMonitor* monitor_ = nullptr;
+  detail::Mailbox* mailbox_ = nullptr;
+  detail::LoopSignals* signals_ = nullptr;
+  detail::LoopObserver* observers_ = nullptr;  // where there are any, turns are taken by run_ready_observed()
+  detail::Shuffle* shuffle_ = nullptr;
+  detail::TurnMonitor* monitor_ = nullptr;
   LoopCounters counters_;
   ReportHandler report_handler_ = nullptr;
   void* report_argument_ = nullptr;

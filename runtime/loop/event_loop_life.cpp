@@ -10,6 +10,7 @@
 #include "../seeing/dump.hpp"
 #include "../seeing/loop_registry.hpp"
 #include "../seeing/turn_monitor.hpp"
+#include "descriptor_table.hpp"
 #include "event_loop.hpp"
 #include "loop_signals.hpp"
 #include "mailbox.hpp"
@@ -18,12 +19,17 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
-// Of the options' own making, or the caller's.
-BaseSelector& selector_of(const LoopOptions& options) {
-  return options.custom_selector != nullptr ? *options.custom_selector
-                                            : *make_selector(options.selector).release();
+// Over a selector of the options' own making, or the caller's.
+DescriptorTable* make_table(Scheduler& loop, const LoopOptions& options, bool real_calls,
+                            DescriptorTable::OtherEvent other) {
+  auto made = options.custom_selector == nullptr ? make_selector(options.selector) : nullptr;
+  auto* const table = new DescriptorTable(loop, made ? *made : *options.custom_selector, real_calls, other);
+  static_cast<void>(made.release());
+  return table;
 }
 
 System& system_of(const LoopOptions& options) noexcept {
@@ -34,8 +40,8 @@ System& system_of(const LoopOptions& options) noexcept {
 
 EventLoop::EventLoop(const LoopOptions& options)
     : Scheduler(system_of(options), options.virtual_time),
-      descriptors_(*this, selector_of(options), !options.virtual_time && &system() == &kernel_system(),
-                   &wake_up),
+      descriptors_(
+          make_table(*this, options, !options.virtual_time && &system() == &kernel_system(), &wake_up)),
       owns_selector_(options.custom_selector == nullptr),
       has_real_time_(!options.virtual_time && (&system() == &kernel_system() || system().has_kernel_clock())),
       process_(::getpid()),
@@ -61,6 +67,7 @@ EventLoop::EventLoop(const LoopOptions& options)
     else if (mailbox_ != nullptr && selector().find(mailbox_->descriptor()) != nullptr)
       selector().unregister(mailbox_->descriptor());
     if (mailbox_ != nullptr) mailbox_->release();
+    delete descriptors_;
     throw;
   }
   LoopRegistry::add(*this);
@@ -71,6 +78,7 @@ EventLoop::~EventLoop() {
   LoopRegistry::remove(*this);
   delete monitor_;
   delete shuffle_;
+  delete descriptors_;
   mailbox_->release();  // not before: others may post while the loop is there
 }
 
@@ -91,11 +99,11 @@ void EventLoop::close() noexcept {
     schedule(*posted);
     posted = next;
   }
-  descriptors_.stop_second_looks();
+  descriptors_->stop_second_looks();
   while (Timer* const timer = timers_.pop_due(TimePoint::max())) timer->fire(*timer);
   while (!ready_.empty()) run_ready();
 
-  descriptors_.close();
+  descriptors_->close();
   if (owns_selector_) {
     delete &selector();
   } else {
@@ -122,7 +130,7 @@ void EventLoop::move_to(BaseSelector& next) {
   next.set_system(system());
   BaseSelector& before = selector();
   try {
-    descriptors_.move_to(next);
+    descriptors_->move_to(next);
   } catch (...) {
     next.unregister(mailbox_->descriptor());
     throw;

@@ -9,7 +9,7 @@
 
 #include "descriptor_table.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 constinit FdWatch FdWatch::none;
 
@@ -152,4 +152,4 @@ void DescriptorOperation::abandon(int error) noexcept {
   wake();
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

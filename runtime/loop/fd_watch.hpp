@@ -6,10 +6,13 @@
 #include <cstdint>
 
 #include "../../selector/events.hpp"
+#include "../core/frame_allocator.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 
 namespace heddle {
+
+namespace detail {
 
 class Callback;
 class DescriptorOperation;
@@ -18,9 +21,13 @@ class DescriptorTable;
 /// The two directions of a descriptor, as an index.
 enum class Direction : std::uint8_t { READ = 0, WRITE = 1 };
 
-constexpr EventMask event_of(Direction direction) noexcept {
-  return direction == Direction::READ ? EVENT_READ : EVENT_WRITE;
+}  // namespace detail
+
+constexpr EventMask event_of(detail::Direction direction) noexcept {
+  return direction == detail::Direction::READ ? EVENT_READ : EVENT_WRITE;
 }
+
+namespace detail {
 
 /// One descriptor as its loop knows it. Made when the descriptor is first waited for.
 ///
@@ -344,5 +351,7 @@ inline void DescriptorOperation::notify(State state) noexcept {
   place_.state = state;
   wake();
 }
+
+}  // namespace detail
 
 }  // namespace heddle

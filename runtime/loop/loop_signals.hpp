@@ -9,10 +9,15 @@
 
 namespace heddle {
 
-class Callback;
 class EventLoop;
-class Mailbox;
 class SignalStream;
+
+}  // namespace heddle
+
+namespace heddle::detail {
+
+class Callback;
+class Mailbox;
 
 /// Between the signal handler, which may run on any thread at any time, and a loop. All such objects of the
 /// process are on a list that the handler walks.
@@ -63,4 +68,4 @@ class LoopSignals {
   unsigned users_[most + 1] = {};
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

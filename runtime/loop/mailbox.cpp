@@ -15,7 +15,7 @@
 
 #include "../../selector/errors.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -110,4 +110,4 @@ Runnable* Mailbox::close() noexcept {
   return oldest_first(head_.exchange(&closed, std::memory_order_acquire));
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -6,7 +6,7 @@
 
 #include "../core/runnable.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// A lock-free stack of posted work with a descriptor that becomes readable. Counted references, because a
 /// thread may still post to it when the loop is gone.
@@ -72,4 +72,4 @@ class Mailbox {
   int write_fd_ = -1;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -12,14 +12,14 @@ namespace heddle {
 class [[nodiscard]] OutsideWork {
  public:
   /// Of the running loop: throws std::logic_error if none runs.
-  OutsideWork() : OutsideWork(running_loop()) {}
-  explicit OutsideWork(Scheduler& loop) noexcept : loop_(loop) { loop_.expect_outside_work(); }
+  OutsideWork() : OutsideWork(detail::running_loop()) {}
+  explicit OutsideWork(detail::Scheduler& loop) noexcept : loop_(loop) { loop_.expect_outside_work(); }
   OutsideWork(const OutsideWork&) = delete;
   OutsideWork& operator=(const OutsideWork&) = delete;
   ~OutsideWork() { loop_.end_outside_work(); }
 
  private:
-  Scheduler& loop_;
+  detail::Scheduler& loop_;
 };
 
 }  // namespace heddle

@@ -10,7 +10,7 @@
 #include "../../selector/errors.hpp"
 #include "descriptor_table.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 bool ReadinessOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   find_watch();
@@ -148,4 +148,4 @@ EventMask ReadyOperation::await_resume() const {
   return fired_;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

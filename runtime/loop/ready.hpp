@@ -7,6 +7,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// Waits for one direction of a descriptor and leaves what to do then to the caller.
 class HEDDLE_EXPORT ReadinessOperation final : public DescriptorOperation {
  public:
@@ -88,22 +90,24 @@ class HEDDLE_EXPORT ReadyOperation final : public Operation {
   ReadinessOperation write_;
 };
 
+}  // namespace detail
+
 /// Waits until `fd` is ready for reading and yields EVENT_READ. Readiness is level: what is ready already is
 /// reported at once. Any number of tasks may wait; an event resumes the first. The descriptor must not be
 /// closed meanwhile, unless an Fd of heddle's owns it: then the wait ends with std::system_error(ECANCELED).
 /// Throws ValueError (negative), std::system_error (EBADF: closed; EPERM: a regular file, on epoll).
 /// Cancel-safe.
-[[nodiscard]] inline ReadinessOperation readable(FileObj file) noexcept {
-  return ReadinessOperation(file.fd(), Direction::READ);
+[[nodiscard]] inline detail::ReadinessOperation readable(FileObj file) noexcept {
+  return detail::ReadinessOperation(file.fd(), detail::Direction::READ);
 }
 /// The same for writing.
-[[nodiscard]] inline ReadinessOperation writable(FileObj file) noexcept {
-  return ReadinessOperation(file.fd(), Direction::WRITE);
+[[nodiscard]] inline detail::ReadinessOperation writable(FileObj file) noexcept {
+  return detail::ReadinessOperation(file.fd(), detail::Direction::WRITE);
 }
 /// The same for `events`: EVENT_READ, EVENT_WRITE or both; yields those that fired. Throws ValueError for
 /// other masks.
-[[nodiscard]] inline ReadyOperation ready(FileObj file, EventMask events) {
-  return ReadyOperation(file.fd(), events);
+[[nodiscard]] inline detail::ReadyOperation ready(FileObj file, EventMask events) {
+  return detail::ReadyOperation(file.fd(), events);
 }
 
 }  // namespace heddle

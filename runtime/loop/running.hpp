@@ -4,7 +4,7 @@
 
 #include "event_loop.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class Running {
  public:
@@ -24,4 +24,4 @@ class Running {
   Current before_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

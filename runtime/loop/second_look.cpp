@@ -9,7 +9,7 @@
 
 #include "descriptor_table.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -52,4 +52,4 @@ void SecondLook::check(int fd) noexcept {
   table_.notify(watch->side(Direction::READ));
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -6,7 +6,7 @@
 
 #include "../core/timer_heap.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class DescriptorTable;
 class FdWatch;
@@ -38,4 +38,4 @@ class SecondLook : private Timer {
   std::vector<int> checked_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <utility>
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -53,4 +53,4 @@ Runnable* Shuffle::order(Runnable*& first) noexcept {
   return last;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -6,7 +6,7 @@
 
 #include "../core/loop_observer.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Brings what is about to run into an order that follows from the seed, any with the same probability.
 /// Allocates nothing.
@@ -20,4 +20,4 @@ class Shuffle final : public LoopObserver {
   std::uint64_t state_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

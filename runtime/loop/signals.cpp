@@ -20,6 +20,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 constexpr std::uint64_t bit_of(int signum) noexcept { return std::uint64_t{1} << (signum - 1); }

@@ -13,7 +13,11 @@
 
 namespace heddle {
 
+namespace detail {
+
 class LoopSignals;
+
+}  // namespace detail
 
 /// Some signals by number. Throws ValueError for what is no signal, and for those that can't be caught
 /// (SIGKILL, SIGSTOP) or must not be returned from (SIGSEGV, SIGBUS, SIGFPE, SIGILL).
@@ -37,7 +41,7 @@ class HEDDLE_EXPORT SignalSet {
 /// Receives signals from when it is made until it is destroyed, on the loop that runs then; none is missed
 /// between two next(). Every stream, and every handler, of every loop of the process that asked for a signal
 /// gets it; what the signal did before is done again when the last of them is gone.
-class HEDDLE_EXPORT SignalStream : private ListLink<SignalStream> {
+class HEDDLE_EXPORT SignalStream : private detail::ListLink<SignalStream> {
  public:
   /// Throws std::logic_error if no loop runs on this thread, ValueError as SignalSet does.
   explicit SignalStream(const SignalSet& signals);
@@ -49,7 +53,7 @@ class HEDDLE_EXPORT SignalStream : private ListLink<SignalStream> {
   /// Who still waits for a signal gets std::logic_error.
   ~SignalStream();
 
-  class HEDDLE_EXPORT Next final : public WaitOperation {
+  class HEDDLE_EXPORT Next final : public detail::WaitOperation {
    public:
     explicit Next(SignalStream& stream) noexcept : stream_(stream) {}
 
@@ -78,15 +82,15 @@ class HEDDLE_EXPORT SignalStream : private ListLink<SignalStream> {
   int try_next() noexcept;
 
  private:
-  friend class LoopSignals;
-  friend class IntrusiveList<SignalStream>;
+  friend class detail::LoopSignals;
+  friend class detail::IntrusiveList<SignalStream>;
 
   void deliver(int signum, std::uint32_t count) noexcept;
   void grant_waiters() noexcept;
 
   SignalSet set_;
-  LoopSignals* signals_ = nullptr;  // null when the loop has closed
-  WaitList waiters_;
+  detail::LoopSignals* signals_ = nullptr;  // null when the loop has closed
+  detail::WaitList waiters_;
   int last_ = 0;  // the number that was yielded last: the search for the next begins after it
   std::uint32_t counts_[64] = {};
 };

@@ -14,6 +14,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 std::string seconds(Duration time) {
@@ -150,8 +152,8 @@ std::string dump_tasks() { return dump_tasks(running_loop()); }
 }  // namespace heddle
 
 void heddle_dump_tasks() noexcept {
-  if (heddle::current.loop != nullptr)
-    std::fputs(heddle::dump_tasks(*heddle::current.loop).c_str(), stderr);
+  if (heddle::detail::current.loop != nullptr)
+    std::fputs(heddle::dump_tasks(*heddle::detail::current.loop).c_str(), stderr);
   else
-    heddle::LoopRegistry::print_all();
+    heddle::detail::LoopRegistry::print_all();
 }

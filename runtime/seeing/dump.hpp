@@ -8,14 +8,18 @@
 
 namespace heddle {
 
+namespace detail {
+
 class Scheduler;
+
+}  // namespace detail
 
 /// The tasks of a loop (an EventLoop is a Scheduler) as a tree (who spawned whom) of lines. For each: its
 /// name, what it waits for and since when, the file and line of every co_await that it is inside of,
 /// innermost first, and where it was spawned; for a descriptor what it is (the addresses of a socket) and
 /// what the selector was asked for. Then the descriptors that nobody waits for. Without an argument of the
 /// running loop: throws std::logic_error if none runs. To be called on the loop's thread.
-HEDDLE_EXPORT std::string dump_tasks(const Scheduler& loop);
+HEDDLE_EXPORT std::string dump_tasks(const detail::Scheduler& loop);
 HEDDLE_EXPORT std::string dump_tasks();
 
 }  // namespace heddle

@@ -9,7 +9,7 @@
 #include "../core/scheduler.hpp"
 #include "dump.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -36,4 +36,4 @@ void LoopRegistry::print_all() {
     if (!loop->closed()) std::fputs(dump_tasks(*loop).c_str(), stderr);
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

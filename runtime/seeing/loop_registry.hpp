@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-namespace heddle {
+namespace heddle::detail {
 
 class Scheduler;
 
@@ -14,4 +14,4 @@ class LoopRegistry {
   static void print_all();
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -17,7 +17,7 @@
 #include "../core/start_thread.hpp"
 #include "../core/task_state.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -162,4 +162,4 @@ bool TurnMonitor::before_step(Runnable& next) noexcept {
 }
 void TurnMonitor::turn_ended() noexcept { watcher_->end(); }
 
-}  // namespace heddle
+}  // namespace heddle::detail

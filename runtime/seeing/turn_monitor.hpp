@@ -5,7 +5,7 @@
 #include "../core/loop_observer.hpp"
 #include "slow_turn.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class TurnMonitor final : public LoopObserver {
  public:
@@ -22,4 +22,4 @@ class TurnMonitor final : public LoopObserver {
   Watcher* watcher_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

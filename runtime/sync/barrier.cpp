@@ -6,6 +6,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 BrokenBarrierError::BrokenBarrierError()
     : std::runtime_error("Barrier.wait(): the barrier was aborted or reset") {}
 BrokenBarrierError::~BrokenBarrierError() = default;

@@ -18,6 +18,8 @@ struct HEDDLE_EXPORT BrokenBarrierError : std::runtime_error {
   ~BrokenBarrierError() override;
 };
 
+namespace detail {
+
 class HEDDLE_EXPORT BarrierOperation final : public WaitOperation {
  public:
   explicit BarrierOperation(Barrier& barrier) noexcept : barrier_(barrier) {}
@@ -30,11 +32,13 @@ class HEDDLE_EXPORT BarrierOperation final : public WaitOperation {
   Stop cancel() noexcept override;
 
  private:
-  friend class Barrier;
+  friend class heddle::Barrier;
 
   Barrier& barrier_;
   std::size_t index_ = 0;
 };
+
+}  // namespace detail
 
 /// A point that `parties` tasks pass together, as asyncio.Barrier: wait() returns when the last of them has
 /// arrived, and the barrier is there for the next round. On the loop's thread only. It must outlive its use;
@@ -46,7 +50,7 @@ class HEDDLE_EXPORT Barrier {
 
   /// `co_await barrier.wait()` yields 0 in the task that came first, up to parties() - 1 in the one that came
   /// last. Throws BrokenBarrierError. Cancel-safe: who is cancelled has not arrived, and the others wait on.
-  [[nodiscard]] BarrierOperation wait() noexcept { return BarrierOperation(*this); }
+  [[nodiscard]] detail::BarrierOperation wait() noexcept { return detail::BarrierOperation(*this); }
 
   /// All who wait get BrokenBarrierError; then the barrier can be used again.
   void reset() noexcept;
@@ -58,19 +62,23 @@ class HEDDLE_EXPORT Barrier {
   bool broken() const noexcept { return broken_; }
 
  private:
-  friend class BarrierOperation;
+  friend class detail::BarrierOperation;
 
   bool arrive() noexcept;
 
-  WaitList waiters_;
+  detail::WaitList waiters_;
   std::size_t parties_;
   std::size_t waiting_ = 0;
   bool broken_ = false;
 };
 
+namespace detail {
+
 template <class Promise>
 void BarrierOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
   wait(barrier_.waiters_, coroutine);
 }
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -8,6 +8,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 Lagged::Lagged(std::uint64_t count)
     : std::runtime_error("Subscription.receive(): " + std::to_string(count) + " items were missed"),
       missed(count) {}

@@ -20,6 +20,8 @@ struct HEDDLE_EXPORT Lagged : std::runtime_error {
   std::uint64_t missed;
 };
 
+namespace detail {
+
 /// The part of a Broadcast that doesn't depend on its items.
 class HEDDLE_EXPORT BroadcastState : public Publication {
  public:
@@ -120,8 +122,12 @@ class BroadcastRing final : public BroadcastState {
   Slot* slots_;
 };
 
+}  // namespace detail
+
 template <class T>
 class Subscription;
+
+namespace detail {
 
 template <class T>
 class [[nodiscard]] SubscriptionOperation final : public PublicationOperation {
@@ -143,14 +149,16 @@ class [[nodiscard]] SubscriptionOperation final : public PublicationOperation {
   Subscription<T>& subscription() const noexcept { return static_cast<Subscription<T>&>(this->reader_); }
 };
 
+}  // namespace detail
+
 /// One who receives what a Broadcast sends. For one task at a time; it may outlive the Broadcast. Move-only.
 template <class T>
-class [[nodiscard]] Subscription : public PublicationReader {
+class [[nodiscard]] Subscription : public detail::PublicationReader {
  public:
-  explicit Subscription(BroadcastRing<T>& ring) noexcept
-      : PublicationReader(ring), position_(ring.add_subscriber()) {}
+  explicit Subscription(detail::BroadcastRing<T>& ring) noexcept
+      : detail::PublicationReader(ring), position_(ring.add_subscriber()) {}
   Subscription(Subscription&& other) noexcept
-      : PublicationReader(std::move(other)), position_(other.position_) {}
+      : detail::PublicationReader(std::move(other)), position_(other.position_) {}
   ~Subscription() {
     if (this->valid()) ring().remove_subscriber(position_);
   }
@@ -158,7 +166,7 @@ class [[nodiscard]] Subscription : public PublicationReader {
   /// `while (auto item = co_await subscription.receive())`: waits for the next item; nullopt when the channel
   /// is closed and everything was received. Throws Lagged if items were missed; the next receive() yields the
   /// oldest that is left. Cancel-safe: no item is lost.
-  SubscriptionOperation<T> receive() noexcept { return SubscriptionOperation<T>(*this); }
+  detail::SubscriptionOperation<T> receive() noexcept { return detail::SubscriptionOperation<T>(*this); }
   /// The same without waiting: nullopt also if there is no item now.
   std::optional<T> try_receive() {
     this->check_free("Subscription.try_receive()");
@@ -168,9 +176,11 @@ class [[nodiscard]] Subscription : public PublicationReader {
   bool closed() const noexcept { return ring().closed(); }
 
  private:
-  friend class SubscriptionOperation<T>;
+  friend class detail::SubscriptionOperation<T>;
 
-  BroadcastRing<T>& ring() const noexcept { return static_cast<BroadcastRing<T>&>(*this->state_); }
+  detail::BroadcastRing<T>& ring() const noexcept {
+    return static_cast<detail::BroadcastRing<T>&>(*this->state_);
+  }
 
   std::uint64_t position_;
 };
@@ -183,7 +193,7 @@ template <class T>
 class Broadcast {
  public:
   /// Throws ValueError for a capacity of 0.
-  explicit Broadcast(std::size_t capacity) : ring_(Ring::adopt(*new BroadcastRing<T>(capacity))) {}
+  explicit Broadcast(std::size_t capacity) : ring_(Ring::adopt(*new detail::BroadcastRing<T>(capacity))) {}
   Broadcast(Broadcast&&) noexcept = default;
   Broadcast& operator=(Broadcast&&) noexcept = default;
 
@@ -196,7 +206,7 @@ class Broadcast {
   void close() noexcept { ring_->close(); }
 
  private:
-  using Ring = Ref<BroadcastRing<T>, PublisherSide>;
+  using Ring = detail::Ref<detail::BroadcastRing<T>, detail::PublisherSide>;
   Ring ring_;
 };
 

@@ -6,6 +6,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 bool ConditionOperation::await_ready() {
   check_can_begin();
   if (!condition_.locked()) throw std::logic_error("Condition.wait(): nobody holds the lock");

@@ -14,6 +14,8 @@ namespace heddle {
 
 class Condition;
 
+namespace detail {
+
 /// Waits first for a notification, in the condition's list, and then for the lock, in that one's.
 class HEDDLE_EXPORT ConditionOperation final : public WaitOperation {
  public:
@@ -30,12 +32,14 @@ class HEDDLE_EXPORT ConditionOperation final : public WaitOperation {
   Stop cancel() noexcept override;
 
  private:
-  friend class Condition;
+  friend class heddle::Condition;
 
   Condition& condition_;
   bool notified_ = false;
   bool stopped_ = false;
 };
+
+}  // namespace detail
 
 /// As asyncio.Condition. On the loop's thread only. It must outlive its use: to destroy it while a task waits
 /// for it ends the program, because that task counts on having the lock afterwards.
@@ -47,12 +51,12 @@ class HEDDLE_EXPORT Condition {
   explicit Condition(Lock& lock) noexcept : lock_(lock) {}
   ~Condition() {
     if (!waiters_.empty() || !own_.waiters_.empty())
-      terminate_with("a Condition was destroyed while a task waited for it");
+      detail::terminate_with("a Condition was destroyed while a task waited for it");
   }
 
   Lock& lock() const noexcept { return lock_; }
-  LockScopedOperation scoped() const noexcept { return lock_.scoped(); }
-  LockOperation acquire() const noexcept { return lock_.acquire(); }
+  detail::LockScopedOperation scoped() const noexcept { return lock_.scoped(); }
+  detail::LockOperation acquire() const noexcept { return lock_.acquire(); }
   void release() const { lock_.release(); }
   bool locked() const noexcept { return lock_.locked(); }
 
@@ -60,7 +64,7 @@ class HEDDLE_EXPORT Condition {
   /// lock again. Throws std::logic_error if the lock isn't held. When it is cancelled it throws Cancelled,
   /// with the lock held again; if it was notified before, the notification is delivered, and the request to
   /// stop is thrown by the next co_await.
-  [[nodiscard]] ConditionOperation wait() noexcept { return ConditionOperation(*this); }
+  [[nodiscard]] detail::ConditionOperation wait() noexcept { return detail::ConditionOperation(*this); }
 
   /// Waits until `predicate()` is true, and yields what it returned. It is called with the lock held, at once
   /// and after each notification.
@@ -79,17 +83,21 @@ class HEDDLE_EXPORT Condition {
   void notify_all() { notify(static_cast<std::size_t>(-1)); }
 
  private:
-  friend class ConditionOperation;
+  friend class detail::ConditionOperation;
 
   Lock own_;
   Lock& lock_;
-  WaitList waiters_;
+  detail::WaitList waiters_;
 };
+
+namespace detail {
 
 template <class Promise>
 void ConditionOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
   wait(condition_.waiters_, coroutine);
   condition_.lock_.release();  // it is held
 }
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -4,9 +4,15 @@
 
 #include "../core/wait_list.hpp"
 
+namespace heddle::detail {
+class EventOperation;
+}  // namespace heddle::detail
+
 namespace heddle {
 
 class Event;
+
+namespace detail {
 
 class [[nodiscard]] EventOperation : public WaitOperation {
  public:
@@ -21,6 +27,8 @@ class [[nodiscard]] EventOperation : public WaitOperation {
   Event& event_;
 };
 
+}  // namespace detail
+
 /// A flag that tasks can wait for, as asyncio.Event. On the loop's thread only. It must outlive its use; who
 /// waits when it is destroyed gets std::logic_error.
 class Event {
@@ -34,14 +42,16 @@ class Event {
   void clear() noexcept { set_ = false; }
 
   /// `co_await event.wait()` returns when the flag is set, at once if it is. Cancel-safe.
-  EventOperation wait() noexcept { return EventOperation(*this); }
+  detail::EventOperation wait() noexcept { return detail::EventOperation(*this); }
 
  private:
-  friend class EventOperation;
+  friend class detail::EventOperation;
 
-  WaitList waiters_;
+  detail::WaitList waiters_;
   bool set_ = false;
 };
+
+namespace detail {
 
 inline bool EventOperation::await_ready() {
   check_can_begin();
@@ -52,5 +62,7 @@ template <class Promise>
 void EventOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
   wait(event_.waiters_, coroutine);
 }
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -8,14 +8,20 @@
 
 namespace heddle {
 
+using namespace detail;
+
 BrokenPromise::BrokenPromise() : std::runtime_error("the Promise was dropped without a result") {}
 BrokenPromise::~BrokenPromise() = default;
 InvalidStateError::InvalidStateError(const char* what) : std::logic_error(what) {}
 InvalidStateError::~InvalidStateError() = default;
 
+namespace detail {
+
 void throw_empty_future(const char* operation) {
   throw std::logic_error(std::string(operation) + ": it was moved from, or never had a promise");
 }
+
+}  // namespace detail
 
 FutureState::~FutureState() {
   if (!error_ || retrieved_) return;

@@ -29,6 +29,8 @@ struct HEDDLE_EXPORT InvalidStateError : std::logic_error {
   ~InvalidStateError() override;
 };
 
+namespace detail {
+
 /// What a Promise and its Futures share. Deleted with the last of them.
 class HEDDLE_EXPORT FutureState : public FrameAllocated {
  public:
@@ -147,6 +149,8 @@ class FutureOperation : public WaitOperation {
   Ref<FutureState, FutureSide> awaited_;
 };
 
+}  // namespace detail
+
 /// A result to come. Any number of tasks may `co_await future`; each gets a T&, valid as long as the Future
 /// is, to copy or move from. `co_await std::move(future)` moves the value out. Both throw the exception that
 /// was given instead, BrokenPromise, or Cancelled after cancel(). Cancel-safe: unlike asyncio's, the Future
@@ -157,7 +161,7 @@ class [[nodiscard]] Future {
 
  public:
   Future() noexcept = default;
-  explicit Future(FutureStateOf<T>& state) noexcept : state_(state) {}
+  explicit Future(detail::FutureStateOf<T>& state) noexcept : state_(state) {}
   Future(Future&&) noexcept = default;
   Future& operator=(Future&&) noexcept = default;
 
@@ -175,21 +179,22 @@ class [[nodiscard]] Future {
   /// there already.
   bool cancel() noexcept { return state_ && state_->cancel(); }
 
-  class Reference final : public FutureOperation {
+  class Reference final : public detail::FutureOperation {
    public:
-    using FutureOperation::FutureOperation;
+    using detail::FutureOperation::FutureOperation;
     std::add_lvalue_reference_t<T> await_resume() const {
       this->check_value();
-      if constexpr (!std::is_void_v<T>) return static_cast<FutureStateOf<T>&>(*this->awaited_).value();
+      if constexpr (!std::is_void_v<T>)
+        return static_cast<detail::FutureStateOf<T>&>(*this->awaited_).value();
     }
   };
-  class Value final : public FutureOperation {
+  class Value final : public detail::FutureOperation {
    public:
-    using FutureOperation::FutureOperation;
+    using detail::FutureOperation::FutureOperation;
     T await_resume() const {
       this->check_value();
       if constexpr (!std::is_void_v<T>)
-        return std::move(static_cast<FutureStateOf<T>&>(*this->awaited_).value());
+        return std::move(static_cast<detail::FutureStateOf<T>&>(*this->awaited_).value());
     }
   };
   /// Throw std::logic_error if it is empty.
@@ -197,12 +202,12 @@ class [[nodiscard]] Future {
   Value operator co_await() && { return Value(state("co_await")); }
 
  private:
-  FutureStateOf<T>& state(const char* operation) const {
-    if (!state_) throw_empty_future(operation);
+  detail::FutureStateOf<T>& state(const char* operation) const {
+    if (!state_) detail::throw_empty_future(operation);
     return *state_;
   }
 
-  Ref<FutureStateOf<T>, FutureSide> state_;
+  detail::Ref<detail::FutureStateOf<T>, detail::FutureSide> state_;
 };
 
 /// Gives a result to those who hold its Futures. If it is destroyed before, they get BrokenPromise.
@@ -211,7 +216,7 @@ template <class T = void>
 class Promise {
  public:
   /// Throws std::bad_alloc.
-  Promise() : state_(State::adopt(*new FutureStateOf<T>)) {}
+  Promise() : state_(State::adopt(*new detail::FutureStateOf<T>)) {}
   Promise(Promise&&) noexcept = default;
   Promise& operator=(Promise&&) noexcept = default;
 
@@ -231,7 +236,7 @@ class Promise {
     requires std::is_void_v<T>
   {
     if (!state("Promise.set_result()").check_pending()) return false;
-    state_->finish(Outcome::VALUE);
+    state_->finish(detail::Outcome::VALUE);
     return true;
   }
   /// The same with an exception, which is reported to the loop's exception handler if nobody ever asks for
@@ -244,7 +249,7 @@ class Promise {
   /// The same with Cancelled.
   bool cancel() {
     if (!state("Promise.cancel()").check_pending()) return false;
-    state_->finish(Outcome::CANCELLED);
+    state_->finish(detail::Outcome::CANCELLED);
     return true;
   }
 
@@ -255,10 +260,10 @@ class Promise {
   bool done() const noexcept { return state_ && state_->done(); }
 
  private:
-  using State = Ref<FutureStateOf<T>, PromiseSide>;
+  using State = detail::Ref<detail::FutureStateOf<T>, detail::PromiseSide>;
 
-  FutureStateOf<T>& state(const char* operation) const {
-    if (!state_) throw_empty_future(operation);
+  detail::FutureStateOf<T>& state(const char* operation) const {
+    if (!state_) detail::throw_empty_future(operation);
     return *state_;
   }
 

@@ -7,9 +7,15 @@
 
 #include "../core/wait_list.hpp"
 
+namespace heddle::detail {
+class LatchOperation;
+}  // namespace heddle::detail
+
 namespace heddle {
 
 class Latch;
+
+namespace detail {
 
 class [[nodiscard]] LatchOperation final : public WaitOperation {
  public:
@@ -25,6 +31,8 @@ class [[nodiscard]] LatchOperation final : public WaitOperation {
   Latch& latch_;
   std::size_t arrivals_;
 };
+
+}  // namespace detail
 
 /// A counter that goes down to zero once, as std::latch, for tasks. On the loop's thread only. It must
 /// outlive its use; who waits when it is destroyed gets std::logic_error.
@@ -44,18 +52,22 @@ class Latch {
   }
 
   /// `co_await latch.wait()` returns when the count is zero, at once if it is. Cancel-safe.
-  LatchOperation wait() noexcept { return LatchOperation(*this, 0); }
+  detail::LatchOperation wait() noexcept { return detail::LatchOperation(*this, 0); }
   /// The same after a count_down(). When it is cancelled while it waits, it has counted down nevertheless.
-  LatchOperation arrive_and_wait(std::size_t by = 1) noexcept { return LatchOperation(*this, by); }
+  detail::LatchOperation arrive_and_wait(std::size_t by = 1) noexcept {
+    return detail::LatchOperation(*this, by);
+  }
 
  private:
-  friend class LatchOperation;
+  friend class detail::LatchOperation;
 
   [[noreturn]] HEDDLE_EXPORT static void throw_too_many();
 
-  WaitList waiters_;
+  detail::WaitList waiters_;
   std::size_t count_;
 };
+
+namespace detail {
 
 inline bool LatchOperation::await_ready() {
   check_can_begin();
@@ -67,5 +79,7 @@ template <class Promise>
 void LatchOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
   wait(latch_.waiters_, coroutine);
 }
+
+}  // namespace detail
 
 }  // namespace heddle

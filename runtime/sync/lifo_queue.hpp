@@ -10,6 +10,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// Items, newest first.
 template <class T>
 class LifoStore {
@@ -28,12 +30,14 @@ class LifoStore {
   std::vector<T> items_;
 };
 
+}  // namespace detail
+
 /// Last in, first out, as asyncio.LifoQueue; else as Queue. (Tasks are still served first come, first
 /// served.)
 template <class T>
-class LifoQueue : public BasicQueue<T, LifoStore<T>> {
+class LifoQueue : public BasicQueue<T, detail::LifoStore<T>> {
  public:
-  using BasicQueue<T, LifoStore<T>>::BasicQueue;
+  using BasicQueue<T, detail::LifoStore<T>>::BasicQueue;
 };
 
 }  // namespace heddle

@@ -5,9 +5,16 @@
 #include "../core/wait_list.hpp"
 #include "guard.hpp"
 
+namespace heddle::detail {
+class ConditionOperation;
+class LockOperation;
+}  // namespace heddle::detail
+
 namespace heddle {
 
 class Lock;
+
+namespace detail {
 
 class [[nodiscard]] LockOperation : public WaitOperation {
  public:
@@ -32,6 +39,8 @@ class [[nodiscard]] LockScopedOperation final : public LockOperation {
   }
 };
 
+}  // namespace detail
+
 /// Mutual exclusion of tasks across their co_awaits, as asyncio.Lock. It is handed from one to the next in
 /// the order in which they asked; not recursive; it doesn't know who holds it. On the loop's thread only: it
 /// is no std::mutex. It must outlive its use; who waits when it is destroyed gets std::logic_error.
@@ -41,9 +50,9 @@ class Lock {
 
   /// `auto guard = co_await lock.scoped();` holds the lock until the Guard goes. Cancel-safe: a request to
   /// stop that comes when the lock was handed over already is thrown by the next co_await.
-  LockScopedOperation scoped() noexcept { return LockScopedOperation(*this); }
+  detail::LockScopedOperation scoped() noexcept { return detail::LockScopedOperation(*this); }
   /// The same without a guard: somebody has to release() it.
-  LockOperation acquire() noexcept { return LockOperation(*this); }
+  detail::LockOperation acquire() noexcept { return detail::LockOperation(*this); }
   /// Takes the lock if nobody holds it.
   [[nodiscard]] bool try_acquire() noexcept {
     if (locked_) return false;
@@ -66,14 +75,16 @@ class Lock {
 
  private:
   friend class Condition;
-  friend class ConditionOperation;
-  friend class LockOperation;
+  friend class detail::ConditionOperation;
+  friend class detail::LockOperation;
 
   [[noreturn]] HEDDLE_EXPORT static void throw_not_held();
 
-  WaitList waiters_;  // nobody waits for a lock that is free
+  detail::WaitList waiters_;  // nobody waits for a lock that is free
   bool locked_ = false;
 };
+
+namespace detail {
 
 inline bool LockOperation::await_ready() {
   check_can_begin();
@@ -84,5 +95,7 @@ template <class Promise>
 void LockOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
   wait(lock_.waiters_, coroutine);
 }
+
+}  // namespace detail
 
 }  // namespace heddle

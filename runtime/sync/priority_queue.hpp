@@ -11,6 +11,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// `a < b`, as std::less, which is expensive to include.
 struct Less {
   template <class T>
@@ -72,13 +74,15 @@ class PriorityStore {
   [[no_unique_address]] Compare compare_;
 };
 
+}  // namespace detail
+
 /// The smallest item comes out first, as from asyncio.PriorityQueue (std::priority_queue has the largest
 /// first), and equal ones in the order in which they were put; else as Queue. `Compare()(a, b)` says whether
 /// a comes before b, and must not throw. T must be movable, by assignment too.
-template <class T, class Compare = Less>
-class PriorityQueue : public BasicQueue<T, PriorityStore<T, Compare>> {
+template <class T, class Compare = detail::Less>
+class PriorityQueue : public BasicQueue<T, detail::PriorityStore<T, Compare>> {
  public:
-  using BasicQueue<T, PriorityStore<T, Compare>>::BasicQueue;
+  using BasicQueue<T, detail::PriorityStore<T, Compare>>::BasicQueue;
 };
 
 }  // namespace heddle

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace heddle {
+namespace heddle::detail {
 
 Publication::~Publication() = default;
 
@@ -25,4 +25,4 @@ Operation::Stop PublicationOperation::cancel() noexcept {
   return stop;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -9,7 +9,7 @@
 #include "../core/ref.hpp"
 #include "../core/wait_list.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// What the sending end of a channel shares with its readers, which may outlive it. Deleted with the last of
 /// them.
@@ -104,4 +104,4 @@ class HEDDLE_EXPORT PublicationOperation : public WaitOperation {
   PublicationReader& reader_;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -8,6 +8,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 QueueEmpty::QueueEmpty() : std::runtime_error("Queue.get_nowait(): the queue is empty") {}
 QueueEmpty::~QueueEmpty() = default;
 QueueFull::QueueFull() : std::runtime_error("Queue.put_nowait(): the queue is full") {}

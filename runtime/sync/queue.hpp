@@ -29,6 +29,8 @@ struct HEDDLE_EXPORT QueueShutDown : std::runtime_error {
   ~QueueShutDown() override;
 };
 
+namespace detail {
+
 class QueueBase;
 
 class [[nodiscard]] QueueJoinOperation final : public WaitOperation {
@@ -80,14 +82,16 @@ class HEDDLE_EXPORT QueueBase {
   WaitList joiners_;
 };
 
+}  // namespace detail
+
 /// A queue of T that keeps its items in a `Store`: size(), empty(), push(T&&), T pop(), clear(). See Queue.
 template <class T, class Store>
-class BasicQueue : public QueueBase {
+class BasicQueue : public detail::QueueBase {
  public:
   class [[nodiscard]] PutOperation;
   class [[nodiscard]] GetOperation;
 
-  explicit BasicQueue(std::size_t maxsize = 0) noexcept : QueueBase(maxsize) {}
+  explicit BasicQueue(std::size_t maxsize = 0) noexcept : detail::QueueBase(maxsize) {}
 
   /// The number of items in it. Those of tasks that wait in put() aren't yet.
   std::size_t qsize() const noexcept { return items_.size(); }
@@ -171,7 +175,7 @@ class BasicQueue : public QueueBase {
 };
 
 template <class T, class Store>
-class BasicQueue<T, Store>::PutOperation final : public WaitOperation {
+class BasicQueue<T, Store>::PutOperation final : public detail::WaitOperation {
  public:
   PutOperation(BasicQueue& queue, T&& item) : queue_(queue), item_(std::move(item)) {}
 
@@ -197,10 +201,10 @@ class BasicQueue<T, Store>::PutOperation final : public WaitOperation {
 };
 
 template <class T, class Store>
-class BasicQueue<T, Store>::GetOperation final : public WaitOperation {
+class BasicQueue<T, Store>::GetOperation final : public detail::WaitOperation {
  public:
   explicit GetOperation(BasicQueue& queue) noexcept : queue_(queue) {}
-  GetOperation(const GetOperation& other) noexcept : WaitOperation(other), queue_(other.queue_) {}
+  GetOperation(const GetOperation& other) noexcept : detail::WaitOperation(other), queue_(other.queue_) {}
   ~GetOperation() {}
 
   bool await_ready() {
@@ -246,10 +250,12 @@ class BasicQueue<T, Store>::GetOperation final : public WaitOperation {
 /// Tasks that wait in get() or put() are served in the order in which they came. On the loop's thread only.
 /// It must outlive its use; who waits when it is destroyed gets std::logic_error.
 template <class T>
-class Queue : public BasicQueue<T, RingBuffer<T>> {
+class Queue : public BasicQueue<T, detail::RingBuffer<T>> {
  public:
-  using BasicQueue<T, RingBuffer<T>>::BasicQueue;
+  using BasicQueue<T, detail::RingBuffer<T>>::BasicQueue;
 };
+
+namespace detail {
 
 inline bool QueueJoinOperation::await_ready() {
   check_can_begin();
@@ -260,5 +266,7 @@ template <class Promise>
 void QueueJoinOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
   wait(queue_.joiners_, coroutine);
 }
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -6,7 +6,7 @@
 #include <new>
 #include <utility>
 
-namespace heddle {
+namespace heddle::detail {
 
 template <class T>
 class RingBuffer {
@@ -78,4 +78,4 @@ class RingBuffer {
   std::size_t size_ = 0;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -7,9 +7,15 @@
 #include "../core/wait_list.hpp"
 #include "guard.hpp"
 
+namespace heddle::detail {
+class SemaphoreOperation;
+}  // namespace heddle::detail
+
 namespace heddle {
 
 class Semaphore;
+
+namespace detail {
 
 class [[nodiscard]] SemaphoreOperation : public WaitOperation {
  public:
@@ -34,6 +40,8 @@ class [[nodiscard]] SemaphoreScopedOperation final : public SemaphoreOperation {
   }
 };
 
+}  // namespace detail
+
 /// A number of permits, as asyncio.Semaphore. Who waits gets one in the order in which it asked. On the
 /// loop's thread only. It must outlive its use; who waits when it is destroyed gets std::logic_error.
 class Semaphore {
@@ -47,9 +55,9 @@ class Semaphore {
 
   /// `auto guard = co_await semaphore.scoped();` holds a permit until the Guard goes. Cancel-safe: a request
   /// to stop that comes when the permit was handed over already is thrown by the next co_await.
-  SemaphoreScopedOperation scoped() noexcept { return SemaphoreScopedOperation(*this); }
+  detail::SemaphoreScopedOperation scoped() noexcept { return detail::SemaphoreScopedOperation(*this); }
   /// The same without a guard.
-  SemaphoreOperation acquire() noexcept { return SemaphoreOperation(*this); }
+  detail::SemaphoreOperation acquire() noexcept { return detail::SemaphoreOperation(*this); }
   /// Takes a permit if one is left.
   [[nodiscard]] bool try_acquire() noexcept {
     if (permits_ == 0) return false;
@@ -71,11 +79,11 @@ class Semaphore {
   Semaphore(std::size_t permits, std::size_t bound) noexcept : permits_(permits), bound_(bound) {}
 
  private:
-  friend class SemaphoreOperation;
+  friend class detail::SemaphoreOperation;
 
   [[noreturn]] HEDDLE_EXPORT static void throw_too_many();
 
-  WaitList waiters_;  // nobody waits while a permit is left
+  detail::WaitList waiters_;  // nobody waits while a permit is left
   std::size_t permits_;
   std::size_t bound_ = static_cast<std::size_t>(-1);
 };
@@ -86,6 +94,8 @@ class BoundedSemaphore : public Semaphore {
   explicit BoundedSemaphore(std::size_t permits = 1) noexcept : Semaphore(permits, permits) {}
 };
 
+namespace detail {
+
 inline bool SemaphoreOperation::await_ready() {
   check_can_begin();
   return attempt(semaphore_.try_acquire());
@@ -95,5 +105,7 @@ template <class Promise>
 void SemaphoreOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
   wait(semaphore_.waiters_, coroutine);
 }
+
+}  // namespace detail
 
 }  // namespace heddle

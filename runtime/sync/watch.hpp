@@ -11,6 +11,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 template <class T>
 class WatchState final : public Publication {
  public:
@@ -92,12 +94,14 @@ class [[nodiscard]] WatchReader : public PublicationReader {
   std::uint64_t seen_;
 };
 
+}  // namespace detail
+
 /// A value of which readers want to know the latest, as tokio's watch channel. On the loop's thread only.
 /// When it is destroyed its readers keep the last value, and those that wait are woken. Move-only.
 template <class T>
 class Watch {
  public:
-  explicit Watch(T value) : state_(State::adopt(*new WatchState<T>(std::move(value)))) {}
+  explicit Watch(T value) : state_(State::adopt(*new detail::WatchState<T>(std::move(value)))) {}
   Watch(Watch&&) noexcept = default;
   Watch& operator=(Watch&&) noexcept = default;
 
@@ -111,10 +115,10 @@ class Watch {
   void modify(Function&& function) {
     state_->change(std::forward<Function>(function));
   }
-  WatchReader<T> subscribe() const noexcept { return WatchReader<T>(*state_); }
+  detail::WatchReader<T> subscribe() const noexcept { return detail::WatchReader<T>(*state_); }
 
  private:
-  using State = Ref<WatchState<T>, PublisherSide>;
+  using State = detail::Ref<detail::WatchState<T>, detail::PublisherSide>;
   State state_;
 };
 

@@ -7,7 +7,7 @@
 #include "../core/frame_allocator.hpp"
 #include "../core/scheduler.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 class CompletionList::Entry final : public TaskObserver, public FrameAllocated, public ListLink<Entry> {
  public:
@@ -78,4 +78,4 @@ Ref<TaskState> CompletionList::Next::take() {
   return std::move(task_done_);
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -19,6 +19,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// What AsCompleted does whatever its tasks yield.
 class HEDDLE_EXPORT CompletionList {
  public:
@@ -67,11 +69,13 @@ class HEDDLE_EXPORT CompletionList {
   std::size_t size_ = 0;
 };
 
+}  // namespace detail
+
 /// Yields tasks in the order in which they are done. It watches them and nothing more: who owns them goes on
 /// to, and when it is destroyed they run on. More may be added at any time. To be used on their loop's
 /// thread.
 template <class T = void>
-class AsCompleted final : public CompletionList {
+class AsCompleted final : public detail::CompletionList {
  public:
   AsCompleted() noexcept = default;
   explicit AsCompleted(std::vector<JoinHandle<T>> handles) {
@@ -80,17 +84,17 @@ class AsCompleted final : public CompletionList {
 
   /// Throws std::logic_error for a handle that refers to nothing.
   void add(JoinHandle<T> handle) {
-    if (!handle) throw_empty_handle();
+    if (!handle) detail::throw_empty_handle();
     add_task(handle.state());
   }
 
   class NextOperation final : public Next {
    public:
-    explicit NextOperation(CompletionList& list) noexcept : Next(list) {}
+    explicit NextOperation(detail::CompletionList& list) noexcept : Next(list) {}
     JoinHandle<T> await_resume() {
-      TaskState* const task = take().detach();
+      detail::TaskState* const task = take().detach();
       if (task == nullptr) return JoinHandle<T>();
-      return JoinHandle<T>(static_cast<SpawnedTask<T>&>(*task));  // which takes the reference over
+      return JoinHandle<T>(static_cast<detail::SpawnedTask<T>&>(*task));  // which takes the reference over
     }
   };
   /// Waits for the next task to be done and yields its handle, which has the result; a handle that is false
@@ -105,11 +109,11 @@ class AsCompleted final : public CompletionList {
 template <class T, class Body>
 auto as_completed(std::vector<Task<T>> tasks, Body body) -> std::invoke_result_t<Body&, AsCompleted<T>&> {
   using R = typename std::invoke_result_t<Body&, AsCompleted<T>&>::value_type;
-  TaskScope scope;
+  detail::TaskScope scope;
   Task<void> closing = scope.close();
   AsCompleted<T> results;
   std::exception_ptr failure;
-  std::optional<ValueOrNothing<R>> result;
+  std::optional<detail::ValueOrNothing<R>> result;
   try {
     for (Task<T>& task : tasks) results.add(scope.spawn(std::move(task)));
     if constexpr (std::is_void_v<R>)

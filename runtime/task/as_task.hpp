@@ -11,10 +11,14 @@
 
 namespace heddle {
 
+namespace detail {
+
 template <class A>
 Task<std::remove_cvref_t<AwaitResult<A>>> await_in_task(A awaitable) {
   co_return co_await std::forward<A>(awaitable);
 }
+
+}  // namespace detail
 
 /// A Task that awaits `awaitable`; a Task that is passed as rvalue is that Task itself. An lvalue must
 /// outlive it; what is passed as rvalue is owned.
@@ -23,7 +27,7 @@ HEDDLE_CORO_OWNER auto as_task(A&& awaitable) -> Task<std::remove_cvref_t<AwaitR
   if constexpr (std::is_same_v<A, Task<std::remove_cvref_t<AwaitResult<A>>>>)
     return std::move(awaitable);
   else
-    return await_in_task<A>(std::forward<A>(awaitable));
+    return detail::await_in_task<A>(std::forward<A>(awaitable));
 }
 
 }  // namespace heddle

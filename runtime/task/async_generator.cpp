@@ -6,7 +6,7 @@
 
 #include "../core/wait_list.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 void throw_generator_empty() {
   throw std::logic_error("AsyncGenerator.next(): it was moved from, or never had a coroutine");
@@ -20,4 +20,4 @@ void terminate_generator_running() noexcept {
   terminate_with("an AsyncGenerator was destroyed while a task waited for its next()");
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

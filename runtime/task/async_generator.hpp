@@ -15,6 +15,8 @@ namespace heddle {
 template <class T>
 class AsyncGenerator;
 
+namespace detail {
+
 [[noreturn]] HEDDLE_EXPORT void throw_generator_empty();
 [[noreturn]] HEDDLE_EXPORT void throw_generator_running();
 [[noreturn]] HEDDLE_EXPORT void terminate_generator_running() noexcept;
@@ -60,6 +62,8 @@ class AsyncGeneratorPromise final : public TaskPromiseBase {
   bool running_ = false;  // somebody waits for the next item
 };
 
+}  // namespace detail
+
 /// The result of a coroutine function that says `co_yield item` (and `co_await`, where it has to):
 ///
 ///     AsyncGenerator<Line> lines(TcpStream& stream);
@@ -77,7 +81,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
                 "an AsyncGenerator yields values: use a pointer instead of a reference");
 
  public:
-  using promise_type = AsyncGeneratorPromise<T>;
+  using promise_type = detail::AsyncGeneratorPromise<T>;
   using Handle = std::coroutine_handle<promise_type>;
   using value_type = T;
 
@@ -91,7 +95,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
   }
   ~AsyncGenerator() {
     if (!coroutine_) return;
-    if (coroutine_.promise().running_) terminate_generator_running();
+    if (coroutine_.promise().running_) detail::terminate_generator_running();
     coroutine_.destroy();
   }
 
@@ -100,8 +104,8 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
     explicit Next(Handle coroutine) noexcept : coroutine_(coroutine) {}
 
     bool await_ready() const {
-      if (!coroutine_) throw_generator_empty();
-      if (coroutine_.promise().running_) throw_generator_running();
+      if (!coroutine_) detail::throw_generator_empty();
+      if (coroutine_.promise().running_) detail::throw_generator_running();
       return coroutine_.done();
     }
     template <class Promise>
@@ -109,7 +113,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
       promise_type& promise = coroutine_.promise();
       promise.running_ = true;
       promise.set_awaited_by(parent);
-      return transfer(coroutine_);
+      return detail::transfer(coroutine_);
     }
     std::optional<T> await_resume() {
       promise_type& promise = coroutine_.promise();
@@ -135,7 +139,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
 };
 
 template <class T>
-AsyncGenerator<T> AsyncGeneratorPromise<T>::get_return_object() noexcept {
+AsyncGenerator<T> detail::AsyncGeneratorPromise<T>::get_return_object() noexcept {
   return AsyncGenerator<T>(std::coroutine_handle<AsyncGeneratorPromise>::from_promise(*this));
 }
 

@@ -5,7 +5,7 @@
 #include "../core/task_state.hpp"
 #include "../core/trace.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -40,4 +40,4 @@ void throw_after_cleanup(std::exception_ptr body, const AsyncTrace& body_trace, 
   std::rethrow_exception(std::move(cleanup));
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

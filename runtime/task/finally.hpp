@@ -16,13 +16,19 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// Throws what finally() has to throw after `body` and `cleanup` have thrown that, null for nothing.
 HEDDLE_EXPORT void throw_after_cleanup(std::exception_ptr body, const AsyncTrace& body_trace,
                                        std::exception_ptr cleanup);
 
+}  // namespace detail
+
 /// An awaitable, or a function without arguments that may return one.
 template <class C>
 concept Cleanup = Awaitable<C> || std::is_invocable_v<C&>;
+
+namespace detail {
 
 template <class C>
 Task<void> run_cleanup(C cleanup) {
@@ -62,6 +68,8 @@ Task<R> run_finally(A body, Task<void> cleanup) {
   if constexpr (!std::is_void_v<R>) co_return std::move(*result);
 }
 
+}  // namespace detail
+
 /// Awaits `body` and then, whether it returned, threw or was cancelled, `cleanup`: an awaitable, or a
 /// function that may return one. Requests to stop that come during the cleanup wait until it is done. Yields
 /// what `body` yields or throws what it threw. If the cleanup fails too, what the body threw goes on and the
@@ -74,12 +82,13 @@ Task<R> run_finally(A body, Task<void> cleanup) {
 /// cancelled before its first step.
 template <Awaitable A, Cleanup C>
 HEDDLE_CORO_OWNER auto finally(A&& body, C&& cleanup) {
-  return run_finally<A>(std::forward<A>(body), run_cleanup<C>(std::forward<C>(cleanup)));
+  return detail::run_finally<A>(std::forward<A>(body), detail::run_cleanup<C>(std::forward<C>(cleanup)));
 }
 /// The same, but if the cleanup takes longer than `limit` it is cancelled, and has failed with TimeoutError.
 template <Awaitable A, Cleanup C>
 HEDDLE_CORO_OWNER auto finally(A&& body, C&& cleanup, Timeout limit) {
-  return run_finally<A>(std::forward<A>(body), timeout(limit, run_cleanup<C>(std::forward<C>(cleanup))));
+  return detail::run_finally<A>(std::forward<A>(body),
+                                timeout(limit, detail::run_cleanup<C>(std::forward<C>(cleanup))));
 }
 
 }  // namespace heddle

@@ -14,6 +14,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// Throws what failed first, if anything did.
 inline void throw_first(const std::vector<std::exception_ptr>& errors) {
   if (!errors.empty()) std::rethrow_exception(errors.front());
@@ -36,12 +38,14 @@ Task<std::tuple<ValueOrNothing<T>...>> gather_tasks(Task<T>... tasks) {
       handles);
 }
 
+}  // namespace detail
+
 /// Awaits all `awaitables` at the same time, each in a task of its own, and yields their results in this
 /// order (Nothing for void). The first that fails has its exception thrown, after the others were cancelled
 /// and joined. Cancelling the caller cancels them all.
 template <Awaitable... A>
 HEDDLE_CORO_OWNER auto gather(A&&... awaitables) {
-  return gather_tasks(as_task(std::forward<A>(awaitables))...);
+  return detail::gather_tasks(as_task(std::forward<A>(awaitables))...);
 }
 
 /// The same for as many tasks as there are; no results for Task<void>.
@@ -57,7 +61,7 @@ auto gather(std::vector<Task<T>> tasks) -> Task<std::conditional_t<std::is_void_
   } catch (...) {
     failure = std::current_exception();
   }
-  throw_first(co_await std::move(closing));
+  detail::throw_first(co_await std::move(closing));
   if constexpr (!std::is_void_v<T>) {
     std::vector<T> results;
     results.reserve(handles.size());
@@ -65,6 +69,8 @@ auto gather(std::vector<Task<T>> tasks) -> Task<std::conditional_t<std::is_void_
     co_return results;
   }
 }
+
+namespace detail {
 
 template <class... T>
 Task<std::tuple<JoinHandle<T>...>> settle_tasks(Task<T>... tasks) {
@@ -81,15 +87,17 @@ Task<std::tuple<JoinHandle<T>...>> settle_tasks(Task<T>... tasks) {
   co_return handles;
 }
 
+}  // namespace detail
+
 /// gather() with return_exceptions: waits for all, whatever they end with, and yields their handles, which
 /// are done and have the result() or the error(). Cancelling the caller cancels them all.
 template <Awaitable... A>
 HEDDLE_CORO_OWNER auto gather_settled(A&&... awaitables) {
-  return settle_tasks(as_task(std::forward<A>(awaitables))...);
+  return detail::settle_tasks(as_task(std::forward<A>(awaitables))...);
 }
 template <class T>
 Task<std::vector<JoinHandle<T>>> gather_settled(std::vector<Task<T>> tasks) {
-  TaskScope scope;
+  detail::TaskScope scope;
   std::exception_ptr failure;
   Task<void> finish = scope.all(failure);
   std::vector<JoinHandle<T>> handles;

@@ -9,6 +9,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 TimePoint after(TimePoint from, Duration time) noexcept {

@@ -27,10 +27,11 @@ class HEDDLE_EXPORT Interval final {
   /// The first tick comes at `first`, a point of the loop's time().
   Interval(TimePoint first, Duration period, MissedTick missed = MissedTick::SKIP);
 
-  class HEDDLE_EXPORT Tick final : public Operation, private Timer {
+  class HEDDLE_EXPORT Tick final : public detail::Operation, private detail::Timer {
    public:
-    explicit Tick(Interval& interval) noexcept : Timer(&expire), interval_(interval) {}
-    Tick(const Tick& other) noexcept : Operation(other), Timer(&expire), interval_(other.interval_) {}
+    explicit Tick(Interval& interval) noexcept : detail::Timer(&expire), interval_(interval) {}
+    Tick(const Tick& other) noexcept
+        : detail::Operation(other), detail::Timer(&expire), interval_(other.interval_) {}
     Tick& operator=(const Tick&) = delete;
 
     bool await_ready();
@@ -44,7 +45,7 @@ class HEDDLE_EXPORT Interval final {
     Stop cancel() noexcept override;
 
    private:
-    static void expire(Timer& timer) noexcept;
+    static void expire(detail::Timer& timer) noexcept;
     void arm();
 
     Interval& interval_;

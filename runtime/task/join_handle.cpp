@@ -4,7 +4,7 @@
 
 #include <stdexcept>
 
-namespace heddle {
+namespace heddle::detail {
 
 void JoinOperation::throw_awaits_itself() { throw std::logic_error("a task can't await itself"); }
 
@@ -35,4 +35,4 @@ void throw_not_done() {
 
 void throw_empty_handle() { throw std::logic_error("a JoinHandle that refers to no task was awaited"); }
 
-}  // namespace heddle
+}  // namespace heddle::detail

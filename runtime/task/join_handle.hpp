@@ -10,12 +10,12 @@
 
 #include "../core/call.hpp"
 #include "../core/operation.hpp"
-#include "../core/scheduler.hpp"
-#include "../core/task.hpp"
-#include "../core/task_state.hpp"
+#include "../core/spawned_task.hpp"
 #include "task_handle.hpp"
 
 namespace heddle {
+
+namespace detail {
 
 /// Waits for a task's end. A request to stop is passed on to that task, as in asyncio, and the wait ends with
 /// it.
@@ -61,6 +61,8 @@ class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
 [[noreturn]] HEDDLE_EXPORT void throw_not_done();
 [[noreturn]] HEDDLE_EXPORT void throw_empty_handle();
 
+}  // namespace detail
+
 /// Refers to a spawned task; `co_await handle` waits for it and yields its result (once) or throws what it
 /// threw; Cancelled if it was cancelled. A handle that is dropped leaves the task to its owner. On the loop's
 /// thread only.
@@ -69,7 +71,7 @@ class JoinHandle {
  public:
   JoinHandle() noexcept = default;
   /// Takes over a reference that is counted already.
-  explicit JoinHandle(SpawnedTask<T>& state) noexcept : state_(&state) {}
+  explicit JoinHandle(detail::SpawnedTask<T>& state) noexcept : state_(&state) {}
   JoinHandle(JoinHandle&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   JoinHandle& operator=(JoinHandle&& other) noexcept {
     std::swap(state_, other.state_);
@@ -82,7 +84,7 @@ class JoinHandle {
   /// Asks the task to stop (see TaskState::cancel); false if it was done already.
   bool cancel() noexcept { return state_->cancel(); }
   bool done() const noexcept { return state_->done(); }
-  bool cancelled() const noexcept { return state_->outcome() == Outcome::CANCELLED; }
+  bool cancelled() const noexcept { return state_->outcome() == detail::Outcome::CANCELLED; }
   /// What the task failed with, null otherwise.
   std::exception_ptr error() const noexcept {
     if (done()) state_->mark_retrieved();
@@ -90,7 +92,7 @@ class JoinHandle {
   }
   /// The result of a task that is done(), as co_await gives it. Throws std::logic_error when it isn't done.
   T result() {
-    if (!done()) throw_not_done();
+    if (!done()) detail::throw_not_done();
     return state_->take();
   }
   /// Names the task in dumps and reports.
@@ -105,27 +107,29 @@ class JoinHandle {
   std::string_view name() const noexcept { return state_->name(); }
   /// The same task, without the type of its result.
   TaskHandle task() const noexcept { return TaskHandle(*state_); }
-  TaskState& state() const noexcept { return *state_; }
+  detail::TaskState& state() const noexcept { return *state_; }
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
-  class Awaiter final : public JoinOperation {
+  class Awaiter final : public detail::JoinOperation {
    public:
-    explicit Awaiter(SpawnedTask<T>& state) noexcept : JoinOperation(state) {}
+    explicit Awaiter(detail::SpawnedTask<T>& state) noexcept : detail::JoinOperation(state) {}
     T await_resume() {
       this->check_cancelled();
-      return static_cast<SpawnedTask<T>&>(this->target_).take();
+      return static_cast<detail::SpawnedTask<T>&>(this->target_).take();
     }
   };
   /// Throws std::logic_error for a handle that refers to nothing.
   Awaiter operator co_await() const {
     if (state_ == nullptr) [[unlikely]]
-      throw_empty_handle();
+      detail::throw_empty_handle();
     return Awaiter(*state_);
   }
 
  private:
-  SpawnedTask<T>* state_ = nullptr;
+  detail::SpawnedTask<T>* state_ = nullptr;
 };
+
+namespace detail {
 
 // Apart from what each caller has to do with the Task it has.
 template <class T>
@@ -136,17 +140,23 @@ template <class T>
   return *new SpawnedTask<T>(task.release(), owner, where);
 }
 
+}  // namespace detail
+
 /// Starts `task` as a child of `owner` on the loop's next turn.
 template <class T>
-JoinHandle<T> spawn_for(TaskOwner& owner, Task<T>&& task, std::source_location where) {
-  return JoinHandle<T>(start_task<T>(task.release(), owner, where));
+JoinHandle<T> spawn_for(detail::TaskOwner& owner, Task<T>&& task, std::source_location where) {
+  return JoinHandle<T>(detail::start_task<T>(task.release(), owner, where));
 }
+
+namespace detail {
 
 /// A coroutine that owns a function and its arguments while it runs what the function returns.
 template <class F, class... A>
 auto invoke_owned(F function, A... arguments) -> Task<typename std::invoke_result_t<F&, A...>::value_type> {
   co_return co_await call(function, std::move(arguments)...);
 }
+
+}  // namespace detail
 
 /// A callable that returns a Task when it is given A...
 template <class F, class... A>
@@ -157,16 +167,16 @@ concept CoroutineFunction = requires { typename std::invoke_result_t<F&, A...>::
 /// on this thread.
 template <class T>
 JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {
-  return spawn_for(running_loop(), std::move(task), where);
+  return spawn_for(detail::running_loop(), std::move(task), where);
 }
 
 /// The same for `function(arguments...)`, which returns a Task. The new task owns both, so nothing dangles.
 template <class F, class... A>
   requires CoroutineFunction<std::decay_t<F>, std::decay_t<A>...>
 auto spawn(F&& function, A&&... arguments) {
-  return spawn_for(running_loop(),
-                   invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
-                                                                     std::forward<A>(arguments)...),
+  return spawn_for(detail::running_loop(),
+                   detail::invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
+                                                                             std::forward<A>(arguments)...),
                    std::source_location());
 }
 

@@ -13,6 +13,8 @@ struct Nothing {
   friend constexpr bool operator==(Nothing, Nothing) noexcept = default;
 };
 
+namespace detail {
+
 template <class T>
 using ValueOrNothing = std::conditional_t<std::is_void_v<T>, Nothing, T>;
 
@@ -25,5 +27,7 @@ ValueOrNothing<T> result_or_nothing(JoinHandle<T>& handle) {
     return handle.result();
   }
 }
+
+}  // namespace detail
 
 }  // namespace heddle

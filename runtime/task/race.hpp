@@ -25,6 +25,8 @@ struct RaceResult<First, T...> {
   using type = void;
 };
 
+namespace detail {
+
 [[noreturn]] HEDDLE_EXPORT void throw_race_of_nothing();
 
 /// `take(handle, index)` of the handle that refers to `winner`.
@@ -78,6 +80,8 @@ struct TakeResult {
   }
 };
 
+}  // namespace detail
+
 /// Awaits all `awaitables` at the same time, each in a task of its own, and yields the result of the first
 /// that is done (their common type), or throws what that one threw. By then the others were cancelled and are
 /// done. Cancelling the caller cancels them all; if one has its result nevertheless, that is yielded.
@@ -88,13 +92,13 @@ template <Awaitable... A>
   requires(sizeof...(A) > 0)
 HEDDLE_CORO_OWNER auto race(A&&... awaitables) {
   using R = typename RaceResult<std::remove_cvref_t<AwaitResult<A>>...>::type;
-  return race_tasks<R>(TakeResult(), as_task(std::forward<A>(awaitables))...);
+  return detail::race_tasks<R>(detail::TakeResult(), as_task(std::forward<A>(awaitables))...);
 }
 
 /// The same for as many tasks as there are. Throws ValueError when there is none.
 template <class T>
 HEDDLE_CORO_OWNER Task<T> race(std::vector<Task<T>> tasks) {
-  return race_tasks<T>(TakeResult(), std::move(tasks));
+  return detail::race_tasks<T>(detail::TakeResult(), std::move(tasks));
 }
 
 }  // namespace heddle

@@ -9,7 +9,7 @@
 
 #include "../loop/mailbox.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -93,4 +93,4 @@ bool drive_main(EventLoop& loop, TaskState& main) {
   return interrupted;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

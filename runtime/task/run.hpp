@@ -12,11 +12,15 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// Throws std::logic_error if a loop runs on this thread.
 HEDDLE_EXPORT void check_no_loop_runs();
 /// Runs `main` on `loop` to its end, then closes the loop. SIGINT cancels `main`, where nobody else handles
 /// SIGINT. Returns whether it did.
 HEDDLE_EXPORT bool drive_main(EventLoop& loop, TaskState& main);
+
+}  // namespace detail
 
 /// Runs `main` on a new event loop until it is done and returns its result, or throws what it threw. Then
 /// every task that is still alive is cancelled and joined, and all timers and callbacks are dropped.
@@ -28,11 +32,11 @@ HEDDLE_EXPORT bool drive_main(EventLoop& loop, TaskState& main);
 template <class T>
 T run(Task<T> main, const LoopOptions& options = {},
       std::source_location where = std::source_location::current()) {
-  check_no_loop_runs();
+  detail::check_no_loop_runs();
   EventLoop loop(options);
   JoinHandle<T> handle = spawn_for(loop, std::move(main), where);
   handle.set_name("main");
-  const bool interrupted = drive_main(loop, handle.state());
+  const bool interrupted = detail::drive_main(loop, handle.state());
   if (interrupted && handle.cancelled()) {
     if constexpr (std::is_void_v<T>)
       return;

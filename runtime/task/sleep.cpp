@@ -6,7 +6,7 @@
 
 #include "../core/scheduler.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 void SleepOperation::arm() {
   Scheduler& loop = *current.loop;
@@ -55,4 +55,4 @@ Operation::Stop YieldOperation::cancel() noexcept {
   return Stop::STOPPED;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -8,6 +8,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
  public:
   explicit SleepOperation(Timeout duration) noexcept
@@ -48,13 +50,19 @@ class HEDDLE_EXPORT SleepOperation final : public Operation, private Timer {
 };
 static_assert(sizeof(void*) != 8 || sizeof(SleepOperation) == 40, "flags where Timer leaves room");
 
+}  // namespace detail
+
 /// Suspends the task for `duration`, never less, and hardly more (see EventLoop::call_later); nullopt: until
 /// it is cancelled. Zero and less gives the others their turn, as asyncio's sleep(0).
-[[nodiscard]] inline SleepOperation sleep(Timeout duration) noexcept { return SleepOperation(duration); }
-/// The same until a point of the loop's time(). (By reference: GCC 12 keeps a copy in the coroutine's frame.)
-[[nodiscard]] inline SleepOperation sleep_until(const TimePoint& deadline) noexcept {
-  return SleepOperation(deadline);
+[[nodiscard]] inline detail::SleepOperation sleep(Timeout duration) noexcept {
+  return detail::SleepOperation(duration);
 }
+/// The same until a point of the loop's time(). (By reference: GCC 12 keeps a copy in the coroutine's frame.)
+[[nodiscard]] inline detail::SleepOperation sleep_until(const TimePoint& deadline) noexcept {
+  return detail::SleepOperation(deadline);
+}
+
+namespace detail {
 
 class HEDDLE_EXPORT YieldOperation final : public Operation {
  public:
@@ -79,7 +87,9 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
   bool stopped_ = false;
 };
 
+}  // namespace detail
+
 /// Goes to the back of the queue: all that is ready now runs first.
-[[nodiscard]] inline YieldOperation yield() noexcept { return YieldOperation(); }
+[[nodiscard]] inline detail::YieldOperation yield() noexcept { return detail::YieldOperation(); }
 
 }  // namespace heddle

@@ -12,6 +12,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 namespace {
 
 TaskState& parent_task() {

@@ -22,7 +22,7 @@ namespace heddle {
 /// Tasks that can't outlive the task_group() call which made the group. If one fails, the others, and the
 /// body, are cancelled; all that fails is collected. To be used in tasks of that group, the body and its
 /// children.
-class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
+class HEDDLE_EXPORT TaskGroup final : public detail::TaskOwner {
  public:
   /// Starts `task` in this group; where something has failed already, it is cancelled before it starts.
   /// Throws std::logic_error when the group has ended.
@@ -37,8 +37,8 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
   template <class F, class... A>
     requires CoroutineFunction<std::decay_t<F>, std::decay_t<A>...>
   auto spawn(F&& function, A&&... arguments) {
-    return spawn(invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
-                                                                   std::forward<A>(arguments)...),
+    return spawn(detail::invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
+                                                                           std::forward<A>(arguments)...),
                  std::source_location());
   }
 
@@ -59,15 +59,15 @@ class HEDDLE_EXPORT TaskGroup final : public TaskOwner {
   void throw_if_any(std::vector<std::exception_ptr> errors) const;
 
  private:
-  void child_done(TaskState& child) noexcept override;
+  void child_done(detail::TaskState& child) noexcept override;
   void check_open() const;
   void abort() noexcept;
 
-  TaskState& parent_;
+  detail::TaskState& parent_;
   unsigned parent_shields_ = parent_.shields();
   unsigned requests_before_ = parent_.requests_delivered();  // to stop the parent
-  StopRequests::Count own_request_ = 0;                      // the mark of ours, once cancelled_parent_
-  FinishedTasks failed_;
+  detail::StopRequests::Count own_request_ = 0;              // the mark of ours, once cancelled_parent_
+  detail::FinishedTasks failed_;
   AsyncTrace body_trace_;
   bool aborting_ = false;
   bool closing_ = false;

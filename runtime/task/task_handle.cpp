@@ -8,6 +8,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 TaskHandle current_task() noexcept {
   return current.task != nullptr ? TaskHandle(*current.task) : TaskHandle();
 }

@@ -16,14 +16,18 @@
 
 namespace heddle {
 
+namespace detail {
+
 class Scheduler;
+
+}  // namespace detail
 
 /// Refers to a task, counted: the task may end meanwhile. For the loop's own thread. An empty handle refers
 /// to none; only operator bool and == may be asked of it.
 class HEDDLE_EXPORT TaskHandle {
  public:
   TaskHandle() noexcept = default;
-  explicit TaskHandle(TaskState& state) noexcept : state_(state) {}
+  explicit TaskHandle(detail::TaskState& state) noexcept : state_(state) {}
 
   /// A number that no other task of the loop ever has, in the order in which they were spawned.
   std::uint64_t id() const noexcept { return state_->id(); }
@@ -34,7 +38,7 @@ class HEDDLE_EXPORT TaskHandle {
   std::source_location where() const noexcept { return state_->where(); }
 
   bool done() const noexcept { return state_->done(); }
-  bool cancelled() const noexcept { return state_->outcome() == Outcome::CANCELLED; }
+  bool cancelled() const noexcept { return state_->outcome() == detail::Outcome::CANCELLED; }
   /// What it failed with; null otherwise. It counts as retrieved by that.
   std::exception_ptr error() const noexcept {
     if (done()) state_->mark_retrieved();
@@ -51,12 +55,12 @@ class HEDDLE_EXPORT TaskHandle {
   /// the Cancelled of a request and means to go on.
   unsigned uncancel() const noexcept { return state_->uncancel(); }
 
-  TaskState& state() const noexcept { return *state_; }
+  detail::TaskState& state() const noexcept { return *state_; }
   explicit operator bool() const noexcept { return static_cast<bool>(state_); }
   friend bool operator==(const TaskHandle&, const TaskHandle&) noexcept = default;
 
  private:
-  Ref<TaskState> state_;
+  detail::Ref<detail::TaskState> state_;
 };
 
 /// The task that runs; an empty handle in a callback.
@@ -64,7 +68,7 @@ HEDDLE_EXPORT TaskHandle current_task() noexcept;
 
 /// Every task of the loop that isn't done, in the order in which they were spawned. Without an argument of
 /// the running loop: throws std::logic_error if none runs.
-HEDDLE_EXPORT std::vector<TaskHandle> all_tasks(const Scheduler& loop);
+HEDDLE_EXPORT std::vector<TaskHandle> all_tasks(const detail::Scheduler& loop);
 HEDDLE_EXPORT std::vector<TaskHandle> all_tasks();
 
 }  // namespace heddle

@@ -34,7 +34,7 @@ class TaskLocal {
 
   /// The current task's value, nullptr when it has none. Valid until it is set again in this task.
   const T* get() const noexcept {
-    auto* const value = static_cast<Value*>(find_local(this));
+    auto* const value = static_cast<Value*>(detail::find_local(this));
     return value != nullptr ? &value->value : nullptr;
   }
   /// A copy of it, or `otherwise`.
@@ -44,10 +44,11 @@ class TaskLocal {
   }
   /// Throws std::logic_error outside of a task.
   void set(T value) {
-    if (LocalValue* const before = exchange_local(this, new Value(std::move(value)))) before->release();
+    if (detail::LocalValue* const before = detail::exchange_local(this, new Value(std::move(value))))
+      before->release();
   }
   void reset() {
-    if (LocalValue* const before = exchange_local(this, nullptr)) before->release();
+    if (detail::LocalValue* const before = detail::exchange_local(this, nullptr)) before->release();
   }
 
   /// Sets a value while it lives, and puts the one before back, as the token of ContextVar.set() does. To
@@ -55,20 +56,20 @@ class TaskLocal {
   class [[nodiscard]] Scope {
    public:
     Scope(TaskLocal& local, T value)
-        : local_(local), before_(exchange_local(&local, new Value(std::move(value)))) {}
+        : local_(local), before_(detail::exchange_local(&local, new Value(std::move(value)))) {}
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
     ~Scope() {
-      if (LocalValue* const mine = restore_local(&local_, before_)) mine->release();
+      if (detail::LocalValue* const mine = detail::restore_local(&local_, before_)) mine->release();
     }
 
    private:
     TaskLocal& local_;
-    LocalValue* before_;
+    detail::LocalValue* before_;
   };
 
  private:
-  struct Value final : LocalValue, FrameAllocated {
+  struct Value final : detail::LocalValue, detail::FrameAllocated {
     explicit Value(T&& its) : value(std::move(its)) {}
     T value;
   };

@@ -8,7 +8,7 @@
 #include "../core/all_done.hpp"
 #include "race.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -93,4 +93,4 @@ Task<void> TaskScope::wait_for_all(const std::exception_ptr& failure, Task<void>
   if (stop) throw Cancelled();
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

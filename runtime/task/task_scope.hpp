@@ -12,7 +12,7 @@
 #include "../core/task_state.hpp"
 #include "join_handle.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Tasks that a coroutine starts and sees to their end, whatever happens: it has to await first(), all()
 /// or close() before it ends, and to call it before it starts any: without memory for their coroutines nobody
@@ -53,4 +53,4 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
   bool stopping_ = false;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

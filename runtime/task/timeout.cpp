@@ -6,7 +6,7 @@
 #include "../core/operation.hpp"
 #include "../core/scheduler.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -56,4 +56,4 @@ bool DeadlineScope::is_cause() noexcept {
   return task_.requests_in_force() <= requests_before_;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -15,6 +15,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// While it lives, the current task is asked to stop at a deadline. To live in a coroutine of that task.
 class HEDDLE_EXPORT DeadlineScope : private Timer {
  public:
@@ -48,24 +50,28 @@ Task<std::remove_cvref_t<AwaitResult<A>>> run_with_deadline(Limit limit, A await
   throw TimeoutError();
 }
 
+}  // namespace detail
+
 /// Awaits `awaitable`; if `duration` passes first, cancels what it is suspended at and throws TimeoutError
 /// when that has stopped. Nests: only the scope whose own deadline passed throws. A result that arrived in
 /// time, or while it was being stopped, is returned. An lvalue must outlive the call; what is passed as
 /// rvalue is owned.
 template <Awaitable A>
 HEDDLE_CORO_OWNER auto timeout(Timeout duration, A&& awaitable) {
-  return run_with_deadline<A, Timeout>(duration, std::forward<A>(awaitable));
+  return detail::run_with_deadline<A, Timeout>(duration, std::forward<A>(awaitable));
 }
 /// timeout() by asyncio's name, with asyncio's order of arguments.
 template <Awaitable A>
 HEDDLE_CORO_OWNER auto wait_for(A&& awaitable, Timeout duration) {
-  return run_with_deadline<A, Timeout>(duration, std::forward<A>(awaitable));
+  return detail::run_with_deadline<A, Timeout>(duration, std::forward<A>(awaitable));
 }
 /// timeout() until a point of the loop's time().
 template <Awaitable A>
 HEDDLE_CORO_OWNER auto timeout_at(TimePoint deadline, A&& awaitable) {
-  return run_with_deadline<A, TimePoint>(deadline, std::forward<A>(awaitable));
+  return detail::run_with_deadline<A, TimePoint>(deadline, std::forward<A>(awaitable));
 }
+
+namespace detail {
 
 /// While it is raised, requests to stop the current task wait.
 class HEDDLE_EXPORT ShieldScope : private Shield {
@@ -96,11 +102,13 @@ Task<std::remove_cvref_t<AwaitResult<A>>> run_shielded(A awaitable) {
   co_return co_await std::forward<A>(awaitable);
 }
 
+}  // namespace detail
+
 /// Awaits `awaitable` to its end whatever happens: a request to stop that comes meanwhile is thrown by the
 /// next co_await.
 template <Awaitable A>
 HEDDLE_CORO_OWNER auto shield(A&& awaitable) {
-  return run_shielded<A>(std::forward<A>(awaitable));
+  return detail::run_shielded<A>(std::forward<A>(awaitable));
 }
 
 }  // namespace heddle

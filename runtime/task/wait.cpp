@@ -7,7 +7,7 @@
 #include "../core/ref.hpp"
 #include "../core/scheduler.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 struct WaitTasksOperation::Watched final : TaskObserver {
   void task_done(TaskState& done) noexcept override { operation->count(done); }
@@ -96,4 +96,4 @@ std::size_t WaitTasksOperation::await_resume() const {
   return done;
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

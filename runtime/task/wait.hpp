@@ -20,6 +20,8 @@ enum class ReturnWhen : unsigned char {
   ALL_COMPLETED,    ///< all are done
 };
 
+namespace detail {
+
 class HEDDLE_EXPORT WaitTasksOperation final : public Operation, private Timer {
  public:
   template <class T>
@@ -72,19 +74,21 @@ class HEDDLE_EXPORT WaitTasksOperation final : public Operation, private Timer {
   bool stopped_ = false;
 };
 
+}  // namespace detail
+
 /// Waits until what `when` says is so of the tasks that `handles` refer to, or `timeout` has passed, and
 /// yields how many of them are done, as asyncio's wait() does: nobody is cancelled, neither by the timeout
 /// nor when the caller is, and every result stays in its handle. A task that was cancelled is done and hasn't
 /// failed. The handles may be dropped meanwhile. Throws std::logic_error for a handle that refers to nothing.
 template <class T>
-WaitTasksOperation wait(const std::vector<JoinHandle<T>>& handles,
-                        ReturnWhen when = ReturnWhen::ALL_COMPLETED, Timeout timeout = {}) {
-  return WaitTasksOperation(handles, when, timeout);
+detail::WaitTasksOperation wait(const std::vector<JoinHandle<T>>& handles,
+                                ReturnWhen when = ReturnWhen::ALL_COMPLETED, Timeout timeout = {}) {
+  return detail::WaitTasksOperation(handles, when, timeout);
 }
 /// The same for handles of different types.
 template <class... T>
-WaitTasksOperation wait(ReturnWhen when, Timeout timeout, const JoinHandle<T>&... handles) {
-  return WaitTasksOperation(when, timeout, handles...);
+detail::WaitTasksOperation wait(ReturnWhen when, Timeout timeout, const JoinHandle<T>&... handles) {
+  return detail::WaitTasksOperation(when, timeout, handles...);
 }
 
 }  // namespace heddle

@@ -10,7 +10,7 @@
 namespace {
 
 constinit thread_local std::uint64_t made = 0;
-constinit thread_local heddle::AllocationFault* fault = nullptr;
+constinit thread_local heddle::detail::AllocationFault* fault = nullptr;
 constinit std::atomic<std::int64_t> alive{0};
 
 void* try_allocate(std::size_t size, std::size_t alignment) noexcept {
@@ -72,6 +72,8 @@ HEDDLE_REPLACED void operator delete(void* block, Align, const NoThrow&) noexcep
 HEDDLE_REPLACED void operator delete[](void* block, Align, const NoThrow&) noexcept { give_back(block); }
 
 namespace heddle {
+
+using namespace detail;
 
 bool allocations_are_observed() noexcept {
   const std::uint64_t before = made;

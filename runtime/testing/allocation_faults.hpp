@@ -21,6 +21,8 @@ HEDDLE_EXPORT std::uint64_t allocations_made() noexcept;
 /// How many blocks of the process were allocated and not yet given back.
 HEDDLE_EXPORT std::int64_t allocations_alive() noexcept;
 
+namespace detail {
+
 /// While it lives, the `number`-th allocation (from 1) that its thread makes throws std::bad_alloc; those
 /// after it succeed again. One a thread.
 class HEDDLE_EXPORT AllocationFault {
@@ -56,5 +58,7 @@ class HEDDLE_EXPORT FrameCacheBypass {
   std::int32_t room_[FrameCache::classes];
   bool open_;
 };
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -6,7 +6,7 @@
 
 #include "../core/operation.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 Disturber::Disturber(Disturbance disturbance, std::uint64_t number, std::exception_ptr error,
                      const DisturbOptions& options) noexcept
@@ -69,4 +69,4 @@ void Disturber::disturb(TaskState& task) noexcept {
   }
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

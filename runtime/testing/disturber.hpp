@@ -11,7 +11,7 @@
 #include "../core/task_state.hpp"
 #include "testing.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// Told by the loop of each turn, it counts the places at which a task can be disturbed, and asks that task
 /// to stop, or lets its operation fail, at place `number` (0: at none). One a thread.
@@ -51,4 +51,4 @@ class Disturber final : public LoopObserver {
   bool done_ = false;
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -10,6 +10,8 @@
 #include <optional>
 #include <thread>
 
+#include "../../selector/base_selector.hpp"
+#include "../loop/fd_watch.hpp"
 #include "../seeing/dump.hpp"
 #include "../task/join_handle.hpp"
 #include "allocation_faults.hpp"
@@ -17,6 +19,8 @@
 #include "watchdog.hpp"
 
 namespace heddle {
+
+using namespace detail;
 
 DisturbedScenario::~DisturbedScenario() = default;
 

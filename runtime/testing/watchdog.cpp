@@ -4,7 +4,7 @@
 
 #include "../loop/event_loop.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 Watchdog::Watchdog() : thread_([this] { watch(); }) {}
 
@@ -49,4 +49,4 @@ void Watchdog::watch() {
   }
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

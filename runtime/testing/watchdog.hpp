@@ -13,6 +13,10 @@ namespace heddle {
 
 class EventLoop;
 
+}  // namespace heddle
+
+namespace heddle::detail {
+
 /// A thread of its own, which watches one loop at a time.
 class Watchdog {
  public:
@@ -47,4 +51,4 @@ class Watchdog {
   std::thread thread_;  // the last, because it uses the others
 };
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -12,9 +12,13 @@
 
 namespace heddle {
 
+using namespace detail;
+
 ChannelClosed::ChannelClosed() : std::runtime_error("the channel is closed") {}
 ChannelClosed::ChannelClosed(const ChannelClosed&) noexcept = default;
 ChannelClosed::~ChannelClosed() = default;
+
+namespace detail {
 
 void throw_sent_already() { throw std::logic_error("what Channel::send() returns sends its item once"); }
 
@@ -22,6 +26,8 @@ struct ChannelCore::Sync {
   std::mutex mutex;
   std::condition_variable served;  // of all threads that are blocked
 };
+
+}  // namespace detail
 
 ChannelCore::ChannelCore(std::size_t capacity) : capacity_(capacity), sync_(new Sync) {}
 

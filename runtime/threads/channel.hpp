@@ -15,6 +15,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 [[noreturn]] HEDDLE_EXPORT void throw_sent_already();
 
 template <class T>
@@ -105,6 +107,8 @@ class [[nodiscard]] ChannelReceive final : public ChannelOperation {
   } place_;
 };
 
+}  // namespace detail
+
 /// Hands items from any number of senders to any number of receivers, tasks of any loops and plain threads,
 /// in the order in which they were sent; of those who wait the first is served. A copy refers to the same
 /// channel, which lives as long as the last of them, and whoever waits at it.
@@ -118,18 +122,20 @@ class Channel {
 
   /// `capacity` items fit in it before senders have to wait. 0: each waits until its item is received.
   explicit Channel(std::size_t capacity)
-      : state_(Ref<ChannelState<T>>::adopt(*new ChannelState<T>(capacity))) {}
+      : state_(detail::Ref<detail::ChannelState<T>>::adopt(*new detail::ChannelState<T>(capacity))) {}
   // No moves: there is always a channel.
   Channel(const Channel&) noexcept = default;
   Channel& operator=(const Channel&) noexcept = default;
 
   /// Waits until there is room. Throws ChannelClosed if it is, or while it waits is, closed.
-  ChannelSend<T> send(T item) noexcept { return ChannelSend<T>(*state_, std::move(item)); }
+  detail::ChannelSend<T> send(T item) noexcept { return detail::ChannelSend<T>(*state_, std::move(item)); }
   /// Waits for an item; nullopt when the channel is closed and empty.
-  ChannelReceive<T> receive() noexcept { return ChannelReceive<T>(*state_); }
+  detail::ChannelReceive<T> receive() noexcept { return detail::ChannelReceive<T>(*state_); }
 
   /// Sends `item` if there is room, or leaves it as it is and returns false. Throws ChannelClosed.
-  bool try_send(T& item) { return check_sent(state_->send(item, nullptr)) == ChannelWaiter::State::DONE; }
+  bool try_send(T& item) {
+    return check_sent(state_->send(item, nullptr)) == detail::ChannelWaiter::State::DONE;
+  }
   bool try_send(T&& item) { return try_send(item); }
   /// An item, if there is one now.
   std::optional<T> try_receive() {
@@ -139,12 +145,12 @@ class Channel {
 
   /// send() for a thread without a loop: blocks it. Throws TimeoutError when `timeout` has passed.
   void blocking_send(T item, Timeout timeout = {}) {
-    check_may_block("blocking_send()", "co_await send()");
+    detail::check_may_block("blocking_send()", "co_await send()");
     check_sent(state_->send_blocking(item, timeout));
   }
   /// The same for receive().
   std::optional<T> blocking_receive(Timeout timeout = {}) {
-    check_may_block("blocking_receive()", "co_await receive()");
+    detail::check_may_block("blocking_receive()", "co_await receive()");
     Place place;
     return place.take(state_->receive_blocking(&place, timeout));
   }
@@ -162,10 +168,10 @@ class Channel {
     ~Place() {}
     T item;
 
-    std::optional<T> take(ChannelWaiter::State state) {
-      if (state == ChannelWaiter::State::WAITING) throw TimeoutError();
+    std::optional<T> take(detail::ChannelWaiter::State state) {
+      if (state == detail::ChannelWaiter::State::WAITING) throw TimeoutError();
       std::optional<T> result;
-      if (state == ChannelWaiter::State::DONE) {
+      if (state == detail::ChannelWaiter::State::DONE) {
         result.emplace(std::move(item));
         item.~T();
       }
@@ -173,13 +179,13 @@ class Channel {
     }
   };
 
-  static ChannelWaiter::State check_sent(ChannelWaiter::State state) {
-    if (state == ChannelWaiter::State::CLOSED) throw ChannelClosed();
-    if (state == ChannelWaiter::State::WAITING) throw TimeoutError();
+  static detail::ChannelWaiter::State check_sent(detail::ChannelWaiter::State state) {
+    if (state == detail::ChannelWaiter::State::CLOSED) throw ChannelClosed();
+    if (state == detail::ChannelWaiter::State::WAITING) throw TimeoutError();
     return state;
   }
 
-  Ref<ChannelState<T>> state_;
+  detail::Ref<detail::ChannelState<T>> state_;
 };
 
 }  // namespace heddle

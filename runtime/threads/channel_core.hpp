@@ -17,7 +17,11 @@
 
 namespace heddle {
 
+namespace detail {
+
 class Mailbox;
+
+}  // namespace detail
 
 /// Something was sent to a Channel that is closed.
 class HEDDLE_EXPORT ChannelClosed : public std::runtime_error {
@@ -26,6 +30,8 @@ class HEDDLE_EXPORT ChannelClosed : public std::runtime_error {
   ChannelClosed(const ChannelClosed&) noexcept;
   ~ChannelClosed() override;
 };
+
+namespace detail {
 
 class ChannelOperation;
 
@@ -245,5 +251,7 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};
 };
+
+}  // namespace detail
 
 }  // namespace heddle

@@ -8,7 +8,7 @@
 #include "../loop/event_loop.hpp"
 #include "../loop/mailbox.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -157,4 +157,4 @@ Operation::Stop RemoteWait::cancel() noexcept { return target_->cancel() ? Stop:
 Mailbox& mailbox_of(EventLoop& loop) noexcept { return loop.mailbox(); }
 TaskOwner& owner_of(EventLoop& loop) noexcept { return loop; }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -21,6 +21,9 @@
 namespace heddle {
 
 class EventLoop;
+
+namespace detail {
+
 class Mailbox;
 class RemoteWait;
 
@@ -83,6 +86,8 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
   bool cancel_posted_ = false;
 };
 
+}  // namespace detail
+
 /// Refers to a task from any thread; copies refer to the same. It may be kept longer than the task, and than
 /// its loop.
 class HEDDLE_EXPORT RemoteHandle {
@@ -91,10 +96,10 @@ class HEDDLE_EXPORT RemoteHandle {
   /// To be made on the loop's thread. Throws std::logic_error for a handle that refers to nothing.
   template <class T>
   explicit RemoteHandle(const JoinHandle<T>& handle) {
-    if (!handle) throw_empty_handle();
-    task_ = RemoteTask::of(handle.state());
+    if (!handle) detail::throw_empty_handle();
+    task_ = detail::RemoteTask::of(handle.state());
   }
-  explicit RemoteHandle(TaskState& task) : task_(RemoteTask::of(task)) {}
+  explicit RemoteHandle(detail::TaskState& task) : task_(detail::RemoteTask::of(task)) {}
 
   /// Has the task's loop ask it to stop, which happens there as soon as it takes messages; calls before that
   /// are one request. False, and nothing happens, if the task is done or its loop has closed.
@@ -103,8 +108,10 @@ class HEDDLE_EXPORT RemoteHandle {
   explicit operator bool() const noexcept { return static_cast<bool>(task_); }
 
  private:
-  Ref<RemoteTask> task_;
+  detail::Ref<detail::RemoteTask> task_;
 };
+
+namespace detail {
 
 /// Waits on one loop for a task of another.
 class HEDDLE_EXPORT RemoteWait : public Operation {
@@ -203,6 +210,8 @@ void RemoteTaskOf<T>::start(EventLoop& loop) {
   this->watch(spawn_for(owner_of(loop), std::move(task_), where_).state());
 }
 
+}  // namespace detail
+
 /// Refers to a task that was started on a loop by spawn_threadsafe(). A handle that is dropped leaves the
 /// task to that loop. On any thread, but by one at a time.
 template <class T = void>
@@ -210,7 +219,8 @@ class [[nodiscard]] RemoteJoinHandle {
  public:
   RemoteJoinHandle() noexcept = default;
   /// Takes over a reference.
-  explicit RemoteJoinHandle(RemoteTaskOf<T>& task) noexcept : task_(Ref<RemoteTaskOf<T>>::adopt(task)) {}
+  explicit RemoteJoinHandle(detail::RemoteTaskOf<T>& task) noexcept
+      : task_(detail::Ref<detail::RemoteTaskOf<T>>::adopt(task)) {}
   RemoteJoinHandle(RemoteJoinHandle&&) noexcept = default;
   RemoteJoinHandle& operator=(RemoteJoinHandle&&) noexcept = default;
 
@@ -223,25 +233,25 @@ class [[nodiscard]] RemoteJoinHandle {
   /// Cancelled if it was cancelled or its loop closed before it began. Throws std::logic_error where a loop
   /// runs on this thread: await it there.
   T get() {
-    if (!task_) throw_empty_handle();
-    check_may_block("get()", "co_await the handle");
+    if (!task_) detail::throw_empty_handle();
+    detail::check_may_block("get()", "co_await the handle");
     task_->wait();
     return task_->take();
   }
 
-  class Awaiter final : public RemoteWait {
+  class Awaiter final : public detail::RemoteWait {
    public:
-    explicit Awaiter(RemoteTaskOf<T>& task) noexcept : RemoteWait(task) {}
-    T await_resume() { return static_cast<RemoteTaskOf<T>&>(*this->target_).take(); }
+    explicit Awaiter(detail::RemoteTaskOf<T>& task) noexcept : detail::RemoteWait(task) {}
+    T await_resume() { return static_cast<detail::RemoteTaskOf<T>&>(*this->target_).take(); }
   };
   /// The same without blocking. A request to stop is passed on to the task, and the wait ends with it.
   Awaiter operator co_await() const {
-    if (!task_) throw_empty_handle();
+    if (!task_) detail::throw_empty_handle();
     return Awaiter(*task_);
   }
 
  private:
-  Ref<RemoteTaskOf<T>> task_;
+  detail::Ref<detail::RemoteTaskOf<T>> task_;
 };
 
 /// Starts `task` on `loop`, which has to exist during the call, from any thread: asyncio's
@@ -250,7 +260,7 @@ class [[nodiscard]] RemoteJoinHandle {
 template <class T>
 RemoteJoinHandle<T> spawn_threadsafe(EventLoop& loop, Task<T> task,
                                      std::source_location where = std::source_location::current()) {
-  auto* const remote = new RemoteTaskOf<T>(mailbox_of(loop), std::move(task), where);
+  auto* const remote = new detail::RemoteTaskOf<T>(detail::mailbox_of(loop), std::move(task), where);
   RemoteJoinHandle<T> handle(*remote);
   remote->begin();
   return handle;
@@ -261,8 +271,8 @@ template <class F, class... A>
   requires CoroutineFunction<std::decay_t<F>, std::decay_t<A>...>
 auto spawn_threadsafe(EventLoop& loop, F&& function, A&&... arguments) {
   return spawn_threadsafe(loop,
-                          invoke_owned<std::decay_t<F>, std::decay_t<A>...>(std::forward<F>(function),
-                                                                            std::forward<A>(arguments)...),
+                          detail::invoke_owned<std::decay_t<F>, std::decay_t<A>...>(
+                              std::forward<F>(function), std::forward<A>(arguments)...),
                           std::source_location());
 }
 

@@ -20,7 +20,7 @@
 #include "../task/wait.hpp"
 #include "remote_task.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 namespace {
 
@@ -167,4 +167,4 @@ void drive_threads(std::size_t threads, ThreadMain& function, const LoopOptions&
   Threads(count, function, options).run();
 }
 
-}  // namespace heddle
+}  // namespace heddle::detail

@@ -12,6 +12,8 @@
 
 namespace heddle {
 
+namespace detail {
+
 /// What run_on_threads() calls on each thread.
 class HEDDLE_EXPORT ThreadMain {
  public:
@@ -22,6 +24,8 @@ class HEDDLE_EXPORT ThreadMain {
 };
 
 HEDDLE_EXPORT void drive_threads(std::size_t threads, ThreadMain& function, const LoopOptions& options);
+
+}  // namespace detail
 
 /// Runs `function(index)`, which returns a Task<void>, on an event loop on each of `threads` threads, the
 /// caller's (index 0) among them, and returns when all are done. 0 threads: as many as this process has
@@ -38,12 +42,12 @@ HEDDLE_EXPORT void drive_threads(std::size_t threads, ThreadMain& function, cons
 /// std::logic_error when a loop runs on this thread, ValueError for several threads on one custom selector.
 template <class F>
 void run_on_threads(std::size_t threads, F function, const LoopOptions& options = {}) {
-  struct Main final : ThreadMain {
+  struct Main final : detail::ThreadMain {
     explicit Main(F& f) noexcept : function(f) {}
     HEDDLE_CORO_WRAPPER Task<void> operator()(std::size_t index) override { return function(index); }
     F& function;
   } main(function);
-  drive_threads(threads, main, options);
+  detail::drive_threads(threads, main, options);
 }
 
 }  // namespace heddle

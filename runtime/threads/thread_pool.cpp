@@ -20,6 +20,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 ThreadPoolFull::~ThreadPoolFull() = default;
 
 bool StopToken::stop_requested() const noexcept {

@@ -19,10 +19,20 @@
 
 namespace heddle {
 
+namespace detail {
+
 class Mailbox;
 class ThreadJobWaiter;
+
+}  // namespace detail
+
 class ThreadPool;
+
+namespace detail {
+
 struct TaskLocals;
+
+}  // namespace detail
 
 /// By this work on another thread learns that it has been asked to stop. Valid until the function that got it
 /// returns.
@@ -44,6 +54,8 @@ class HEDDLE_EXPORT ThreadPoolFull : public std::runtime_error {
   using std::runtime_error::runtime_error;
   ~ThreadPoolFull() override;
 };
+
+namespace detail {
 
 /// A piece of work on its way to a thread and back. Shared by the thread and the operation that waits for it.
 class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
@@ -70,7 +82,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
   std::exception_ptr error_;
 
  private:
-  friend class ThreadPool;
+  friend class heddle::ThreadPool;
   friend class IntrusiveList<ThreadJob>;
   enum class State : unsigned char { NEW, QUEUED, RUNNING, DONE };
 
@@ -183,6 +195,8 @@ class [[nodiscard]] ThreadOperation final : public ThreadJobWaiter {
   }
 };
 
+}  // namespace detail
+
 /// Threads that are started as they are needed, up to a number, and then wait for more. They take no signals:
 /// those are for the loops.
 class HEDDLE_EXPORT ThreadPool {
@@ -221,12 +235,13 @@ class HEDDLE_EXPORT ThreadPool {
     auto work = [function = std::forward<F>(function),
                  ... arguments = std::forward<A>(arguments)](StopToken token) mutable {
       if constexpr (stoppable)
-        return heddle::call(function, token, std::move(arguments)...);
+        return detail::call(function, token, std::move(arguments)...);
       else
-        return static_cast<void>(token), heddle::call(function, std::move(arguments)...);
+        return static_cast<void>(token), detail::call(function, std::move(arguments)...);
     };
     using Work = decltype(work);
-    return ThreadOperation<Work, std::invoke_result_t<Work&, StopToken>>(*this, std::move(work), stoppable);
+    return detail::ThreadOperation<Work, std::invoke_result_t<Work&, StopToken>>(*this, std::move(work),
+                                                                                 stoppable);
   }
 
   /// No more calls are taken; those that were are made, and then the threads end. Waits for that: not to be
@@ -239,10 +254,10 @@ class HEDDLE_EXPORT ThreadPool {
   std::size_t queued() const noexcept;
 
  private:
-  friend class ThreadJob;
+  friend class detail::ThreadJob;
   struct State;
 
-  void submit(ThreadJob& job);
+  void submit(detail::ThreadJob& job);
   void add_thread();
   void serve() noexcept;
 

@@ -41,7 +41,7 @@ class HEDDLE_EXPORT CheckedSelector final : public SelectorDecorator {
   void examine(int fd) noexcept;
   void report_finding(int fd, const char* what) noexcept;
 
-  Buffer<Identity> known_;  // by descriptor
+  detail::Buffer<Identity> known_;  // by descriptor
   Handler handler_;
   void* argument_;
   std::size_t findings_ = 0;

@@ -17,6 +17,8 @@
 
 namespace heddle {
 
+using namespace detail;
+
 DevpollSelector::DevpollSelector() : BaseSelector("write to /dev/poll", "ioctl DP_POLL") {
   ready_.reserve(1);
   device_ = ::open("/dev/poll", O_RDWR | O_CLOEXEC);

@@ -36,7 +36,7 @@ class HEDDLE_EXPORT DevpollSelector final : public BaseSelector {
   int write_changes(const pollfd* changes, std::size_t count) noexcept;
 
   int device_ = -1;
-  Buffer<pollfd> ready_;
+  detail::Buffer<pollfd> ready_;
 };
 
 }  // namespace heddle

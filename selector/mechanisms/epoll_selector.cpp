@@ -16,6 +16,8 @@
 #include <utility>
 
 namespace heddle {
+
+using namespace detail;
 namespace {
 
 // The user data is descriptor and generation, by which an event of an earlier registration of the number is

@@ -42,7 +42,7 @@ class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
 
   int epoll_ = -1;
   bool has_pwait2_ = true;
-  Buffer<KernelEvent> events_;
+  detail::Buffer<KernelEvent> events_;
 };
 
 }  // namespace heddle

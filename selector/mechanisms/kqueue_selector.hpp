@@ -39,8 +39,8 @@ class HEDDLE_EXPORT KqueueSelector final : public BaseSelector {
              Trigger trigger) noexcept;
 
   int kqueue_ = -1;
-  Buffer<struct kevent> events_;
-  Buffer<Found> found_;  // by descriptor: the events of its two filters in one wait, merged
+  detail::Buffer<struct kevent> events_;
+  detail::Buffer<Found> found_;  // by descriptor: the events of its two filters in one wait, merged
 };
 
 }  // namespace heddle

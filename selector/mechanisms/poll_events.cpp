@@ -4,7 +4,7 @@
 
 #include <poll.h>
 
-namespace heddle {
+namespace heddle::detail {
 
 short to_poll(EventMask events) noexcept {
   const int read = events.contains(EVENT_READ) ? POLLIN : 0;
@@ -19,4 +19,4 @@ EventMask from_poll(int revents) noexcept {
 
 bool is_hangup(int revents) noexcept { return (revents & (POLLERR | POLLHUP | POLLNVAL)) != 0; }
 
-}  // namespace heddle
+}  // namespace heddle::detail

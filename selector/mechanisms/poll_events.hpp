@@ -4,7 +4,7 @@
 
 #include "../events.hpp"
 
-namespace heddle {
+namespace heddle::detail {
 
 /// POLLIN for READ, POLLOUT for WRITE.
 [[nodiscard]] short to_poll(EventMask events) noexcept;
@@ -13,4 +13,4 @@ namespace heddle {
 /// A hang-up, an error, or a closed descriptor.
 [[nodiscard]] bool is_hangup(int revents) noexcept;
 
-}  // namespace heddle
+}  // namespace heddle::detail

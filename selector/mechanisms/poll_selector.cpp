@@ -11,6 +11,8 @@
 #include "poll_events.hpp"
 
 namespace heddle {
+
+using namespace detail;
 namespace {
 
 int wait(pollfd* polled, std::size_t count, Timeout timeout) noexcept {

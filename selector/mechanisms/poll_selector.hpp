@@ -26,8 +26,8 @@ class HEDDLE_EXPORT PollSelector final : public BaseSelector {
   int do_wait(Timeout timeout) override;
   void do_close() noexcept override;
 
-  Buffer<pollfd> polled_;         // dense, in no order
-  Buffer<std::uint32_t> places_;  // by descriptor: where in polled_
+  detail::Buffer<pollfd> polled_;         // dense, in no order
+  detail::Buffer<std::uint32_t> places_;  // by descriptor: where in polled_
   std::size_t count_ = 0;
 };
 

@@ -29,7 +29,7 @@ class HEDDLE_EXPORT SelectSelector final : public BaseSelector {
 
   void ask(int fd, EventMask events) noexcept;
 
-  Buffer<Sets> sets_;  // one
+  detail::Buffer<Sets> sets_;  // one
   int highest_ = -1;
 };
 

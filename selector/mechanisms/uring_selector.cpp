@@ -15,6 +15,8 @@
 #include "poll_events.hpp"
 
 namespace heddle {
+
+using namespace detail;
 namespace {
 
 constexpr unsigned SUBMISSIONS = 1024;

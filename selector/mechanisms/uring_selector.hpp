@@ -48,9 +48,9 @@ class HEDDLE_EXPORT UringSelector final : public BaseSelector {
   int push_cancel(int fd) noexcept;
   int submit() noexcept;
 
-  Buffer<io_uring> ring_;  // one
-  Buffer<Watch> watches_;  // by descriptor
-  Buffer<int> queue_;      // the descriptors whose polls are to be submitted
+  detail::Buffer<io_uring> ring_;  // one
+  detail::Buffer<Watch> watches_;  // by descriptor
+  detail::Buffer<int> queue_;      // the descriptors whose polls are to be submitted
   std::size_t queued_ = 0;
   int owner_ = -1;               // the process whose polls these are
   mutable bool nested_ = false;  // another selector may watch the ring

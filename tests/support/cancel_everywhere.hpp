@@ -35,7 +35,7 @@ template <class Scenario, class Progress, class Check>
 CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller canceller, Scenario scenario,
                                        Progress progress, Check check) {
   struct Point {
-    const AsyncFrame* leaf;
+    const detail::AsyncFrame* leaf;
     unsigned line;
     unsigned column;
     long progress;
@@ -54,7 +54,7 @@ CancelCount cancel_at_every_suspension(const LoopOptions& options, Canceller can
     void look() {
       if (!handle) handle = spawn(scenario());
       if (handle->done()) return;
-      const AsyncFrame* const leaf = handle->state().leaf();
+      const detail::AsyncFrame* const leaf = handle->state().leaf();
       const Point now{leaf, leaf ? leaf->where.line() : 0, leaf ? leaf->where.column() : 0, measure()};
       if (!due && now != seen) {
         seen = now;

@@ -13,6 +13,7 @@
 #include "../loopback.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 
 TEST_CASE("options that all sockets have are set and read again") {

@@ -20,6 +20,7 @@
 #include "../temporary.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 
 namespace {
@@ -430,7 +431,7 @@ TEST_CASE("bytes behind others that came with a descriptor are found after a loo
     std::string got = co_await reader;
     CHECK(got == "ping");
     auto& loop = EventLoop::running();
-    const std::string before = loop.selector().name();
+    const std::string before = loop.selector_name();
     loop.set_selector("poll");
     co_await sleep(150ms);
     loop.set_selector(before);

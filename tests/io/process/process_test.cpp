@@ -21,6 +21,7 @@
 #include "../loopback.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 using TestFile = heddle::test::File;
 

@@ -10,6 +10,7 @@
 #include "../loopback.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 
 namespace {

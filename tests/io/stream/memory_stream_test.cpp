@@ -14,6 +14,7 @@
 #include "../loopback.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 
 static_assert(Stream<MemoryStream> && VectoredWriteStream<MemoryStream>);

@@ -11,6 +11,7 @@
 #include "../../support/catch.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 
 namespace {
 

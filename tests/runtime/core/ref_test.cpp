@@ -7,6 +7,7 @@
 #include "../../support/catch.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 
 namespace {
 

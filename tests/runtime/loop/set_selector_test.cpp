@@ -86,7 +86,7 @@ ON_SELECTORS("whoever waits goes along to any other selector") {
       for (int i = 0; i < 5; ++i) co_await sleep(1ms);
 
       loop.set_selector(next);
-      CHECK(loop.selector().name() == next);
+      CHECK(loop.selector_name() == next);
       write_byte(owned.far, 'b');
       write_byte(raw.far, 'b');
       write_byte(watched.far, 'b');

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../../../runtime/loop/event_loop.hpp"
+#include "../../../runtime/loop/outside_work.hpp"
 #include "../../../runtime/loop/ready.hpp"
 #include "../../../runtime/task/gather.hpp"
 #include "../../../runtime/task/run.hpp"

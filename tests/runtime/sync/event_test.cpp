@@ -12,6 +12,7 @@
 #include "../../support/turns.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 using namespace std::chrono_literals;
 

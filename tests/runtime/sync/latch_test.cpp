@@ -11,6 +11,7 @@
 #include "../../support/turns.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 
 ON_SELECTORS("a latch wakes all who wait when it has been counted down") {

@@ -20,6 +20,7 @@
 #include "../../support/turns.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 using namespace std::chrono_literals;
 

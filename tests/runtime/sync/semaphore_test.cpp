@@ -14,6 +14,7 @@
 #include "../../support/turns.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 
 namespace {

@@ -12,6 +12,7 @@
 #include "../../support/on_selectors.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using heddle::test::run_here;
 using namespace std::chrono_literals;
 

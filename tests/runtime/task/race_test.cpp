@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "../../../runtime/loop/descriptor_table.hpp"
+#include "../../../runtime/loop/event_loop.hpp"
 #include "../../../runtime/loop/ready.hpp"
 #include "../../../runtime/task/run.hpp"
 #include "../../../runtime/task/sleep.hpp"
@@ -21,6 +23,7 @@
 #include "../../support/turns.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 using namespace std::chrono_literals;
 

@@ -20,6 +20,7 @@
 #include "../../support/on_selectors.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 using namespace std::chrono_literals;
 
@@ -45,7 +46,7 @@ ON_SELECTORS("run returns what its task returns") { CHECK(run(answer(), loop_opt
 
 ON_SELECTORS("the loop is on the selector that was asked for") {
   const std::string name =
-      run_on(selector, []() -> Task<std::string> { co_return EventLoop::running().selector().name(); });
+      run_on(selector, []() -> Task<std::string> { co_return EventLoop::running().selector_name(); });
   CHECK(name == selector);
 }
 

@@ -15,6 +15,7 @@
 #include "../../support/turns.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using heddle::test::run_here;
 using namespace std::chrono_literals;
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "../../../runtime/loop/descriptor_table.hpp"
+#include "../../../runtime/loop/event_loop.hpp"
 #include "../../../runtime/loop/ready.hpp"
 #include "../../../runtime/sync/event.hpp"
 #include "../../../runtime/task/run.hpp"
@@ -16,6 +18,7 @@
 #include "../../support/turns.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 using namespace std::chrono_literals;
 

@@ -24,6 +24,7 @@
 #include "../../support/on_selectors.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 using namespace std::chrono_literals;
 

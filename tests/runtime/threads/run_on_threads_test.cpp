@@ -23,6 +23,7 @@
 #include "../../support/on_selectors.hpp"
 
 using namespace heddle;
+using namespace heddle::detail;
 using namespace heddle::test;
 using namespace std::chrono_literals;
 
@@ -42,7 +43,7 @@ ON_SELECTORS("each index runs on a thread and a loop of its own, the first on th
           loops.insert(&EventLoop::running());
           indices.insert(index);
           CHECK((index == 0) == (std::this_thread::get_id() == here));
-          CHECK(EventLoop::running().selector().name() == std::string(selector));
+          CHECK(EventLoop::running().selector_name() == std::string(selector));
           CHECK(current.task->name() == "main " + std::to_string(index));
         }
         ++arrived;

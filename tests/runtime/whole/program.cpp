@@ -26,6 +26,8 @@
 
 namespace heddle::test {
 
+using namespace detail;
+
 namespace {
 
 using std::chrono::milliseconds;
