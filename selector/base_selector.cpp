@@ -142,9 +142,9 @@ ReadyList BaseSelector::select(Timeout timeout) {
   stray_ = false;
   interrupted_ = false;
   // The clock is read only for a timeout that has to be measured.
-  const TimePoint started = timeout.forever() || timeout.only_looks() ? TimePoint() : now();
+  const TimePoint started = timeout.forever() || timeout.only_polls() ? TimePoint() : now();
   const int error = do_wait(timeout);
-  if (error == 0 && !stray_ && (ready_end_ != ready_.data() || timeout.only_looks())) [[likely]] {
+  if (error == 0 && !stray_ && (ready_end_ != ready_.data() || timeout.only_polls())) [[likely]] {
     return ready();
   }
   return wait_again(timeout, started, error);
@@ -152,20 +152,20 @@ ReadyList BaseSelector::select(Timeout timeout) {
 
 KernelEvents BaseSelector::wait_raw(Timeout timeout, int most) {
   check_open();
-  const TimePoint started = timeout.forever() || timeout.only_looks() ? TimePoint() : now();
+  const TimePoint started = timeout.forever() || timeout.only_polls() ? TimePoint() : now();
   Timeout left = timeout;
   for (;;) {
     KernelEvents events;
     const int error = do_wait_raw(left, most, events);
-    if (error == 0 && (!events.empty() || left.only_looks())) [[likely]]
+    if (error == 0 && (!events.empty() || left.only_polls())) [[likely]]
       return events;
     if (error == EINTR)
       let_handlers_run();
     else if (error != 0)
       throw_errno(error, wait_call_, descriptor());
-    if (left.forever() || left.only_looks()) continue;
+    if (left.forever() || left.only_polls()) continue;
     left = timeout.duration() - (now() - started);
-    if (left.only_looks()) return {};
+    if (left.only_polls()) return {};
   }
 }
 
@@ -205,12 +205,12 @@ ReadyList BaseSelector::wait_again(Timeout timeout, TimePoint started, int error
       }
     } else if (error != 0) {
       throw_errno(error, wait_call_, descriptor());
-    } else if (!ready().empty() || left.only_looks()) {
+    } else if (!ready().empty() || left.only_polls()) {
       break;
     } else {
       must_repeat = false;
     }
-    if (!left.forever() && !left.only_looks()) {
+    if (!left.forever() && !left.only_polls()) {
       const Duration rest = timeout.duration() - (now() - started);
       if (!must_repeat && rest <= Duration::zero()) break;
       left = rest;

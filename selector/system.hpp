@@ -20,8 +20,8 @@ namespace heddle {
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
 
 /// The system calls that heddle makes. An event loop is constructed with one (a KernelSystem by default), and
-/// all code above the loop reaches the kernel through it alone, so a test can put failing, slow or simulated
-/// calls in its place.
+/// what moves bytes above the loop reaches the kernel through it alone, so a test can put failing, slow or
+/// simulated calls in its place. (io/README.md lists the calls that bypass it.)
 ///
 /// Every call has the arguments and the meaning of the POSIX function of its name, and returns what that
 /// returns, but a failure is the errno negated (-EAGAIN), never -1. Descriptors that are made here are

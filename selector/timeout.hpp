@@ -31,7 +31,7 @@ class Timeout {
 
   [[nodiscard]] constexpr bool forever() const noexcept { return ns_ == FOREVER; }
   /// Zero or negative: select() polls, it doesn't block.
-  [[nodiscard]] constexpr bool only_looks() const noexcept { return ns_ <= 0; }
+  [[nodiscard]] constexpr bool only_polls() const noexcept { return ns_ <= 0; }
   /// Meaningless when forever().
   [[nodiscard]] constexpr Duration duration() const noexcept { return Duration(ns_); }
   /// The time in whole milliseconds, rounded up and kept within [-1, INT_MAX] as poll(2) wants it: -1 is for
@@ -39,7 +39,7 @@ class Timeout {
   [[nodiscard]] constexpr int milliseconds() const noexcept {
     constexpr std::int64_t most = std::numeric_limits<int>::max();
     if (forever()) return -1;
-    if (only_looks()) return 0;
+    if (only_polls()) return 0;
     const std::int64_t ms = ns_ / 1'000'000 + (ns_ % 1'000'000 != 0);
     return static_cast<int>(ms < most ? ms : most);
   }

@@ -137,18 +137,16 @@ bool SendOperation::attempt(int fd, FdWatch* watch) noexcept {
 
 template class detail::SocketOperationOf<SendOperation, Direction::WRITE>;
 
+// Evaluates the send() that await_ready() has made, or else makes one, and sends on until everything is sent
+// or it would block.
 bool SendAllOperation::attempt(int fd, FdWatch* watch) noexcept {
-  result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
-  return settle(fd, watch);
-}
-
-// Evaluates the last send(), and sends on until everything is sent or it would block.
-bool SendAllOperation::settle(int fd, FdWatch* watch) noexcept {
+  if (result_ == not_tried) result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
   for (;;) {
-    if (result_ >= 0)
+    if (result_ >= 0) {
       sent_ += static_cast<std::size_t>(result_);
-    else if (would_block(result_)) {
+    } else if (would_block(result_)) {
       drained(direction(), watch);
+      result_ = not_tried;
       return false;
     } else if (result_ != -EINTR) {
       return true;
@@ -165,17 +163,7 @@ bool SendAllOperation::settle(int fd, FdWatch* watch) noexcept {
 // whose send() didn't take everything.
 bool SendAllOperation::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   sent_ = 0;
-  bool done = false;
-  if (result_ == not_tried) {
-    done = try_first(*this);
-  } else {
-    begin_first();
-    done = settle(fd(), slot().watch != &FdWatch::none ? slot().watch : nullptr);
-    if (done) finish();
-  }
-  if (done && current.budget >= 0) return false;
-  suspend_waiting(*this, coroutine, frame);
-  return true;
+  return SocketOperationOf::start(coroutine, frame);
 }
 
 template class detail::SocketOperationOf<SendAllOperation, Direction::WRITE>;

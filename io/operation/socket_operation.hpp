@@ -263,11 +263,9 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperationOf<SendAllOpe
   bool attempt(int fd, FdWatch* watch) noexcept;
 
  private:
-  // Of result_: there was no send() yet. No call returns it.
+  // Of result_: there was no send() since it had to wait, or none at all. No call returns it.
   static constexpr std::ptrdiff_t not_tried = PTRDIFF_MIN;
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
-  bool settle(int fd, FdWatch* watch) noexcept;
-
   const std::byte* data_;
   std::size_t size_;
   std::size_t sent_;

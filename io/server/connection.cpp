@@ -100,12 +100,12 @@ void Connection::check_deadlines() noexcept {
     const Duration quiet = now - std::max(began_, last_activity(task, now, tasks));
     left = sooner(left, options.idle.duration() - quiet);
   }
-  if (left.only_looks()) {
+  if (left.only_polls()) {
     timed_out_ = true;
     ++connections_->counters_.timed_out;
     task.cancel();
     left = options.abort_after;
-    if (left.only_looks()) return abort();
+    if (left.only_polls()) return abort();
   }
   if (left.forever()) return;
   try {

@@ -218,7 +218,7 @@ void ServerCore::enter(Stage stage, Timeout limit) noexcept {
   if (waiting_ != nullptr) waiting_->describe_as(last_ones, true);
   child_ended();
   if (limit.forever()) return;
-  if (!limit.only_looks()) try {
+  if (!limit.only_polls()) try {
       stage_ends_ = loop_->deadline_after(limit.duration());
       loop_->timers().add(timer_, stage_ends_);
       return;

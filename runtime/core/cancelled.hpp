@@ -32,7 +32,7 @@ struct HEDDLE_EXPORT Interrupted : std::runtime_error {
   ~Interrupted() override;
 };
 
-/// A loop that looks out for it (LoopOptions::detect_deadlock) found that nothing can happen any more: no
+/// A loop that checks for it (LoopOptions::detect_deadlock) found that nothing can happen any more: no
 /// task is ready, and none waits for a deadline, a descriptor, a signal or another thread. what() lists the
 /// tasks.
 struct HEDDLE_EXPORT Deadlock : std::logic_error {

@@ -1,4 +1,4 @@
-// current: what runs on this thread now. The hot paths look here and nowhere else.
+// current: what runs on this thread now. The hot paths read this and nothing else.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -41,7 +41,7 @@ struct Current {
   int steps = 0;
   std::coroutine_handle<> target;  ///< a coroutine to go on with, where the compiler can't jump to it
 
-  /// A task has ended, or `target` is set: the loop looks after that when the step is over.
+  /// A task has ended, or `target` is set: the loop attends to that when the step is over.
   void call_loop() noexcept {
     if (steps < 0) steps += attention;
   }

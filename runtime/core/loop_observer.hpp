@@ -1,4 +1,4 @@
-// LoopObserver: is told of every step of a loop, and may change their order. For .cpp files only.
+// LoopObserver: is notified of every step of a loop, and may change their order. For .cpp files only.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,7 +14,7 @@ namespace heddle::detail {
 class TaskState;
 
 /// What times, disturbs or shuffles the steps of a loop. Called by the loop's thread while no task runs, so
-/// it may ask tasks to stop. A loop without observers doesn't look for any between two steps.
+/// it may ask tasks to stop. A loop without observers doesn't ask for any between two steps.
 class HEDDLE_EXPORT LoopObserver {
  public:
   LoopObserver(const LoopObserver&) = delete;

@@ -1,4 +1,5 @@
-// Operation: the base of everything a task can be suspended at, and the protocol by which it is told to stop.
+// Operation: the base of everything a task can be suspended at, and the protocol by which it is asked to
+// stop.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -6,7 +6,7 @@
 
 namespace heddle::detail {
 
-/// How a Ref counts unless told otherwise: by T's add_reference() and release(), which ends the object with
+/// How a Ref counts by default: by T's add_reference() and release(), which ends the object with
 /// its last reference. Another policy has the same two functions; one for a Ref that is never copied, nor
 /// made but by adopt(), needs no add().
 struct CountReferences {

@@ -1,4 +1,4 @@
-// Report, AsyncTrace: what a loop tells when something went wrong that nobody looks after, and where it was.
+// Report, AsyncTrace: what went wrong that nobody else would hear of, and where it was.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -28,7 +28,7 @@ struct Report {
   std::span<const std::source_location> trace = {};
 };
 
-/// Prints a report on stderr, with the trace: what a loop does unless told otherwise.
+/// Prints a report on stderr, with the trace: what a loop does without a handler.
 HEDDLE_EXPORT void print_report(const Report& report) noexcept;
 
 /// In a catch block: the trace of the exception that is handled, if it came through a coroutine on this

@@ -6,7 +6,7 @@
 
 namespace heddle::detail {
 
-/// Something an event loop can be told to run. It is linked through itself, so queueing it allocates nothing,
+/// Something an event loop can run. It is linked through itself, so queueing it allocates nothing,
 /// and it must not move or die while it is queued.
 struct Runnable {
   explicit Runnable(void (*function)(Runnable&)) noexcept : run(function) {}

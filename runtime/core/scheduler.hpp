@@ -27,7 +27,7 @@ namespace heddle::detail {
 /// Everything is for the loop's own thread.
 class HEDDLE_EXPORT Scheduler : public TaskOwner {
  public:
-  /// Queues what isn't queued: it runs on the next turn, behind what is queued already.
+  /// Queues what isn't queued yet, behind what is.
   void schedule(Runnable& runnable) noexcept { ready_.push(runnable); }
   RunQueue& ready_queue() noexcept { return ready_; }
   TimerHeap& timers() noexcept { return timers_; }
@@ -55,7 +55,7 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   /// Nothing runs any more; callbacks are dropped when their turn comes.
   bool closed() const noexcept { return closed_; }
 
-  /// Hands a Report to whoever looks after what nobody retrieves.
+  /// Hands a Report to the handler of what nobody retrieves.
   virtual void report(const Report& report) noexcept = 0;
   virtual BaseSelector& selector() const noexcept = 0;
   /// How many timers are armed, but for the loop's own.

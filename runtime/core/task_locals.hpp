@@ -9,7 +9,7 @@ struct TaskLocals;
 /// nullptr stays nullptr.
 TaskLocals* share_locals(TaskLocals* locals) noexcept;
 void release_locals(TaskLocals* locals) noexcept;
-/// Those of the current task, or what the thread was told to see.
+/// Those of the current task, or those that LocalsOnThread gives the thread.
 TaskLocals* current_locals() noexcept;
 
 /// While it lives, this thread, on which no task runs, sees these locals.

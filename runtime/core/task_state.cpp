@@ -10,8 +10,7 @@
 
 #include "injection.hpp"
 #include "operation.hpp"
-#include "scheduler.hpp"
-#include "task.hpp"
+#include "spawned_task.hpp"  // nearly every task is a SpawnedTask<void>: seen here, the compiler calls that directly
 #include "task_extras.hpp"
 #include "task_locals.hpp"
 #include "trace.hpp"

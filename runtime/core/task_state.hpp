@@ -23,9 +23,9 @@ class Operation;
 struct TaskExtras;
 struct TaskLocals;
 
-/// A spawned task: from its beginning a child of its owner, and in the loop's queue, so it doesn't run before
-/// the next turn. Counted references: one is held by the running coroutine, one by the JoinHandle that is
-/// made with it.
+/// A spawned task: from its beginning a child of its owner, and in the loop's queue, so it never runs inside
+/// of the call that spawns it. Counted references: one is held by the running coroutine, one by the
+/// JoinHandle that is made with it.
 class HEDDLE_EXPORT TaskState : public Runnable {
  public:
   /// Requests the task to stop: the co_await it is suspended at, or else its next one, throws Cancelled. A

@@ -29,7 +29,7 @@ inline std::coroutine_handle<> transfer(std::coroutine_handle<> target) noexcept
 #endif
 }
 
-/// What the outermost coroutine of a task continues with when it has ended: the loop, which has to look after
+/// What the outermost coroutine of a task continues with when it has ended: the loop, which has to attend to
 /// the task.
 inline std::coroutine_handle<> leave_task() noexcept {
   current.call_loop();

@@ -113,7 +113,7 @@ void DescriptorTable::arm(FdWatch& watch, Direction direction, bool owned) {
     watch.registered = EVENT_READ | EVENT_WRITE;
     watch.set_edge(true);
   } else if (!watch.registered.contains(event)) {
-    // Without a kernel object the selector can't tell now that the descriptor is closed.
+    // A selector without a kernel object doesn't notice yet that the descriptor is closed.
     if (selector_->descriptor() < 0 && (loop_.system().poll_now(watch.fd, 0) & POLLNVAL) != 0)
       throw_errno(EBADF, "waiting", watch.fd);
     want(watch, watch.registered | event);
@@ -221,7 +221,7 @@ bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callba
   try {
     if (fd < 0) throw ValueError("a callback for a negative descriptor");
     if (watch == nullptr) watch = &this->watch(fd);
-    if (watch->edge()) {  // a callback is told again and again
+    if (watch->edge()) {  // a callback is called as long as the descriptor is ready
       selector_->unregister(fd);
       watch->registered = EventMask(0);
       watch->set_edge(false);

@@ -60,8 +60,8 @@ class HEDDLE_EXPORT DescriptorTable {
   /// A direction has become ready: whoever waits there first is queued.
   void notify(FdWatch::Side& side) noexcept { notify(side, loop_.ready_queue()); }
   /// Somebody has read what there was and takes `watch` for drained without asking the kernel again, though
-  /// no event would tell if it isn't: see SecondLook. (Where the calls are not the kernel's, it is checked at
-  /// once.) False: there is more, or may be.
+  /// no event would follow if it isn't: see SecondLook. (Where the calls are not the kernel's, it is checked
+  /// at once.) False: there is more, or may be.
   bool expect_drained(FdWatch& watch) noexcept;
   bool readable_now(int fd) const noexcept;
   /// A descriptor that the selector watches was closed by others (select(2) says only that there is one):

@@ -231,7 +231,7 @@ void EventLoop::poll(Timeout limit) {
     if (timers_.earliest() > now) left = (has_real_time_ ? timers_.wake_up() : timers_.earliest()) - now;
     if (timeout.forever() || left < timeout.duration()) timeout = left;
   }
-  const bool sleeps = !timeout.only_looks() && mailbox_->fall_asleep();
+  const bool sleeps = !timeout.only_polls() && mailbox_->fall_asleep();
   if (!sleeps) timeout = Duration(0);
 
   counters_.waits += sleeps;

@@ -74,7 +74,7 @@ struct LoopCounters {
 /// The scheduler under everything: a queue of what is ready, timers, a selector and a clock.
 ///
 /// What is ready runs first in, first out; nothing ever runs inline from the call that made it ready. While
-/// there is work, timers (64 at a time) and posted calls are looked at every 64 steps, and so is the
+/// there is work, timers (64 at a time) and posted calls are checked every 64 steps, and so is the
 /// selector, unless these took no time to speak of: the kernel is asked at most every 5 us then. (A selector
 /// or a clock of the caller's is asked every 64 steps.) All members are for the loop's own thread, but
 /// call_soon_threadsafe(). heddle::run() makes a loop and is all that most programs need; a loop of one's own
@@ -89,7 +89,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   /// The loop that runs on this thread. Throws std::logic_error if none does.
   static EventLoop& running();
 
-  /// Calls `function(arguments...)` on the next turn. The loop owns copies of both.
+  /// Calls `function(arguments...)` behind what is queued already. The loop owns copies of both.
   template <class F, class... A>
   CallHandle call_soon(F&& function, A&&... arguments) {
     return queue(detail::make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
@@ -107,7 +107,8 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
                     detail::make_callback(std::forward<F>(function), std::forward<A>(arguments)...));
   }
   /// call_soon() from any thread or from a callback of another loop, while this loop exists. Wakes the loop
-  /// if it sleeps: one wake-up for all calls until it has looked. Not for signal handlers (it allocates).
+  /// if it sleeps: one wake-up for all calls until it has collected them. Not for signal handlers (it
+  /// allocates).
   template <class F, class... A>
   void call_soon_threadsafe(F&& function, A&&... arguments) {
     post(detail::make_call<detail::PostedCallOf>(std::forward<F>(function), std::forward<A>(arguments)...));
@@ -198,7 +199,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   /// Where the signals go that somebody asked for on this loop.
   detail::LoopSignals& signals();
   std::size_t armed_timers() const noexcept override;
-  /// Is told of every step from now on, after those that were added before.
+  /// It is notified of every step from now on, after those that were added before.
   void add_observer(detail::LoopObserver& observer) noexcept;
   /// Nothing if it wasn't added. Not from within a call of an observer.
   void remove_observer(detail::LoopObserver& observer) noexcept;

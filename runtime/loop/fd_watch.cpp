@@ -126,7 +126,7 @@ void DescriptorOperation::leave() noexcept {
 Operation::Stop DescriptorOperation::cancel() noexcept {
   if (done()) return Stop::TOO_LATE;
   leave();
-  fail(ECANCELED);  // so that one look at the result tells that there is something to throw
+  fail(ECANCELED);  // so that the result alone shows that there is something to throw
   place_.state = State::STOPPED;
   return Stop::STOPPED;
 }
@@ -138,7 +138,7 @@ void DescriptorOperation::unpause() noexcept {
   if (!watch_->edge()) try {
       watch_->table->arm(*watch_, direction(), owned());
     } catch (const std::exception&) {
-      // The operation that is woken now will be told what is wrong.
+      // The operation that is woken now learns it from its own call.
     }
   notify(State::WOKEN);
 }

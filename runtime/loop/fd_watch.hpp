@@ -74,14 +74,14 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
     void promote() noexcept;
 
    private:
-    // In one byte, so that one look answers what may_try() and may_wait() ask.
+    // In one byte, so that one test answers what may_try() and may_wait() ask.
     static constexpr std::uint8_t drained = 1;
     static constexpr std::uint8_t taken = 2;  // there is a first
     std::uint8_t state_ = 0;
     DescriptorOperation* first_ = nullptr;  // while it is taken
   };
 
-  /// Stands for the watch of a descriptor that has none yet, so that who looks at one needn't ask whether
+  /// Stands for the watch of a descriptor that has none yet, so that who reads one needn't ask whether
   /// there is one. It never changes: of it everything may be tried and nothing waited for.
   static FdWatch none;
 
@@ -149,7 +149,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
 
   /// The operation can't go on: ECANCELED when the descriptor was closed by its owner, EBADF when by others.
   virtual void fail(int error) noexcept = 0;
-  /// What there is it will take, so nobody else may try before. False of one that only waits to be told.
+  /// What there is it will take, so nobody else may try before. False of one that only waits for readiness.
   virtual bool takes() const noexcept { return true; }
   /// It leaves its queue: it is done, stopped, or (then the watch mustn't be touched) the watch is going. For
   /// operations that pause().
@@ -171,16 +171,9 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// For try_once(): out of the ordinary.
   static bool may_begin_now();
   static bool may_try_now(const FdWatch& watch, Direction direction);
-  /// What try_first() begins with, for an operation that tries in its own way. It may have been awaited
-  /// before.
-  void begin_first() noexcept {
-    fd_ = slot_->fd;
-    watch_ = slot_->watch != &FdWatch::none ? slot_->watch : nullptr;
-    place_.state = State::NEW;
-  }
   /// It has its result, or what it failed with.
   void finish() noexcept { place_.state = State::DONE; }
-  /// Both: true when the task is suspended.
+  /// try_first(), and if it isn't done by that suspend_waiting(): true when the task is suspended.
   template <class Op>
   static bool start(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame);
   /// The usual case of start() by itself, for inlining: it is known that the operation would block, and
@@ -218,8 +211,8 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     if (watch != nullptr && !watch->hangup) [[likely]]
       watch->side(direction).set_drained();
   }
-  /// The next read has to wait, as far as can be told: if there is something after all, the loop finds it a
-  /// little later. False where it can't look, so that the next read has to try.
+  /// The next read has to wait, as far as can be told: if there is something after all, SecondLook finds it a
+  /// little later. False where that can't be, so that the next read has to try.
   static bool perhaps_drained(FdWatch& watch) noexcept;
   /// While waiting(), first in the queue: it is not to try until unpause(). (An edge may wake it all the
   /// same, and it has to pause() again.)
@@ -253,6 +246,12 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     std::uint8_t spare;
   };
 
+  /// It may have been awaited before.
+  void begin_first() noexcept {
+    fd_ = slot_->fd;
+    watch_ = slot_->watch != &FdWatch::none ? slot_->watch : nullptr;
+    place_.state = State::NEW;
+  }
   static void append(DescriptorOperation*& list, DescriptorOperation& last) noexcept;
   static void remove(DescriptorOperation*& list, DescriptorOperation& member) noexcept;
   void leave() noexcept;

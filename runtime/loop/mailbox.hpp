@@ -33,7 +33,7 @@ class Mailbox {
     release();
     return taken;
   }
-  /// Makes the loop look up from what it runs until (see take_interrupt). Async-signal-safe.
+  /// Makes the loop return from what it runs until (see take_interrupt). Async-signal-safe.
   void interrupt() noexcept {
     interrupted_.store(true, std::memory_order_relaxed);
     wake();

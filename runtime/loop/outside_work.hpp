@@ -1,4 +1,4 @@
-// OutsideWork: a loop that looks out for deadlocks is told that somebody outside will call.
+// OutsideWork: while it lives, a loop that detects deadlocks expects calls from outside.
 // SPDX-License-Identifier: MIT
 #pragma once
 

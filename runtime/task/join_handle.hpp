@@ -142,7 +142,7 @@ template <class T>
 
 }  // namespace detail
 
-/// Starts `task` as a child of `owner` on the loop's next turn.
+/// Starts `task` as a child of `owner`, behind what is queued on its loop already.
 template <class T>
 JoinHandle<T> spawn_for(detail::TaskOwner& owner, Task<T>&& task, std::source_location where) {
   return JoinHandle<T>(detail::start_task<T>(task.release(), owner, where));
@@ -162,7 +162,7 @@ auto invoke_owned(F function, A... arguments) -> Task<typename std::invoke_resul
 template <class F, class... A>
 concept CoroutineFunction = requires { typename std::invoke_result_t<F&, A...>::promise_type; };
 
-/// Starts `task` beside the caller, on the running loop's next turn: the loop owns it. The exception of a
+/// Starts `task` beside the caller, behind what is queued already: the loop owns it. The exception of a
 /// task whose handle is dropped goes to the loop's report handler. Throws std::logic_error if no loop runs
 /// on this thread.
 template <class T>

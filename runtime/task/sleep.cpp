@@ -42,7 +42,7 @@ Operation::Stop SleepOperation::cancel() noexcept {
 WaitInfo SleepOperation::describe() const noexcept {
   WaitInfo info;
   info.what = "sleep";
-  // Of a duration, as of when the loop looked at its clock last before: that is microseconds early at most.
+  // Of a duration, as of when the loop read its clock last before: that is microseconds early at most.
   if (absolute_)
     info.until = TimePoint(duration_);
   else if (armed())

@@ -51,7 +51,7 @@ class HEDDLE_EXPORT TaskGroup final : public detail::TaskOwner {
   TaskGroup();
   ~TaskGroup();
   /// Waits for all children, having cancelled them if the body failed or was cancelled. `body` is what the
-  /// body threw, and is looked at when this is awaited: to be called before anything is spawned, because
+  /// body threw, and is read when this is awaited: to be called before anything is spawned, because
   /// without memory for its coroutine nobody could be waited for. Yields all that failed; throws Cancelled if
   /// it was this task that was to stop and nothing failed.
   Task<std::vector<std::exception_ptr>> close(const std::exception_ptr& body);

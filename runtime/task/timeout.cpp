@@ -1,4 +1,4 @@
-// DeadlineScope: whose request it was that stopped a task is told by counting them, as asyncio.timeout()
+// DeadlineScope: whose request it was that stopped a task is found by counting them, as asyncio.timeout()
 // does.
 // SPDX-License-Identifier: MIT
 #include "timeout.hpp"

@@ -52,11 +52,11 @@ bool WaitTasksOperation::await_ready() {
   failed_ = stopped_ = false;  // it may have been awaited before
   for (std::size_t i = 0; i < size_; ++i)
     if (tasks_[i].task->done()) count(*tasks_[i].task);
-  return (satisfied() || timeout_.only_looks()) && finished();
+  return (satisfied() || timeout_.only_polls()) && finished();
 }
 
 void WaitTasksOperation::begin_wait() {
-  if (satisfied() || timeout_.only_looks()) {  // the budget is spent
+  if (satisfied() || timeout_.only_polls()) {  // the budget is spent
     wake();
     return;
   }

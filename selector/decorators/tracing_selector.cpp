@@ -116,7 +116,7 @@ int TracingSelector::do_wait(Timeout timeout) {
   Line line;
   if (timeout.forever()) {
     line.add("select for ever");
-  } else if (timeout.only_looks()) {
+  } else if (timeout.only_polls()) {
     line.add("select 0 ms");
   } else {
     line.add("select %.3f ms", milliseconds(timeout.duration()));

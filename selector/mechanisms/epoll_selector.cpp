@@ -126,7 +126,7 @@ void EpollSelector::do_read(const KernelEvent& event, Ready& ready) const noexce
 
 int EpollSelector::wait_once(Timeout timeout, int most) noexcept {
   auto* const events = reinterpret_cast<epoll_event*>(events_.data());
-  return timeout.forever() || timeout.only_looks()
+  return timeout.forever() || timeout.only_polls()
              ? ::epoll_wait(epoll_, events, most, timeout.forever() ? -1 : 0)
              : wait_until(timeout, most);
 }

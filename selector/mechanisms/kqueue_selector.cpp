@@ -104,7 +104,7 @@ void KqueueSelector::do_unregister(const SelectorKey& key, std::uint32_t generat
 }
 
 int KqueueSelector::do_wait(Timeout timeout) {
-  const auto ns = timeout.forever() || timeout.only_looks() ? 0 : timeout.duration().count();
+  const auto ns = timeout.forever() || timeout.only_polls() ? 0 : timeout.duration().count();
   // Some kernels refuse more than 10^8 seconds; a wait that ends too early is repeated by BaseSelector.
   const auto seconds = ns / 1'000'000'000;
   const timespec until{static_cast<std::time_t>(seconds < 100'000'000 ? seconds : 100'000'000),

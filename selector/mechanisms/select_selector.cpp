@@ -70,7 +70,7 @@ int SelectSelector::do_wait(Timeout timeout) {
   Sets& sets = sets_[0];
   sets.read_ready = sets.read;
   sets.write_ready = sets.write;
-  const auto ns = timeout.forever() || timeout.only_looks() ? 0 : timeout.duration().count();
+  const auto ns = timeout.forever() || timeout.only_polls() ? 0 : timeout.duration().count();
   // Some kernels refuse more than 10^8 seconds; a wait that ends too early is repeated by BaseSelector.
   const auto seconds = ns / 1'000'000'000;
   const timespec exactly{static_cast<std::time_t>(seconds < 100'000'000 ? seconds : 100'000'000),

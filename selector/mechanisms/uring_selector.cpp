@@ -136,7 +136,7 @@ int UringSelector::do_wait(Timeout timeout) {
   drain();
   int error = arm_queued();
   if (error != 0) return error;
-  if (timeout.only_looks()) {
+  if (timeout.only_polls()) {
     error = -::io_uring_get_events(&ring_[0]);
   } else if (io_uring_cq_ready(&ring_[0]) == 0) {
     // Not in one call with the submission, which would return the number submitted when a signal comes, and

@@ -47,7 +47,7 @@ class SimulatedSelector final : public BaseSelector {
   void do_unregister(const SelectorKey& /*key*/, std::uint32_t /*generation*/) noexcept override {}
   int do_wait(Timeout timeout) override {
     waits.push_back(timeout.duration());
-    if (!timeout.only_looks()) clock_.time += std::min(step_, timeout.duration());
+    if (!timeout.only_polls()) clock_.time += std::min(step_, timeout.duration());
     return std::exchange(error, 0);
   }
   int do_wait_raw(Timeout timeout, int /*most*/, KernelEvents& /*events*/) override {

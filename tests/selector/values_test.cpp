@@ -53,9 +53,9 @@ TEST_CASE("a timeout saturates, rounds up, and keeps for ever apart from negativ
   CHECK(Timeout(std::optional<std::chrono::seconds>()).forever());
   CHECK(ns(std::optional(2s)) == 2'000'000'000);
   CHECK_FALSE(Timeout(-1s).forever());
-  CHECK(Timeout(-1s).only_looks());
-  CHECK(Timeout(0s).only_looks());
-  CHECK_FALSE(Timeout(1ns).only_looks());
+  CHECK(Timeout(-1s).only_polls());
+  CHECK(Timeout(0s).only_polls());
+  CHECK_FALSE(Timeout(1ns).only_polls());
   using picoseconds = std::chrono::duration<std::int64_t, std::pico>;
   CHECK(ns(picoseconds(1)) == 1);
   CHECK(ns(picoseconds(1001)) == 2);
@@ -73,8 +73,8 @@ TEST_CASE("a timeout saturates, rounds up, and keeps for ever apart from negativ
     CHECK_FALSE(longest.forever());
     CHECK(ns(longest) == most - 1);
   }
-  CHECK(Timeout(std::chrono::hours::min()).only_looks());
-  CHECK(Timeout(-std::chrono::duration<double>(std::numeric_limits<double>::infinity())).only_looks());
+  CHECK(Timeout(std::chrono::hours::min()).only_polls());
+  CHECK(Timeout(-std::chrono::duration<double>(std::numeric_limits<double>::infinity())).only_polls());
   CHECK_THROWS_AS(Timeout(std::chrono::duration<double>(std::nan(""))), ValueError);
   CHECK(Timeout(1ns).milliseconds() == 1);
   CHECK(Timeout(1ms).milliseconds() == 1);
