@@ -164,6 +164,8 @@ def refused(address):
     try:
         socket.create_connection(address, 5).close()
         return False
+    except ConnectionResetError:  # the listener was closed while its backlog held us
+        return False
     except ConnectionRefusedError:
         return True
 
