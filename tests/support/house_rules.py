@@ -140,12 +140,19 @@ def main():
         each_once(f"{path.relative_to(root)} is not as the includes are: ./dev rooms draws it anew"
                   for path, text in rooms.pictures(root).items() if not path.exists() or read(path) != text)
 
+    def users_names():
+        shown = [path for path in (root / "examples").iterdir() if path.suffix in (".cpp", ".hpp")]
+        shown += [root / "README.md", root / "io/GUIDE.md", *(root / "tests/install/consumer").glob("*.cpp")]
+        each_once(f"{path.relative_to(root)} names something of heddle::detail, which is not for users" for path in shown
+                  if "detail::" in read(path))
+
     bb.run([("every source and header is listed", complete_lists),
             ("nothing lies loose, and each room has its README", nothing_loose),
             ("no include runs against the order of the rooms", one_order),
             ("nor does a symbol that an object needs", symbols_too),
             ("the pictures of the rooms are as the includes are", pictures),
             ("public headers include neither the system nor what is costly to compile, nor what is private", frugal_headers),
+            ("what is shown to users names nothing of heddle::detail", users_names),
             ("each file begins with its sign and reads as a page or few", signs)], 60, keep_going=True)
 
 
