@@ -1,4 +1,5 @@
-// AllDone: one task waits until something else says that all is done; mostly the children of a TaskOwner.
+// AllDone: one task waits until something else says that all is done; mostly the children of a TaskOwner. For
+// .cpp files only.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,5 @@
 // DescriptorTable: which descriptors a loop watches, who waits for them, and what its selector is asked for.
+// For .cpp files only.
 // SPDX-License-Identifier: MIT
 #pragma once
 

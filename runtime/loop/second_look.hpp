@@ -1,4 +1,5 @@
 // SecondLook: which descriptors are checked again, because a short read may not have emptied them.
+// For .cpp files only.
 // SPDX-License-Identifier: MIT
 #pragma once
 

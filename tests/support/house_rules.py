@@ -17,6 +17,7 @@ COSTLY = {"memory", "functional", "iostream", "istream", "ostream", "sstream", "
           "future", "condition_variable", "filesystem", "format", "ranges", "algorithm", "map", "unordered_map",
           "random", "locale"}
 ON_PURPOSE = re.compile(r'^\s*#\s*include\s*<([^>]+)>\s*// on purpose: \S', re.MULTILINE)  # the budget is to be spent
+HOP = re.compile(r"`([\w/]+\.[hc]pp): (?:[\w<>~]+::)*(~?\w+)(?:<[\w, ]*>)?\(\)`")
 LINES = 400
 README_LINES = 48
 LOOSE = {"README.md", "CMakeLists.txt", "rooms.svg", "ASYNCIO.md", "GUIDE.md"}
@@ -74,8 +75,12 @@ def main():
             readme = root / room / "README.md"
             if not readme.exists():
                 problems.append(f"{room}/ has no README.md")
-            elif "/" in room and read(readme).count("\n") > README_LINES:
+                continue
+            text = read(readme)
+            if "/" in room and text.count("\n") > README_LINES:
                 problems.append(f"{room}/README.md is longer than a screen")
+            if "/" in room:
+                problems += [f"{room}/README.md doesn't name {path.name}" for path in (root / room).glob("*.?pp") if path.stem not in text]
         each_once(problems)
 
     def one_order():
@@ -140,6 +145,19 @@ def main():
         each_once(f"{path.relative_to(root)} is not as the includes are: ./dev rooms draws it anew"
                   for path, text in rooms.pictures(root).items() if not path.exists() or read(path) != text)
 
+    def walks():
+        problems, hops = [], 0
+        for floor in rooms.FLOORS:
+            for name, function in HOP.findall(read(root / floor / "README.md")):
+                hops += 1
+                path = next((path for path in (root / floor / name, root / name) if path.is_file()), None)
+                if path is None:
+                    problems.append(f"{floor}/README.md names {name}, which isn't there")
+                elif not re.search(rf"\b{re.escape(function)}\b", read(path)):
+                    problems.append(f"{floor}/README.md: there is no {function}() in {name}")
+        bb.check(hops > 40, f"only {hops} hops were found")
+        each_once(problems)
+
     def users_names():
         shown = [path for path in (root / "examples").iterdir() if path.suffix in (".cpp", ".hpp")]
         shown += [root / "README.md", root / "io/GUIDE.md", *(root / "tests/install/consumer").glob("*.cpp")]
@@ -152,6 +170,7 @@ def main():
             ("nor does a symbol that an object needs", symbols_too),
             ("the pictures of the rooms are as the includes are", pictures),
             ("public headers include neither the system nor what is costly to compile, nor what is private", frugal_headers),
+            ("the walks in the floors' READMEs name functions that are where they say", walks),
             ("what is shown to users names nothing of heddle::detail", users_names),
             ("each file begins with its sign and reads as a page or few", signs)], 60, keep_going=True)
 
