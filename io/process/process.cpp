@@ -184,16 +184,16 @@ Task<ProcessOutput> run_process(Command command, std::string input) {
   command.by_default(input.empty() ? Stdio::null() : Stdio::pipe(), Stdio::pipe(), Stdio::pipe());
   Process process = Process::spawn(command);
   std::exception_ptr failure;
+  detail::ShieldScope shield(detail::ShieldScope::NOT_YET);
   try {
     co_return co_await process.communicate(std::move(input));
   } catch (...) {
     failure = std::current_exception();
   }
-  {
-    const ShieldScope shield;
-    process.kill(SIGKILL);
-    co_await process.wait();
-  }
+  shield.raise();
+  process.kill(SIGKILL);
+  co_await process.wait();
+  shield.lower();
   std::rethrow_exception(failure);
 }
 

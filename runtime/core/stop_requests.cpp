@@ -8,6 +8,8 @@ namespace heddle::detail {
 
 namespace {
 
+constexpr StopRequests::Count most_deliveries = (StopRequests::Count{1} << 31) - 1;
+
 StopRequests::Count level_of(const Shield* innermost) noexcept {
   return innermost != nullptr ? innermost->level() : 0;
 }
@@ -37,12 +39,13 @@ StopRequests::Count StopRequests::mark(Count level, const Shield* innermost) con
   return shield_at(level, const_cast<Shield*>(innermost)).deliveries_;
 }
 
-void StopRequests::take_back(Count mark) noexcept {
+void StopRequests::take_back(Count mark, Count delivered_before) noexcept {
   const bool was_pending = mark == deliveries_;
   if (was_pending ? pending_ != 0 : delivered_ == 0 && pending_ != 0)
     --pending_;
   else if (delivered_ != 0)
     --delivered_;
+  if (delivered_ <= delivered_before || delivered_ == 0) again_ = 0;
 }
 
 void StopRequests::take_back_any(Shield* innermost) noexcept {
@@ -56,32 +59,35 @@ void StopRequests::take_back_any(Shield* innermost) noexcept {
       if (shield->held_ != 0) holder = shield;
     if (holder != nullptr) --holder->held_;
   }
+  if (delivered_ == 0) again_ = 0;
 }
 
 void StopRequests::deliver() noexcept {
+  again_ = 0;
   if (pending_ == 0) return;
   delivered_ = plus(delivered_, std::exchange(pending_, 0));
-  ++deliveries_;
+  deliveries_ = (deliveries_ + 1) & most_deliveries;
 }
 
 bool StopRequests::defer() noexcept {
-  if (delivered_ == 0) return false;
-  --delivered_;
-  pending_ = plus(pending_, 1);
-  return true;
+  again_ = delivered_ != 0;
+  return again_ != 0;
 }
 
 void StopRequests::raise(Shield& shield, Shield*& innermost) noexcept {
   shield.level_ = level_of(innermost) + 1;
   shield.held_ = std::exchange(pending_, 0);
   shield.deliveries_ = deliveries_;
+  shield.again_ = again_ != 0;
+  again_ = 0;
   shield.outer_ = std::exchange(innermost, &shield);
 }
 
 void StopRequests::lower(Shield*& innermost) noexcept {
   Shield& shield = *std::exchange(innermost, innermost->outer_);
   pending_ = plus(pending_, std::exchange(shield.held_, 0));
-  deliveries_ = shield.deliveries_;
+  deliveries_ = shield.deliveries_ & most_deliveries;
+  if (shield.again_ && delivered_ != 0) again_ = 1;
 }
 
 StopRequests::Count StopRequests::all(const Shield* innermost) const noexcept {

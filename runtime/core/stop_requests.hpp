@@ -26,6 +26,7 @@ class Shield {
   std::uint32_t level_ = 0;
   std::uint32_t held_ = 0;        // requests that come into force when it is lowered
   std::uint32_t deliveries_ = 0;  // of StopRequests, when it was raised
+  bool again_ = false;            // of StopRequests, when it was raised
 };
 
 /// The requests to stop one task. Each is in one of three states, and is gone when it is taken back:
@@ -35,11 +36,13 @@ class Shield {
 /// | held      | a shield inside of its level is up             | lower() of that shield: pending |
 /// | pending   | in force; the next co_await has to throw       | deliver(): delivered            |
 /// |           |                                                | raise(): held                   |
-/// | delivered | in force; a Cancelled was thrown on its behalf | defer(): pending                |
+/// | delivered | in force; a Cancelled was thrown on its behalf |                                 |
 ///
-/// deliver() delivers all that are pending: together they make one Cancelled. Counts saturate and never wrap.
-/// The shields belong to whoever raises them; the owner of the requests keeps a pointer to the innermost one
-/// and hands it in. Only the loop's thread touches any of this.
+/// A Cancelled that was thrown may be put off by defer(): then the next co_await throws it again, for a
+/// request that stays delivered, unless that is taken back first. deliver() delivers all that are pending:
+/// together they make one Cancelled. Counts saturate and never wrap. The shields belong to whoever raises
+/// them; the owner of the requests keeps a pointer to the innermost one and hands it in. Only the loop's
+/// thread touches any of this.
 class HEDDLE_EXPORT StopRequests {
  public:
   using Count = std::uint32_t;
@@ -49,8 +52,9 @@ class HEDDLE_EXPORT StopRequests {
   bool make(Count level, Shield* innermost) noexcept;
   /// What tells a request that is made now at `level` from others when it is taken back.
   Count mark(Count level, const Shield* innermost) const noexcept;
-  /// Takes back a request with that `mark`. Every shield inside of its level has to be down again.
-  void take_back(Count mark) noexcept;
+  /// Takes back a request with that `mark`. Every shield inside of its level has to be down again. What was
+  /// put off is off if no more are in force than were `delivered_before` its maker began.
+  void take_back(Count mark, Count delivered_before) noexcept;
   /// Takes back any: a delivered one if there is one, or else a pending one, or else one that the outermost
   /// shield holds.
   void take_back_any(Shield* innermost) noexcept;
@@ -63,8 +67,10 @@ class HEDDLE_EXPORT StopRequests {
   /// Lowers the innermost.
   void lower(Shield*& innermost) noexcept;
 
-  bool is_pending() const noexcept { return pending_ != 0; }
-  Count delivered() const noexcept { return delivered_; }
+  /// The next co_await has to throw.
+  bool is_due() const noexcept { return pending_ != 0 || again_; }
+  /// Those that the next co_await doesn't throw for.
+  Count delivered() const noexcept { return delivered_ - again_; }
   Count in_force() const noexcept { return plus(delivered_, pending_); }
   /// In force or held.
   Count all(const Shield* innermost) const noexcept;
@@ -75,7 +81,8 @@ class HEDDLE_EXPORT StopRequests {
 
   Count delivered_ = 0;
   Count pending_ = 0;
-  Count deliveries_ = 0;  // at the present level: calls of deliver() that found something
+  Count deliveries_ : 31 = 0;  // at the present level: calls of deliver() that found something pending
+  Count again_ : 1 = 0;        // defer() has put a Cancelled off; only while something is delivered
 };
 
 }  // namespace heddle::detail

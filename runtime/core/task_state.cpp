@@ -230,8 +230,8 @@ bool TaskState::cancel_inside(unsigned shields) noexcept {
   return true;
 }
 
-void TaskState::take_back(StopRequests::Count mark) noexcept {
-  requests_.take_back(mark);
+void TaskState::take_back(StopRequests::Count mark, StopRequests::Count delivered_before) noexcept {
+  requests_.take_back(mark, delivered_before);
   update_cancel_due();
 }
 
@@ -263,8 +263,8 @@ void TaskState::lower_shield() noexcept {
 
 // A task that runs now finds out by its budget.
 void TaskState::update_cancel_due() noexcept {
-  if (requests_.is_pending() == cancel_due()) return;
-  budget_ = static_cast<std::int8_t>(requests_.is_pending() ? no_budget : task_budget);
+  if (requests_.is_due() == cancel_due()) return;
+  budget_ = static_cast<std::int8_t>(requests_.is_due() ? no_budget : task_budget);
   if (current.task == this) current.budget = budget_;
 }
 

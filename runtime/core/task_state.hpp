@@ -40,8 +40,9 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   StopRequests::Count mark_request(unsigned shields) const noexcept {
     return requests_.mark(shields, innermost_shield());
   }
-  /// Takes back a request with that mark. No Cancelled is due any more if all that are left have made one.
-  void take_back(StopRequests::Count mark) noexcept;
+  /// Takes back a request with that mark. No Cancelled is due any more if all that are left have made one; of
+  /// these there were `delivered_before` when the part of the task began that had made the request.
+  void take_back(StopRequests::Count mark, StopRequests::Count delivered_before) noexcept;
   /// Takes one request back, whosever, and returns how many are left.
   unsigned uncancel() noexcept;
   /// All that were made and not taken back.

@@ -179,19 +179,27 @@ void DescriptorTable::abandon_waiters(FdWatch::Side& side, int error) noexcept {
   }
 }
 
+// A callback's end is the user's code, which may close descriptors and remove callbacks: so it comes last,
+// when the watch is done with.
+DescriptorTable::Callbacks DescriptorTable::take_callbacks(FdWatch& watch) noexcept {
+  return {std::exchange(watch.sides[0].callback, nullptr), std::exchange(watch.sides[1].callback, nullptr)};
+}
+
+void DescriptorTable::abandon(const Callbacks& callbacks) noexcept {
+  for (Callback* const callback : {callbacks.reader, callbacks.writer})
+    if (callback != nullptr) callback->abandon();
+}
+
 void DescriptorTable::release(FdWatch& watch) noexcept {
-  for (FdWatch::Side& side : watch.sides) {
-    abandon_waiters(side, ECANCELED);
-    if (side.callback != nullptr) {
-      std::exchange(side.callback, nullptr)->abandon();
-    }
-  }
+  for (FdWatch::Side& side : watch.sides) abandon_waiters(side, ECANCELED);
+  const Callbacks callbacks = take_callbacks(watch);
   if (watch.table == nullptr) {
     delete &watch;
-    return;
+  } else {
+    watch.table->want_quietly(watch, EventMask(0));
+    watch.table->forget(watch);
   }
-  watch.table->want_quietly(watch, EventMask(0));
-  watch.table->forget(watch);
+  abandon(callbacks);
 }
 
 void DescriptorTable::fail_closed() noexcept {
@@ -212,8 +220,9 @@ bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callba
   FdWatch* watch = find(fd);
   if (callback == nullptr) {
     if (watch == nullptr || watch->side(direction).callback == nullptr) return false;
-    std::exchange(watch->side(direction).callback, nullptr)->abandon();
+    Callback* const before = std::exchange(watch->side(direction).callback, nullptr);
     if (!watch->owned) disarm_if_idle(*watch);
+    before->abandon();  // the user's code: last
     return true;
   }
   callback->set_repeats();
@@ -229,8 +238,8 @@ bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callba
     }
     arm(*watch, direction, false);
   } catch (...) {
-    callback->abandon();
     if (watch != nullptr && !watch->owned) disarm_if_idle(*watch);
+    callback->abandon();
     throw;
   }
   if (Callback* const before = std::exchange(watch->side(direction).callback, callback)) {
@@ -283,17 +292,18 @@ void DescriptorTable::move_to(BaseSelector& next) {
 }
 
 void DescriptorTable::close() noexcept {
-  for (FdWatch& watch : watches_) {
-    for (FdWatch::Side& side : watch.sides)
-      if (side.callback != nullptr) std::exchange(side.callback, nullptr)->abandon();
+  while (!watches_.empty()) {
+    FdWatch& watch = watches_.front();
+    const Callbacks callbacks = take_callbacks(watch);
     if (!watch.owned) {
       disarm_if_idle(watch);
-      continue;
+    } else {
+      want_quietly(watch, EventMask(0));
+      IntrusiveList<FdWatch>::remove(watch);
+      watch.table = nullptr;
+      watch.set_edge(false);
     }
-    want_quietly(watch, EventMask(0));
-    IntrusiveList<FdWatch>::remove(watch);
-    watch.table = nullptr;
-    watch.set_edge(false);
+    abandon(callbacks);
   }
 }
 

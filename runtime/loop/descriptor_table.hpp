@@ -86,6 +86,12 @@ class HEDDLE_EXPORT DescriptorTable {
     first.place_.state = DescriptorOperation::State::WOKEN;
     first.task_->schedule_on(queue);
   }
+  struct Callbacks {
+    Callback* reader;
+    Callback* writer;
+  };
+  static Callbacks take_callbacks(FdWatch& watch) noexcept;
+  static void abandon(const Callbacks& callbacks) noexcept;
   void dispatch(const Ready& ready) noexcept;
   void dispatch_level(FdWatch& watch, EventMask events) noexcept;
   void notify_level(FdWatch& watch, Direction direction) noexcept;

@@ -78,6 +78,7 @@ EventLoop::~EventLoop() {
   LoopRegistry::remove(*this);
   delete monitor_;
   delete shuffle_;
+  if (owns_selector_) delete &selector();
   delete descriptors_;
   mailbox_->release();  // not before: others may post while the loop is there
 }
@@ -105,7 +106,7 @@ void EventLoop::close() noexcept {
 
   descriptors_->close();
   if (owns_selector_) {
-    delete &selector();
+    selector().close();  // and destroyed with the loop, as some may ask for it still
   } else {
     selector().unregister(mailbox_->descriptor());
   }

@@ -47,7 +47,7 @@ Task<R> run_finally(A body, Task<void> cleanup) {
   AsyncTrace trace;
   std::exception_ptr cleanup_failure;
   std::optional<ValueOrNothing<R>> result;
-  ShieldScope shield;
+  ShieldScope shield(ShieldScope::NOT_YET);
   try {
     if constexpr (std::is_void_v<R>)
       co_await std::forward<A>(body);

@@ -70,7 +70,7 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(const std::exception_ptr&
     }
   }
   if (cancelled_parent_) {
-    parent_.take_back(own_request_);
+    parent_.take_back(own_request_, requests_before_);
     if (parent_.requests_in_force() <= requests_before_) stop = false;  // nobody else has asked for it
   }
   while (first_child() != nullptr) {

@@ -17,7 +17,7 @@ TaskState& current_task(const char* operation) {
 
 }  // namespace
 
-ShieldScope::ShieldScope() : task_(current_task("shield()")) {
+ShieldScope::ShieldScope(Later) : task_(current_task("shield()")) {
   static_cast<void>(task_.make_extras());  // where a task keeps its innermost shield
 }
 
@@ -47,7 +47,7 @@ void DeadlineScope::expire(Timer& timer) noexcept {
 
 void DeadlineScope::take_back() noexcept {
   if (!std::exchange(expired_, false)) return;
-  task_.take_back(own_request_);
+  task_.take_back(own_request_, requests_before_);
 }
 
 bool DeadlineScope::is_cause() noexcept {

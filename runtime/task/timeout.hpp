@@ -73,11 +73,14 @@ HEDDLE_CORO_OWNER auto timeout_at(TimePoint deadline, A&& awaitable) {
 
 namespace detail {
 
-/// While it is raised, requests to stop the current task wait.
+/// While it lives, requests to stop the current task wait.
 class HEDDLE_EXPORT ShieldScope : private Shield {
  public:
-  /// Not raised yet. Throws std::bad_alloc.
-  ShieldScope();
+  /// Throws std::bad_alloc, and then there is no shield.
+  ShieldScope() : ShieldScope(NOT_YET) { raise(); }
+  /// Of a shield that raise() will raise, where that must not fail. Throws std::bad_alloc.
+  enum Later : bool { NOT_YET };
+  explicit ShieldScope(Later);
   ~ShieldScope() { lower(); }
 
   /// Once.
@@ -97,8 +100,7 @@ class HEDDLE_EXPORT ShieldScope : private Shield {
 
 template <class A>
 Task<std::remove_cvref_t<AwaitResult<A>>> run_shielded(A awaitable) {
-  ShieldScope scope;
-  scope.raise();
+  const ShieldScope scope;
   co_return co_await std::forward<A>(awaitable);
 }
 

@@ -14,7 +14,7 @@ using namespace heddle;
 using namespace heddle::detail;
 using namespace heddle::test;
 
-TEST_CASE("what is done already isn't waited for; else the one who waits goes on when it is notified") {
+TEST_CASE("what is done already isn't waited for, and who waits goes on when it is notified") {
   run_here([]() -> Task<void> {
     AllDone* waiting = nullptr;
     co_await AllDone(waiting, true, "nothing", false);

@@ -136,3 +136,47 @@ TEST_CASE("what a short read left behind is found by a second look, for any numb
     for (FdWatch* const watch : watches) DescriptorTable::release(*watch);
   });
 }
+
+namespace {
+
+// What a callback may own: its end closes a descriptor that the loop watches, and removes another callback.
+struct Owner {
+  explicit Owner(EventLoop& its_loop) : loop(its_loop) {}
+  Owner(const Owner&) = delete;
+  Owner& operator=(const Owner&) = delete;
+  ~Owner() {
+    if (other >= 0) loop.remove_reader(other);
+  }
+  EventLoop& loop;
+  Fd stream;
+  int other = -1;
+};
+
+}  // namespace
+
+ON_SELECTORS("a callback's end may close what the loop watches, and remove other callbacks") {
+  for (const bool removed : {false, true}) {
+    Ends ends;
+    Ends others;
+    EventLoop loop(loop_options(selector));
+    auto owner = std::make_shared<Owner>(loop);
+    owner->stream = Fd(::dup(ends.near));
+    FdWatch& watch = loop.descriptors().watch(owner->stream.fileno());
+    loop.descriptors().arm(watch, Direction::READ, true);
+    owner->stream.slot().watch = &watch;
+    loop.add_reader(others.near, [] {});
+    owner->other = others.near;
+    loop.add_reader(others.far, [owner] {});
+    const int fd = owner->stream.fileno();
+    loop.add_writer(fd, [owner] {});  // its own descriptor's
+    owner.reset();
+    if (removed) {
+      CHECK(loop.remove_reader(others.far));
+      CHECK(loop.remove_writer(fd));  // the last owner goes
+      CHECK(loop.descriptors().find(fd) == nullptr);
+      CHECK_FALSE(loop.remove_reader(others.near));
+    }
+    loop.close();
+    CHECK_FALSE(loop.remove_reader(others.near));
+  }
+}

@@ -10,6 +10,7 @@
 #include "../../../runtime/loop/event_loop.hpp"
 #include "../../../runtime/loop/ready.hpp"
 #include "../../../runtime/sync/event.hpp"
+#include "../../../runtime/task/race.hpp"
 #include "../../../runtime/task/run.hpp"
 #include "../../../runtime/task/sleep.hpp"
 #include "../../../runtime/task/task_group.hpp"
@@ -459,5 +460,35 @@ TEST_CASE("a timeout that comes too late leaves no Cancelled to who has gone on 
     }
     co_await handle;
     CHECK(end == "cancelled, and goes on");
+  });
+}
+
+namespace {
+
+Task<int> stubborn() {
+  try {
+    co_await sleep(1h);
+  } catch (const Cancelled&) {
+  }
+  co_return 7;
+}
+
+}  // namespace
+
+TEST_CASE("a deadline that passes while a race has its result leaves no Cancelled behind") {
+  run_here([]() -> Task<void> {
+    auto task = spawn([]() -> Task<int> {
+      try {
+        co_await sleep(1h);
+      } catch (const Cancelled&) {  // a request of long ago, after which the task goes on
+      }
+      const int first = co_await timeout(1ms, race(stubborn()));
+      co_await sleep(1ms);
+      co_return first;
+    });
+    co_await sleep(1ms);
+    task.cancel();
+    const int result = co_await task;
+    CHECK(result == 7);
   });
 }
