@@ -332,6 +332,20 @@ ON_SELECTORS("a cancelled run_process kills its program and waits for its end") 
   });
 }
 
+ON_SELECTORS(
+    "a run_process that is cancelled once more while it cleans up still waits for its program's end") {
+  both_ways(selector, []() -> Task<void> {
+    auto running = spawn(run_process(sleeper()));
+    co_await sleep(20ms);
+    running.cancel();
+    co_await turns(1);
+    running.cancel();
+    const std::string end = co_await end_of(std::move(running));
+    CHECK(end == "cancelled");
+    CHECK(no_children());
+  });
+}
+
 TEST_CASE("a program starts with no signal blocked and SIGPIPE as usual") {
   sigset_t some;
   sigset_t before;
