@@ -182,9 +182,9 @@ Task<ProcessOutput> Process::communicate(std::string input) {
 
 Task<ProcessOutput> run_process(Command command, std::string input) {
   command.by_default(input.empty() ? Stdio::null() : Stdio::pipe(), Stdio::pipe(), Stdio::pipe());
+  detail::ShieldScope shield(detail::ShieldScope::NOT_YET);  // while there is no process to look after
   Process process = Process::spawn(command);
   std::exception_ptr failure;
-  detail::ShieldScope shield(detail::ShieldScope::NOT_YET);
   try {
     co_return co_await process.communicate(std::move(input));
   } catch (...) {
