@@ -68,8 +68,9 @@ class Tree {
     std::sort(tasks_.begin(), tasks_.end(),
               [](const TaskState* a, const TaskState* b) { return a->id() < b->id(); });
     for (const TaskState* const task : tasks_) children_.push_back({spawner_of(*task), task});
-    std::stable_sort(children_.begin(), children_.end(),
-                     [](const Child& a, const Child& b) { return a.spawner < b.spawner; });
+    std::sort(children_.begin(), children_.end(), [](const Child& a, const Child& b) {
+      return a.spawner != b.spawner ? a.spawner < b.spawner : a.task->id() < b.task->id();
+    });
   }
 
   std::string text() {
