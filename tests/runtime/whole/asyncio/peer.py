@@ -1,0 +1,441 @@
+"""asyncio as heddle means it: virtual time, and all differences that are meant, each at its place, with its reason.
+
+README.md lists them. What is not named there is Python 3.11's own asyncio: tasks, futures, wait(), gather(), shield(), ...
+"""
+# SPDX-License-Identifier: MIT
+
+import asyncio
+import collections
+import collections.abc
+import heapq
+import types
+
+
+KNOWN = set()  # what is not yet as it is meant to be; see compare.py
+AT_ONCE = ("asyncio.tasks", __name__)  # whose functions are called by a task as it ends
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Time moves when nobody is ready. What is due at one moment comes in the order in which it was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0
+        self.timers = []
+        self.asked = 0
+        self.set_task_factory(PeerTask.make)
+        self.set_exception_handler(lambda loop, context: None)
+        self.tasks = []  # in the order in which they were started
+
+    def time(self):
+        return self.now
+
+    def call_at(self, when, callback, *args, context=None):
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self.asked += 1
+        heapq.heappush(self.timers, (when, self.asked, handle))
+        return handle
+
+    def call_soon(self, callback, *args, context=None):
+        # Difference 1: asyncio.tasks' own callbacks at a task's end take no turn of the loop.
+        if isinstance(callback, types.FunctionType) and callback.__module__ in AT_ONCE:
+            callback(*args)
+            return None
+        return super().call_soon(callback, *args, context=context)
+
+    def _timer_handle_cancelled(self, handle):
+        pass
+
+    def _write_to_self(self):
+        pass
+
+    def _run_once(self):
+        timers, ready = self.timers, self._ready
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not ready and timers:
+            self.now = max(self.now, timers[0][0])
+        while timers and timers[0][0] <= self.now:
+            ready.append(heapq.heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+
+class Coroutine(collections.abc.Coroutine):
+    """The coroutine of a PeerTask, seen each time that it goes on and when it ends."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.task = None
+        self.late = False
+
+    def go_on(self, function, *args):
+        if self.late:
+            self.late, self.task._must_cancel = False, True
+        else:
+            self.task.note_delivered()
+        try:
+            return function(*args)
+        except StopIteration:
+            # Difference 3: a result goes before a request to stop that nothing has thrown yet.
+            self.task._must_cancel = False
+            raise
+
+    def send(self, value):
+        return self.go_on(self.inner.send, value)
+
+    def throw(self, *error):
+        return self.go_on(self.inner.throw, *error)
+
+    def close(self):
+        self.inner.close()
+
+    def __await__(self):
+        raise NotImplementedError
+
+
+class PeerTask(asyncio.tasks._PyTask):
+    owner = None  # the group
+    pending = 0  # requests whose Cancelled is still to be thrown
+    deliveries = 0  # how often such were thrown
+
+    @staticmethod
+    def make(loop, coroutine, **how):
+        wrapped = Coroutine(coroutine)
+        task = PeerTask(wrapped, loop=loop, **how)
+        wrapped.task = task
+        loop.tasks.append(task)
+        return task
+
+    def _Task__wakeup(self, future):
+        # Difference 2: a request to stop that comes when the task has what it waits for takes nothing away.
+        if self._must_cancel and not future.cancelled():
+            self._must_cancel = False
+            self._coro.late = True
+        super()._Task__wakeup(future)
+
+    def _Future__schedule_callbacks(self):
+        super()._Future__schedule_callbacks()
+        if self.owner is not None:
+            self.owner.child_done(self)
+
+    def cancel(self, msg=None):
+        asked = super().cancel(msg)
+        if asked and self._must_cancel:
+            self.pending += 1
+        elif asked:
+            self.deliveries += 1
+        return asked
+
+    def uncancel(self):
+        # Python 3.13: no Cancelled comes for a request that was taken back.
+        left = super().uncancel()
+        self.pending = min(self.pending, left)
+        if self.pending == 0:
+            self._must_cancel = False
+        return left
+
+    # Difference 6: requests whose Cancelled is still to be thrown are told from those whose was.
+
+    def note_delivered(self):
+        if self.pending:
+            self.pending = 0
+            self.deliveries += 1
+
+    def delivered(self):
+        return self.cancelling() - self.pending
+
+    def request(self):
+        """cancel() on behalf of a timeout or a group; yields what take_back() takes."""
+        mark = self.deliveries
+        self.cancel()
+        return mark
+
+    def put_off(self):
+        """The Cancelled of a request comes out of the next await, after an error; as TaskGroup does it in Python 3.13."""
+        if self.cancelling():
+            self.uncancel()
+            self.cancel()
+
+    def take_back(self, mark):
+        """How many others are left."""
+        if mark == self.deliveries and self.pending:
+            self.pending -= 1
+            self._num_cancels_requested -= 1
+            self._must_cancel = self.pending > 0
+            return self.cancelling()
+        return self.uncancel()
+
+
+def checkpoint():
+    """Difference 4: whatever is awaited throws for a request that is there already, before it does anything."""
+    task = asyncio.current_task()
+    if task._must_cancel:
+        task._must_cancel = False
+        task.note_delivered()
+        raise asyncio.CancelledError
+
+
+def call_later(delay, callback):
+    """Difference 9: a callback queues behind the tasks whose sleep ended at the same moment, if that was asked for before."""
+    loop = asyncio.get_running_loop()
+    return loop.call_later(delay, loop.call_soon, callback)
+
+
+async def timeout(delay, coroutine):
+    """asyncio.timeout() of Python 3.13: older requests that were never taken back are not its own."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    before, own = task.delivered(), None
+
+    def expire():
+        nonlocal own
+        own = task.request()
+
+    timer = loop.call_later(delay, expire)
+    error = None
+    try:
+        await coroutine
+    except BaseException as problem:
+        error = problem
+    timer.cancel()
+    if own is not None and task.take_back(own) <= before and isinstance(error, asyncio.CancelledError):
+        raise TimeoutError
+    if error is not None:
+        raise error
+
+
+def cancel_all(tasks):
+    """The newest first: asyncio keeps them in a set, which has no order."""
+    for task in reversed(list(tasks)):
+        task.cancel()
+
+
+class Group:
+    """asyncio.TaskGroup of Python 3.13."""
+
+    def __init__(self):
+        self.parent = asyncio.current_task()
+        self.before = self.parent.delivered()
+        self.children = {}  # as a set with an order
+        self.errors = []
+        self.aborting = self.closing = self.closed = False
+        self.own = None  # the request to stop the body
+        self.waiter = None
+
+    def spawn(self, coroutine):
+        task = asyncio.get_running_loop().create_task(coroutine)
+        task.owner = self
+        self.children[task] = True
+        # Difference 5: where asyncio refuses, the task is cancelled before it starts.
+        if self.aborting:
+            task.cancel()
+        return task
+
+    def abort(self):
+        self.aborting = True
+        cancel_all(self.children)
+
+    def child_done(self, child):
+        del self.children[child]
+        if not child.cancelled() and child.exception() is not None:
+            self.errors.append(child.exception())
+            if not self.aborting:
+                self.abort()
+                if not self.closing:
+                    self.own = self.parent.request()
+        if not self.children and self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    async def run(self, body):
+        failure = None
+        try:
+            await body
+        except BaseException as error:
+            failure = error
+        self.closing = True
+        cancelled = isinstance(failure, asyncio.CancelledError)
+        if failure is not None and not self.aborting:
+            self.abort()
+        # Difference 7: compared with the requests from before the group, as timeout() does, not with none.
+        if self.own is not None and self.parent.take_back(self.own) <= self.before:
+            cancelled = False
+        while self.children:
+            try:
+                checkpoint()
+                self.waiter = asyncio.get_running_loop().create_future()
+                await self.waiter
+            except asyncio.CancelledError:
+                cancelled = True
+                if not self.aborting:
+                    self.abort()
+            finally:
+                self.waiter = None
+        self.closed = True
+        # Difference 8: one that the body has joined and let pass is in the group once.
+        if failure is not None and not isinstance(failure, asyncio.CancelledError) and failure not in self.errors:
+            self.errors.append(failure)
+        if self.errors:
+            if cancelled and self.parent.cancelling() > self.before:
+                self.parent.put_off()
+            raise ExceptionGroup("a group", self.errors)
+        if cancelled:
+            raise asyncio.CancelledError
+
+
+class Scope:
+    """The tasks of one call that ends when they have, as all such calls of heddle do."""
+
+    def __init__(self, coroutines):
+        self.tasks = []
+        self.finished = []
+        self.left = 0
+        self.waiter = None
+        for coroutine in coroutines:
+            task = asyncio.get_running_loop().create_task(coroutine)
+            task.owner = self
+            self.left += 1
+            self.tasks.append(task)
+
+    def child_done(self, child):
+        self.left -= 1
+        self.finished.append(child)
+        if self.left == 0 and self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    async def join(self, pass_on):
+        """Waits for all of them; whether there were requests meanwhile, which are passed on to them or not."""
+        asked = False
+        while self.left:
+            try:
+                checkpoint()
+                self.waiter = asyncio.get_running_loop().create_future()
+                await self.waiter
+            except asyncio.CancelledError:
+                asked = True
+                if pass_on:
+                    cancel_all(self.tasks)
+        return asked
+
+
+async def gather(coroutines):
+    """asyncio.gather(). Difference 10: what is not done when it ends is stopped, and it waits for that."""
+    task = asyncio.current_task()
+    scope = Scope(coroutines)
+    outer = asyncio.gather(*scope.tasks)
+    failure = None
+    try:
+        await outer
+    except BaseException as error:
+        failure = error
+    if failure is None:
+        return
+    asked = outer._cancel_requested
+    if not asked:
+        cancel_all(scope.tasks)
+    asked = await scope.join(pass_on=True) or asked
+    errors = [child.exception() for child in scope.finished if not child.cancelled() and child.exception()]
+    # Difference 11: an error is not lost to a request to stop, nor the request to the error.
+    if errors:
+        if asked:
+            task.put_off()
+        raise errors[0]
+    raise failure
+
+
+async def gather_settled(coroutines):
+    """Outcomes, as gather(return_exceptions=True)."""
+    scope = Scope(coroutines)
+    return await asyncio.gather(*scope.tasks, return_exceptions=True)
+
+
+async def as_completed(coroutines, count, note):
+    """asyncio.as_completed() of Python 3.13, which yields the tasks themselves, for the first `count` of them."""
+    task = asyncio.current_task()
+    scope = Scope(coroutines)
+    done = asyncio.Queue()
+    for child in scope.tasks:
+        child.add_done_callback(lambda child: done.put_nowait(child))
+    failure = None
+    try:
+        for _ in range(count):
+            checkpoint()
+            note(await done.get())
+    except asyncio.CancelledError as error:
+        failure = error
+    # Difference 10 again.
+    cancel_all(child for child in scope.tasks if not child.done())
+    asked = await scope.join(pass_on=False)
+    if failure is not None:
+        raise failure
+    if asked:
+        task.put_off()
+
+
+async def shield(task):
+    checkpoint()
+    await asyncio.shield(task)
+
+
+class Queue:
+    """asyncio.Queue. Difference 12: items and places are handed to who has waited longest, so nobody overtakes."""
+
+    def __init__(self, maxsize):
+        self.maxsize = maxsize
+        self.items = collections.deque()
+        self.getters = collections.deque()
+        self.putters = collections.deque()
+
+    @staticmethod
+    async def wait(waiters, item=None):
+        waiter = asyncio.get_running_loop().create_future()
+        waiters.append((waiter, item))
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            waiters.remove((waiter, item))
+            raise
+
+    @staticmethod
+    def first(waiters):
+        while waiters:
+            waiter, item = waiters[0]
+            if not waiter.done():
+                waiters.popleft()
+                return waiter, item
+            waiters.rotate(-1)
+            if all(waiter.done() for waiter, _ in waiters):
+                break
+        return None
+
+    def put_nowait(self, item):
+        if getter := self.first(self.getters):
+            getter[0].set_result(item)
+        elif not self.maxsize or len(self.items) < self.maxsize:
+            self.items.append(item)
+        else:
+            raise asyncio.QueueFull
+
+    def get_nowait(self):
+        if not self.items:
+            raise asyncio.QueueEmpty
+        item = self.items.popleft()
+        if putter := self.first(self.putters):
+            self.items.append(putter[1])
+            putter[0].set_result(None)
+        return item
+
+    async def put(self, item):
+        checkpoint()
+        try:
+            self.put_nowait(item)
+        except asyncio.QueueFull:
+            await self.wait(self.putters, item)
+
+    async def get(self):
+        checkpoint()
+        try:
+            return self.get_nowait()
+        except asyncio.QueueEmpty:
+            return await self.wait(self.getters)
