@@ -110,7 +110,7 @@ template <class T, class Body>
 auto as_completed(std::vector<Task<T>> tasks, Body body) -> std::invoke_result_t<Body&, AsCompleted<T>&> {
   using R = typename std::invoke_result_t<Body&, AsCompleted<T>&>::value_type;
   detail::TaskScope scope;
-  Task<void> closing = scope.close();
+  Task<bool> closing = scope.close();
   AsCompleted<T> results;
   std::exception_ptr failure;
   std::optional<detail::ValueOrNothing<R>> result;
@@ -123,7 +123,7 @@ auto as_completed(std::vector<Task<T>> tasks, Body body) -> std::invoke_result_t
   } catch (...) {
     failure = std::current_exception();
   }
-  co_await std::move(closing);
+  if (co_await std::move(closing)) scope.put_off_stop(failure);
   if (failure) std::rethrow_exception(failure);
   if constexpr (!std::is_void_v<R>) co_return std::move(*result);
 }

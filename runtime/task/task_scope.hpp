@@ -38,12 +38,15 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
   /// `failure`, if not null, is thrown, after they were stopped.
   HEDDLE_CORO_WRAPPER Task<void> all(const std::exception_ptr& failure);
   /// Asks all children to stop and waits until they are done, whatever requests to stop this task gets
-  /// meanwhile: they come out of the next co_await.
-  Task<void> close();
+  /// meanwhile. Yields whether there were such: the caller throws Cancelled for them, or puts it off.
+  Task<bool> close();
+  /// The requests that close() has told of come out of the next co_await; but if a Cancelled is thrown now,
+  /// it stands for them, too.
+  void put_off_stop(const std::exception_ptr& thrown_now) noexcept;
 
  private:
-  Task<const TaskState*> wait_for_first(const std::exception_ptr& failure, Task<void> closing);
-  Task<void> wait_for_all(const std::exception_ptr& failure, Task<void> closing);
+  Task<const TaskState*> wait_for_first(const std::exception_ptr& failure, Task<bool> closing);
+  Task<void> wait_for_all(const std::exception_ptr& failure, Task<bool> closing);
   void child_done(TaskState& child) noexcept override;
   void stop_children() noexcept;
 
