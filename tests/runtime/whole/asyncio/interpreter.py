@@ -9,6 +9,7 @@ from peer import checkpoint
 
 HOUR = 3_600_000
 ROUNDS = 60  # in which main cancels what is left
+ROUNDS_HELD = 3  # later a hold() doesn't keep them back
 MODES = (asyncio.FIRST_COMPLETED, asyncio.FIRST_EXCEPTION, asyncio.ALL_COMPLETED)
 
 
@@ -25,6 +26,8 @@ def in_words(error):
         return "timeout"
     if isinstance(error, Fail):
         return f"fail {error.args[0]}"
+    if isinstance(error, peer.QueueShutDown):
+        return "shut down"
     if isinstance(error, BaseExceptionGroup):
         return "group(" + ", ".join(map(in_words, error.exceptions)) + ")"
     return f"{type(error).__name__}: {error}"
@@ -40,6 +43,7 @@ class World:
         self.queues = [peer.Queue(size) for size in programs.QUEUES]
         self.locks = [asyncio.Lock() for _ in range(programs.LOCKS)]
         self.semaphores = [asyncio.Semaphore(permits) for permits in programs.SEMAPHORES]
+        self.conditions = [peer.Condition() for _ in range(programs.CONDITIONS)]
         self.events = [asyncio.Event() for _ in range(programs.EVENTS)]
 
     def say(self, task, step, what):
@@ -57,13 +61,13 @@ class World:
         for i, block in enumerate(self.program):
             self.start(i + 1, block)
         await asyncio.wait([self.tasks[i + 1] for i in range(len(self.program))], timeout=HOUR)
-        for _ in range(ROUNDS):
+        for round in range(ROUNDS):
             left = [task for task in self.loop.tasks if not task.done() and task is not main]
             if not left:
                 break
             self.say(0, 0, f"cancels {len(left)}")
             for task in left:
-                task.cancel()
+                task.cancel(level=0 if round < ROUNDS_HELD else len(task.holds))
             await asyncio.sleep(1)
         else:
             self.say(0, 0, "gives up")
@@ -127,14 +131,20 @@ class World:
 
         peer.call_later(time, cancel)
 
-    async def do_uncancel(self, me):
-        return f"left {asyncio.current_task().uncancel()}"
+    async def do_uncancel(self, me, number):
+        if number and number not in self.tasks:
+            return "nobody"
+        task = self.tasks[number] if number else asyncio.current_task()
+        return f"left {task.uncancel()}"
 
     async def do_cancelling(self, me):
         return f"requests {asyncio.current_task().cancelling()}"
 
     async def do_timeout(self, me, time, body):
         await peer.timeout(time, self.all(me, body))
+
+    async def do_hold(self, me, body):
+        await peer.hold(self.all(me, body))
 
     async def do_group(self, me, number, body):
         group = self.groups[number] = peer.Group()
@@ -232,6 +242,29 @@ class World:
             return f"got {self.queues[queue].get_nowait()}"
         except asyncio.QueueEmpty:
             return "empty"
+
+    async def do_task_done(self, me, queue):
+        try:
+            self.queues[queue].task_done()
+        except ValueError:
+            return "too often"
+
+    async def do_join_queue(self, me, queue):
+        await self.queues[queue].join()
+
+    async def do_shutdown(self, me, queue, immediate):
+        self.queues[queue].shutdown(immediate)
+
+    async def do_notified(self, me, condition, body):
+        checkpoint()
+        async with self.conditions[condition].lock:
+            await self.conditions[condition].wait()
+            await self.all(me, body)
+
+    async def do_notify(self, me, condition, count):
+        checkpoint()
+        async with self.conditions[condition].lock:
+            self.conditions[condition].notify(count)
 
     async def do_locked(self, me, lock, body):
         checkpoint()

@@ -100,18 +100,20 @@ class PeerTask(asyncio.tasks._PyTask):
     owner = None  # the group
     pending = 0  # requests whose Cancelled is still to be thrown
     deliveries = 0  # how often such were thrown
+    holds = ()
 
     @staticmethod
     def make(loop, coroutine, **how):
         wrapped = Coroutine(coroutine)
         task = PeerTask(wrapped, loop=loop, **how)
         wrapped.task = task
+        task.holds = []
         loop.tasks.append(task)
         return task
 
     def _Task__wakeup(self, future):
         # Difference 2: a request to stop that comes when the task has what it waits for takes nothing away.
-        if self._must_cancel and not future.cancelled():
+        if self._must_cancel and (not future.cancelled() or isinstance(future, PeerTask) and "second" in KNOWN):
             self._must_cancel = False
             self._coro.late = True
         super()._Task__wakeup(future)
@@ -121,7 +123,14 @@ class PeerTask(asyncio.tasks._PyTask):
         if self.owner is not None:
             self.owner.child_done(self)
 
-    def cancel(self, msg=None):
+    # Difference 6: each request is accounted for by itself, as one that a hold() keeps back, one whose Cancelled is still to be
+    # thrown (`pending`), or one whose Cancelled was thrown. Level n is the inside of n holds.
+
+    def cancel(self, msg=None, level=0):
+        if len(self.holds) > level and not self.done():
+            self.holds[level].held += 1
+            self._num_cancels_requested += 1
+            return True
         asked = super().cancel(msg)
         if asked and self._must_cancel:
             self.pending += 1
@@ -130,43 +139,67 @@ class PeerTask(asyncio.tasks._PyTask):
         return asked
 
     def uncancel(self):
-        # Python 3.13: no Cancelled comes for a request that was taken back.
+        if self.delivered() == 0:
+            holder = next((hold for hold in self.holds if hold.held), None)
+            if self.pending:
+                self.pending -= 1
+            elif holder:
+                holder.held -= 1
         left = super().uncancel()
-        self.pending = min(self.pending, left)
-        if self.pending == 0:
-            self._must_cancel = False
+        self._must_cancel = self.pending > 0  # Python 3.13: no Cancelled comes for a request that was taken back
         return left
-
-    # Difference 6: requests whose Cancelled is still to be thrown are told from those whose was.
 
     def note_delivered(self):
         if self.pending:
             self.pending = 0
             self.deliveries += 1
 
-    def delivered(self):
-        return self.cancelling() - self.pending
+    def in_force(self):
+        return self.cancelling() - sum(hold.held for hold in self.holds)
 
-    def request(self):
+    def delivered(self):
+        return self.in_force() - self.pending
+
+    def request(self, level):
         """cancel() on behalf of a timeout or a group; yields what take_back() takes."""
-        mark = self.deliveries
-        self.cancel()
+        mark = self.holds[level].deliveries if len(self.holds) > level else self.deliveries
+        self.cancel(level=level)
         return mark
 
-    def put_off(self):
-        """The Cancelled of a request comes out of the next await, after an error; as TaskGroup does it in Python 3.13."""
-        if self.cancelling():
-            self.uncancel()
-            self.cancel()
-
     def take_back(self, mark):
-        """How many others are left."""
+        """How many others are left that aren't held."""
         if mark == self.deliveries and self.pending:
             self.pending -= 1
             self._num_cancels_requested -= 1
             self._must_cancel = self.pending > 0
-            return self.cancelling()
-        return self.uncancel()
+        else:
+            self.uncancel()
+        return self.in_force()
+
+    def put_off(self):
+        """The Cancelled of a request comes out of the next await, after an error; as TaskGroup does it in Python 3.13."""
+        if self.delivered():
+            self.pending += 1
+            self._must_cancel = True
+
+
+class Hold:
+    def __init__(self, task):
+        self.held, self.deliveries = task.pending, task.deliveries
+
+
+async def hold(coroutine):
+    """heddle's shield() of what is no task: requests from outside of it wait until it has ended."""
+    task = asyncio.current_task()
+    task.holds.append(Hold(task))
+    task.pending, task._must_cancel = 0, False
+    try:
+        await coroutine
+    finally:
+        mine = task.holds.pop()
+        task.deliveries = mine.deliveries
+        task.pending += mine.held
+        task._must_cancel = task.pending > 0
 
 
 def checkpoint():
@@ -187,13 +220,13 @@ def call_later(delay, callback):
 async def timeout(delay, coroutine):
     """asyncio.timeout() of Python 3.13: older requests that were never taken back are not its own."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    before, own = task.delivered(), None
+    before, level, own = task.delivered(), len(task.holds), None
 
     def expire():
         nonlocal own
-        own = task.request()
+        own = task.request(level)
 
-    timer = loop.call_later(delay, expire)
+    timer = loop.call_at(loop.time() + delay, expire)
     error = None
     try:
         await coroutine
@@ -207,7 +240,7 @@ async def timeout(delay, coroutine):
 
 
 def cancel_all(tasks):
-    """The newest first: asyncio keeps them in a set, which has no order."""
+    """Difference 14: the newest first."""
     for task in reversed(list(tasks)):
         task.cancel()
 
@@ -217,7 +250,7 @@ class Group:
 
     def __init__(self):
         self.parent = asyncio.current_task()
-        self.before = self.parent.delivered()
+        self.before, self.level = self.parent.delivered(), len(self.parent.holds)
         self.children = {}  # as a set with an order
         self.errors = []
         self.aborting = self.closing = self.closed = False
@@ -244,7 +277,7 @@ class Group:
             if not self.aborting:
                 self.abort()
                 if not self.closing:
-                    self.own = self.parent.request()
+                    self.own = self.parent.request(self.level)
         if not self.children and self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
@@ -277,7 +310,7 @@ class Group:
         if failure is not None and not isinstance(failure, asyncio.CancelledError) and failure not in self.errors:
             self.errors.append(failure)
         if self.errors:
-            if cancelled and self.parent.cancelling() > self.before:
+            if cancelled and self.parent.in_force() > self.before:
                 self.parent.put_off()
             raise ExceptionGroup("a group", self.errors)
         if cancelled:
@@ -292,6 +325,7 @@ class Scope:
         self.finished = []
         self.left = 0
         self.waiter = None
+        self.stops_all = bool  # whether one that fails, or is cancelled, stops the others
         for coroutine in coroutines:
             task = asyncio.get_running_loop().create_task(coroutine)
             task.owner = self
@@ -301,6 +335,9 @@ class Scope:
     def child_done(self, child):
         self.left -= 1
         self.finished.append(child)
+        if (child.cancelled() or child.exception()) and self.stops_all():
+            self.stops_all = bool
+            cancel_all(self.tasks)
         if self.left == 0 and self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
@@ -319,11 +356,17 @@ class Scope:
         return asked
 
 
+def newest_first(outer):
+    outer._children = outer._children[::-1]
+    return outer
+
+
 async def gather(coroutines):
     """asyncio.gather(). Difference 10: what is not done when it ends is stopped, and it waits for that."""
     task = asyncio.current_task()
     scope = Scope(coroutines)
-    outer = asyncio.gather(*scope.tasks)
+    outer = newest_first(asyncio.gather(*scope.tasks))
+    scope.stops_all = lambda: not outer._cancel_requested
     failure = None
     try:
         await outer
@@ -331,10 +374,7 @@ async def gather(coroutines):
         failure = error
     if failure is None:
         return
-    asked = outer._cancel_requested
-    if not asked:
-        cancel_all(scope.tasks)
-    asked = await scope.join(pass_on=True) or asked
+    asked = await scope.join(pass_on=True) or outer._cancel_requested
     errors = [child.exception() for child in scope.finished if not child.cancelled() and child.exception()]
     # Difference 11: an error is not lost to a request to stop, nor the request to the error.
     if errors:
@@ -347,7 +387,7 @@ async def gather(coroutines):
 async def gather_settled(coroutines):
     """Outcomes, as gather(return_exceptions=True)."""
     scope = Scope(coroutines)
-    return await asyncio.gather(*scope.tasks, return_exceptions=True)
+    return await newest_first(asyncio.gather(*scope.tasks, return_exceptions=True))
 
 
 async def as_completed(coroutines, count, note):
@@ -378,51 +418,55 @@ async def shield(task):
     await asyncio.shield(task)
 
 
+class QueueShutDown(Exception):
+    pass
+
+
 class Queue:
-    """asyncio.Queue. Difference 12: items and places are handed to who has waited longest, so nobody overtakes."""
+    """asyncio.Queue of Python 3.13. Difference 12: items and places are handed to who has waited longest: nobody overtakes."""
 
     def __init__(self, maxsize):
         self.maxsize = maxsize
         self.items = collections.deque()
         self.getters = collections.deque()
         self.putters = collections.deque()
+        self.joiners = collections.deque()
+        self.unfinished = 0
+        self.shut_down = False
 
     @staticmethod
     async def wait(waiters, item=None):
         waiter = asyncio.get_running_loop().create_future()
         waiters.append((waiter, item))
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            waiters.remove((waiter, item))
-            raise
+        return await waiter
 
     @staticmethod
     def first(waiters):
+        """Who waits longest, and isn't to be stopped."""
         while waiters:
-            waiter, item = waiters[0]
+            waiter, item = waiters.popleft()
             if not waiter.done():
-                waiters.popleft()
                 return waiter, item
-            waiters.rotate(-1)
-            if all(waiter.done() for waiter, _ in waiters):
-                break
         return None
 
     def put_nowait(self, item):
+        if self.shut_down:
+            raise QueueShutDown
         if getter := self.first(self.getters):
             getter[0].set_result(item)
         elif not self.maxsize or len(self.items) < self.maxsize:
             self.items.append(item)
         else:
             raise asyncio.QueueFull
+        self.unfinished += 1
 
     def get_nowait(self):
         if not self.items:
-            raise asyncio.QueueEmpty
+            raise QueueShutDown if self.shut_down else asyncio.QueueEmpty
         item = self.items.popleft()
         if putter := self.first(self.putters):
             self.items.append(putter[1])
+            self.unfinished += 1
             putter[0].set_result(None)
         return item
 
@@ -439,3 +483,81 @@ class Queue:
             return self.get_nowait()
         except asyncio.QueueEmpty:
             return await self.wait(self.getters)
+
+    def shutdown(self, immediate):
+        self.shut_down = True
+        if immediate:
+            self.finish(len(self.items))
+            self.items.clear()
+        for waiters in (self.getters, self.putters):
+            while waiter := self.first(waiters):
+                waiter[0].set_exception(QueueShutDown())
+
+    def finish(self, count):
+        self.unfinished -= min(count, self.unfinished)
+        while not self.unfinished and (joiner := self.first(self.joiners)):
+            joiner[0].set_result(None)
+
+    def task_done(self):
+        if not self.unfinished:
+            raise ValueError
+        self.finish(1)
+
+    async def join(self):
+        checkpoint()
+        if self.unfinished:
+            await self.wait(self.joiners)
+
+
+class Notification(asyncio.Future):
+    """Who waits for a condition: for its notification, and then for the lock."""
+
+    stopped = notified = False
+
+    def cancel(self, msg=None):
+        if self.stopped:
+            return True
+        if self.notified or self.done():
+            return False
+        self.stopped = True
+        self.condition.waiters.remove(self)
+        if self.condition.lock_at_once():
+            return super().cancel(msg)
+        self.condition.queue_for_lock(self)
+        return True
+
+
+class Condition:
+    """asyncio.Condition. Difference 13: who is notified, or stopped, queues for the lock there and then, not when its turn comes."""
+
+    def __init__(self):
+        self.lock = asyncio.Lock()
+        self.lock._waiters = collections.deque()
+        self.waiters = []
+
+    def lock_at_once(self):
+        if self.lock.locked() or not all(waiter.cancelled() for waiter in self.lock._waiters):
+            return False
+        self.lock._locked = True
+        return True
+
+    def queue_for_lock(self, waiter):
+        self.lock._waiters.append(waiter)
+
+    async def wait(self):
+        checkpoint()
+        waiter = Notification()
+        waiter.condition = self
+        self.waiters.append(waiter)
+        self.lock.release()
+        await waiter
+        self.lock._waiters.remove(waiter)
+        self.lock._locked = True
+        if waiter.stopped:
+            raise asyncio.CancelledError
+
+    def notify(self, count):
+        for waiter in self.waiters[:count]:
+            waiter.notified = True
+            self.queue_for_lock(waiter)
+        del self.waiters[:count]

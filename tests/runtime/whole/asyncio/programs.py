@@ -23,28 +23,35 @@ FEATURES = {
     "settles": {"settle": 4},
     "waits": {"wait": 5, "as_completed": 3},
     "shields": {"shield": 5, "shield_new": 3},
+    "holds": {"hold": 5},
     "queues": {"put": 5, "get": 5, "put_nowait": 1, "get_nowait": 1},
+    "queue_ends": {"put": 3, "get": 3, "task_done": 4, "join_queue": 3, "shutdown": 1},
+    "conditions": {"notified": 6, "notify": 6},
     "locks": {"locked": 5, "permitted": 4},
     "events": {"set": 3, "clear": 1, "await_event": 4},
 }
 ALWAYS = {"sleep": 14, "yield": 5}
+USUAL = ("tasks", "cancels", "catches")
 TASK_STARTERS = {"spawn": 1, "group_spawn": 1, "shield_new": 1}  # how many tasks each starts
-BODIES = {"timeout": 1, "group": 1, "rescue": 2, "catch": 2, "finally": 2, "locked": 1, "permitted": 1}
-LOCKS, SEMAPHORES, QUEUES, EVENTS = 2, (1, 2), (0, 1), 2
+BODIES = {"timeout": 1, "group": 1, "rescue": 2, "catch": 2, "finally": 2, "locked": 1, "permitted": 1, "hold": 1, "notified": 1}
+LOCKS, SEMAPHORES, QUEUES, EVENTS, CONDITIONS = 2, (1, 2), (0, 1), 2, 1
 
 
 class Maker:
     def __init__(self, seed, features):
         self.dice = random.Random(seed)
+        # Each program has its own taste: a few kinds of steps, and a few moments, meet more often than many would.
+        some = self.dice.sample(features, min(len(features), self.dice.randint(3, 7)))
         weights = dict(ALWAYS)
         for feature in features:
-            weights.update(FEATURES[feature])
-        # Each program has its own taste: a few kinds of steps meet more often than if all were as frequent.
+            if feature in some or feature in USUAL and self.dice.random() < 0.7:
+                weights.update(FEATURES[feature])
         self.weights = {kind: weight * self.dice.choice((0, 1, 1, 2, 4)) for kind, weight in weights.items()}
-        self.weights["sleep"] = max(self.weights["sleep"], 7)
+        self.weights["sleep"] = max(self.weights["sleep"], 10)
+        self.longest = self.dice.choice((2, 4, 9))
         self.tasks = 0
         self.steps = 0
-        self.left = self.dice.randint(4, 28)  # steps
+        self.left = self.dice.randint(4, 32)  # steps
         self.begun = [0]  # tasks that somebody may refer to
 
     def number(self):
@@ -99,7 +106,7 @@ class Maker:
         inner = lambda inside=groups, most=4: self.block(dice.randint(1, most), depth - 1, inside, owner)
         child = lambda inside=groups: self.child(depth - 1, inside)
         if kind == "sleep":
-            args = [dice.randint(1, 9)]
+            args = [dice.randint(1, self.longest)]
         elif kind in ("spawn", "shield_new"):
             task, block = child()
             args, blocks = [task], [block]
@@ -107,10 +114,14 @@ class Maker:
             args = [dice.choice(self.joinable(owner))]
         elif kind == "cancel":
             args = [self.some_task()]
+        elif kind == "uncancel":
+            args = [self.some_task() if dice.random() < 0.3 else 0]
         elif kind == "cancel_later":
-            args = [self.some_task(), dice.randint(1, 6)]
+            args = [self.some_task(), dice.randint(1, self.longest)]
         elif kind == "timeout":
-            args, blocks = [dice.randint(1, 9)], [inner()]
+            args, blocks = [dice.randint(1, self.longest)], [inner()]
+        elif kind == "hold":
+            blocks = [inner()]
         elif kind == "group":
             args, blocks = [number], [inner(groups + [number], 5)]
         elif kind == "group_spawn":
@@ -133,7 +144,13 @@ class Maker:
             args += dice.sample(later, min(len(later), dice.randint(1, 3)))
         elif kind in ("put", "put_nowait"):
             args = [dice.randrange(len(QUEUES)), number]
-        elif kind in ("get", "get_nowait"):
+        elif kind == "shutdown":
+            args = [dice.randrange(len(QUEUES)), dice.randrange(2)]
+        elif kind == "notified":
+            args, blocks = [dice.randrange(CONDITIONS)], [inner(most=2)]
+        elif kind == "notify":
+            args = [dice.randrange(CONDITIONS), dice.randint(1, 2)]
+        elif kind in ("get", "get_nowait", "task_done", "join_queue"):
             args = [dice.randrange(len(QUEUES))]
         elif kind == "locked":
             args, blocks = [dice.randrange(LOCKS)], [inner(most=2)]

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <optional>
 
+#include "../../../../selector/errors.hpp"
 #include "world.hpp"
 
 namespace heddle::test {
@@ -30,6 +31,34 @@ Task<void> PeerWorld::do_get_nowait(int, const PeerStep& step, What& what) {
   const std::optional<int> item = chosen(queues_, step).try_get();
   what = item ? "got " + std::to_string(*item) : "empty";
   co_return;
+}
+
+Task<void> PeerWorld::do_task_done(int, const PeerStep& step, What& what) {
+  try {
+    chosen(queues_, step).task_done();
+  } catch (const ValueError&) {
+    what = "too often";
+  }
+  co_return;
+}
+Task<void> PeerWorld::do_join_queue(int, const PeerStep& step, What&) {
+  co_await chosen(queues_, step).join();
+}
+Task<void> PeerWorld::do_shutdown(int, const PeerStep& step, What&) {
+  chosen(queues_, step).shutdown(step.args[1] != 0);
+  co_return;
+}
+
+Task<void> PeerWorld::do_notified(int me, const PeerStep& step, What&) {
+  Condition& condition = chosen(conditions_, step);
+  const auto guard = co_await condition.scoped();
+  co_await condition.wait();
+  co_await all(me, step.blocks[0]);
+}
+Task<void> PeerWorld::do_notify(int, const PeerStep& step, What&) {
+  Condition& condition = chosen(conditions_, step);
+  const auto guard = co_await condition.scoped();
+  condition.notify(static_cast<std::size_t>(step.args[1]));
 }
 
 Task<void> PeerWorld::do_locked(int me, const PeerStep& step, What&) {

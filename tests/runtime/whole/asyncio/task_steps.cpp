@@ -45,8 +45,12 @@ Task<void> PeerWorld::do_cancel_later(int me, const PeerStep& step, What&) {
   });
   co_return;
 }
-Task<void> PeerWorld::do_uncancel(int, const PeerStep&, What& what) {
-  what = "left " + std::to_string(current_task().uncancel());
+Task<void> PeerWorld::do_uncancel(int, const PeerStep& step, What& what) {
+  const TaskHandle* const other = find(step.args[0]);
+  if (step.args[0] != 0 && other == nullptr)
+    what = "nobody";
+  else
+    what = "left " + std::to_string((other != nullptr ? *other : current_task()).uncancel());
   co_return;
 }
 Task<void> PeerWorld::do_cancelling(int, const PeerStep&, What& what) {
@@ -56,6 +60,10 @@ Task<void> PeerWorld::do_cancelling(int, const PeerStep&, What& what) {
 
 Task<void> PeerWorld::do_timeout(int me, const PeerStep& step, What&) {
   co_await timeout(milliseconds(step.args[0]), all(me, step.blocks[0]));
+}
+
+Task<void> PeerWorld::do_hold(int me, const PeerStep& step, What&) {
+  co_await shield(all(me, step.blocks[0]));
 }
 
 Task<void> PeerWorld::do_group(int me, const PeerStep& step, What&) {

@@ -13,7 +13,8 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr int rounds = 60;  // in which main cancels what is left
+constexpr int rounds = 60;      // in which main cancels what is left
+constexpr int rounds_held = 3;  // later a shield doesn't keep them back
 
 }  // namespace
 
@@ -27,6 +28,8 @@ std::string in_words(const std::exception_ptr& error) {
     return "timeout";
   } catch (const Fail& fail) {
     return fail.what();
+  } catch (const QueueShutDown&) {
+    return "shut down";
   } catch (const ExceptionGroup& group) {
     std::string text;
     for (const std::exception_ptr& each : group.exceptions())
@@ -59,7 +62,8 @@ Task<void> PeerWorld::main() {
       if (task != current_task()) left.push_back(task);
     if (left.empty()) co_return;
     say(0, 0, "cancels " + std::to_string(left.size()));
-    for (const TaskHandle& task : left) task.cancel();
+    for (const TaskHandle& task : left)
+      task.state().cancel_inside(round < rounds_held ? 0 : task.state().shields());
     co_await sleep(milliseconds(1));
   }
   say(0, 0, "gives up");
@@ -132,6 +136,7 @@ const std::map<std::string, PeerWorld::Doing>& PeerWorld::doings() {
       {"uncancel", &PeerWorld::do_uncancel},
       {"cancelling", &PeerWorld::do_cancelling},
       {"timeout", &PeerWorld::do_timeout},
+      {"hold", &PeerWorld::do_hold},
       {"group", &PeerWorld::do_group},
       {"group_spawn", &PeerWorld::do_group_spawn},
       {"fail", &PeerWorld::do_fail},
@@ -149,6 +154,11 @@ const std::map<std::string, PeerWorld::Doing>& PeerWorld::doings() {
       {"get", &PeerWorld::do_get},
       {"put_nowait", &PeerWorld::do_put_nowait},
       {"get_nowait", &PeerWorld::do_get_nowait},
+      {"task_done", &PeerWorld::do_task_done},
+      {"join_queue", &PeerWorld::do_join_queue},
+      {"shutdown", &PeerWorld::do_shutdown},
+      {"notified", &PeerWorld::do_notified},
+      {"notify", &PeerWorld::do_notify},
       {"locked", &PeerWorld::do_locked},
       {"permitted", &PeerWorld::do_permitted},
       {"set", &PeerWorld::do_set},

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../../../../runtime/loop/event_loop.hpp"
+#include "../../../../runtime/sync/condition.hpp"
 #include "../../../../runtime/sync/event.hpp"
 #include "../../../../runtime/sync/lock.hpp"
 #include "../../../../runtime/sync/queue.hpp"
@@ -64,6 +65,7 @@ class PeerWorld {
   Task<void> do_uncancel(int me, const PeerStep& step, What& what);
   Task<void> do_cancelling(int me, const PeerStep& step, What& what);
   Task<void> do_timeout(int me, const PeerStep& step, What& what);
+  Task<void> do_hold(int me, const PeerStep& step, What& what);
   Task<void> do_group(int me, const PeerStep& step, What& what);
   Task<void> do_group_spawn(int me, const PeerStep& step, What& what);
   Task<void> do_fail(int me, const PeerStep& step, What& what);
@@ -81,6 +83,11 @@ class PeerWorld {
   Task<void> do_get(int me, const PeerStep& step, What& what);
   Task<void> do_put_nowait(int me, const PeerStep& step, What& what);
   Task<void> do_get_nowait(int me, const PeerStep& step, What& what);
+  Task<void> do_task_done(int me, const PeerStep& step, What& what);
+  Task<void> do_join_queue(int me, const PeerStep& step, What& what);
+  Task<void> do_shutdown(int me, const PeerStep& step, What& what);
+  Task<void> do_notified(int me, const PeerStep& step, What& what);
+  Task<void> do_notify(int me, const PeerStep& step, What& what);
   Task<void> do_locked(int me, const PeerStep& step, What& what);
   Task<void> do_permitted(int me, const PeerStep& step, What& what);
   Task<void> do_set(int me, const PeerStep& step, What& what);
@@ -98,6 +105,7 @@ class PeerWorld {
   std::deque<Lock> locks_{2};
   std::deque<Semaphore> semaphores_;
   std::deque<Event> events_{2};
+  std::deque<Condition> conditions_{1};
 };
 
 }  // namespace heddle::test
