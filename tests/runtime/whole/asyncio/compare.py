@@ -6,7 +6,7 @@ usage: compare.py PLAYER [--programs N] [--seed S] [--features a,b,...] [--witho
 PLAYER is play_programs. On a difference the program is made small, and printed with both logs side by side. What is meant to be
 different, and how it is left out here, is in README.md. --known names what heddle is known not to do yet: "join", a request that
 is there already is thrown by joining a task, not passed on to it; "second", a request that comes when the joined task has been
-cancelled already makes a second Cancelled. --keep-going goes on after a difference; in the end it counts the
+cancelled already makes a second Cancelled; "twice", a group that a child has made fail asks the others again when the body ends. --keep-going goes on after a difference; in the end it counts the
 kinds.
 """
 # SPDX-License-Identifier: MIT

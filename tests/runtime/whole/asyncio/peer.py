@@ -289,7 +289,7 @@ class Group:
             failure = error
         self.closing = True
         cancelled = isinstance(failure, asyncio.CancelledError)
-        if failure is not None and not self.aborting:
+        if failure is not None and (not self.aborting or "twice" in KNOWN):
             self.abort()
         # Difference 7: compared with the requests from before the group, as timeout() does, not with none.
         if self.own is not None and self.parent.take_back(self.own) <= self.before:

@@ -16,7 +16,7 @@ FEATURES = {
     "uncancel": {"uncancel": 2, "cancelling": 2},
     "timeouts": {"timeout": 10},
     "groups": {"group": 8, "group_spawn": 8},
-    "failures": {"fail": 3, "rescue": 4},
+    "failures": {"fail": 1, "rescue": 4},
     "catches": {"catch": 7, "finally": 6},
     "throws": {"throw": 1},
     "gathers": {"gather": 5},
@@ -46,12 +46,12 @@ class Maker:
         for feature in features:
             if feature in some or feature in USUAL and self.dice.random() < 0.7:
                 weights.update(FEATURES[feature])
-        self.weights = {kind: weight * self.dice.choice((0, 1, 1, 2, 4)) for kind, weight in weights.items()}
+        self.weights = {kind: weight * self.dice.choice((0.5, 1, 1, 2, 4)) for kind, weight in weights.items()}
         self.weights["sleep"] = max(self.weights["sleep"], 10)
         self.longest = self.dice.choice((2, 4, 9))
         self.tasks = 0
         self.steps = 0
-        self.left = self.dice.randint(4, 32)  # steps
+        self.left = self.dice.randint(6, 45)  # steps
         self.begun = [0]  # tasks that somebody may refer to
 
     def number(self):
@@ -104,6 +104,7 @@ class Maker:
             break
         args, blocks = [], []
         inner = lambda inside=groups, most=4: self.block(dice.randint(1, most), depth - 1, inside, owner)
+        limited = lambda: self.life(depth - 1, groups, owner) if dice.random() < 0.5 else inner()
         child = lambda inside=groups: self.child(depth - 1, inside)
         if kind == "sleep":
             args = [dice.randint(1, self.longest)]
@@ -119,11 +120,15 @@ class Maker:
         elif kind == "cancel_later":
             args = [self.some_task(), dice.randint(1, self.longest)]
         elif kind == "timeout":
-            args, blocks = [dice.randint(1, self.longest)], [inner()]
+            args, blocks = [dice.randint(1, self.longest)], [limited()]
         elif kind == "hold":
-            blocks = [inner()]
+            blocks = [limited()]
         elif kind == "group":
             args, blocks = [number], [inner(groups + [number], 5)]
+            while dice.random() < 0.6 and "group_spawn" in self.weights:
+                task, block = self.child(depth - 1, groups + [number])
+                starter = ["group_spawn", self.number(), [number, task], [block]]
+                blocks[0].insert(dice.randint(0, len(blocks[0])), starter)
         elif kind == "group_spawn":
             task, block = child()
             args, blocks = [groups[-1] if dice.random() < 0.8 else dice.choice(groups), task], [block]
@@ -162,7 +167,32 @@ class Maker:
 
     def child(self, depth, groups):
         task = self.task()
-        return task, self.block(self.dice.randint(1, 4), depth, groups, task)
+        return task, self.life(depth, groups, task)
+
+    def life(self, depth, groups, owner):
+        """What is likely to meet something: a failure after a while, a wait with cleanup that takes its time; or anything."""
+        dice = self.dice
+        chance = dice.random()
+        steps = []
+        if chance < 0.2 and "fail" in self.weights:
+            steps = [self.plain("sleep", dice.randint(1, self.longest))] if dice.random() < 0.7 else []
+            steps.append(self.plain("fail", self.steps + 1))
+        elif chance < 0.6 and "catch" in self.weights:
+            kind, number = dice.choice(("catch", "catch", "finally")), self.number()
+            waits = [self.plain("sleep", self.longest + dice.randint(0, 4))]
+            if dice.random() < 0.3:
+                waits.insert(0, self.step(depth - 1, groups, owner))
+            cleanup = [self.plain("sleep", dice.randint(1, self.longest)) if dice.random() < 0.7 else self.plain("yield")]
+            if dice.random() < 0.4:
+                cleanup.insert(dice.randint(0, 1), self.step(depth - 1, groups, owner))
+            steps = [[kind, number, [], [waits, cleanup]]]
+        if not steps or dice.random() < 0.3:
+            steps += self.block(dice.randint(1, 4), depth, groups, owner)
+        return steps
+
+    def plain(self, kind, *args):
+        self.left -= 1
+        return [kind, self.number(), list(args), []]
 
 
 def make(seed, features):
