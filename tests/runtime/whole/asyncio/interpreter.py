@@ -4,6 +4,8 @@
 import asyncio
 
 import peer
+import peer_several
+import peer_sync
 import programs
 from peer import checkpoint
 
@@ -26,7 +28,7 @@ def in_words(error):
         return "timeout"
     if isinstance(error, Fail):
         return f"fail {error.args[0]}"
-    if isinstance(error, peer.QueueShutDown):
+    if isinstance(error, peer_sync.QueueShutDown):
         return "shut down"
     if isinstance(error, BaseExceptionGroup):
         return "group(" + ", ".join(map(in_words, error.exceptions)) + ")"
@@ -40,10 +42,10 @@ class World:
         self.log = []
         self.tasks = {}
         self.groups = {}
-        self.queues = [peer.Queue(size) for size in programs.QUEUES]
+        self.queues = [peer_sync.Queue(size) for size in programs.QUEUES]
         self.locks = [asyncio.Lock() for _ in range(programs.LOCKS)]
         self.semaphores = [asyncio.Semaphore(permits) for permits in programs.SEMAPHORES]
-        self.conditions = [peer.Condition() for _ in range(programs.CONDITIONS)]
+        self.conditions = [peer_sync.Condition() for _ in range(programs.CONDITIONS)]
         self.events = [asyncio.Event() for _ in range(programs.EVENTS)]
 
     def say(self, task, step, what):
@@ -193,11 +195,11 @@ class World:
 
     async def do_gather(self, me, *numbers_and_blocks):
         numbers, blocks = halves(numbers_and_blocks)
-        await peer.gather(self.lives(numbers, blocks))
+        await peer_several.gather(self.lives(numbers, blocks))
 
     async def do_settle(self, me, *numbers_and_blocks):
         numbers, blocks = halves(numbers_and_blocks)
-        outcomes = await peer.gather_settled(self.lives(numbers, blocks))
+        outcomes = await peer_several.gather_settled(self.lives(numbers, blocks))
         return ", ".join(map(in_words, outcomes))
 
     async def do_as_completed(self, me, count, *numbers_and_blocks):
@@ -206,7 +208,7 @@ class World:
         def note(task):
             self.say(me, 0, "next: " + ("cancelled" if task.cancelled() else in_words(task.exception())))
 
-        await peer.as_completed(self.lives(numbers, blocks), min(count, len(numbers)), note)
+        await peer_several.as_completed(self.lives(numbers, blocks), min(count, len(numbers)), note)
 
     async def do_wait(self, me, mode, time, *numbers):
         tasks = [self.tasks[number] for number in numbers if number in self.tasks]
@@ -219,11 +221,11 @@ class World:
     async def do_shield(self, me, number):
         if number not in self.tasks:
             return "nobody"
-        await peer.shield(self.tasks[number])
+        await peer_several.shield(self.tasks[number])
 
     async def do_shield_new(self, me, number, block):
         self.start(number, block)
-        await peer.shield(self.tasks[number])
+        await peer_several.shield(self.tasks[number])
 
     async def do_put(self, me, queue, item):
         await self.queues[queue].put(item)

@@ -71,7 +71,7 @@ Task<void> PeerWorld::do_group(int me, const PeerStep& step, What&) {
   try {
     auto body = [this, me, &step](TaskGroup& group) -> Task<void> {
       groups_[step.args[0]] = &group;
-      return all(me, step.blocks[0]);
+      co_await all(me, step.blocks[0]);
     };
     co_await task_group(body);
   } catch (...) {
