@@ -48,6 +48,16 @@ auto run_here(Body body) {
   return run_on("default", std::move(body));
 }
 
+inline LoopOptions in_virtual_time() {
+  LoopOptions options;
+  options.virtual_time = true;
+  return options;
+}
+template <class Body>
+auto run_in_virtual_time(Body body) {
+  return run(body(), in_virtual_time());
+}
+
 /// What `function()` threw, or "nothing".
 template <class Error, class Function>
 std::string thrown(Function function) {

@@ -73,13 +73,6 @@ void serve(Service& service, Probe::Notes& notes, Task<void> handler) {
   (new Probe(notes))->serve(service, std::move(handler), std::source_location::current());
 }
 
-template <class Body>
-void run_in_virtual_time(Body body) {
-  LoopOptions options;
-  options.virtual_time = true;
-  run(body(), options);
-}
-
 Task<void> wait_for(Duration time) { co_await sleep(time); }
 
 Task<void> fail_with(int error) {

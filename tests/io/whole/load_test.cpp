@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <random>
 #include <string>
@@ -28,8 +29,18 @@ Task<void> echo(TcpStream& client) {
   }
 }
 
-// Resident memory of this process, in KiB.
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+constexpr bool keeps_freed_memory = true;
+#else
+constexpr bool keeps_freed_memory = false;
+#endif
+
+// Resident memory of this process, in KiB; 0 under AddressSanitizer, which keeps for a while what was freed.
 long resident() {
+  if (keeps_freed_memory) return 0;
   long pages = 0;
   if (std::FILE* const file = std::fopen("/proc/self/statm", "r")) {
     if (std::fscanf(file, "%*s %ld", &pages) != 1) pages = 0;
@@ -40,8 +51,10 @@ long resident() {
 
 struct Load {
   std::size_t connections;
-  Duration time;
+  Duration time;           // at least; the clients go on until there is enough of each, too
   Duration longest_pause;  // between two messages of a client
+  std::uint64_t messages;
+  std::uint64_t accidents;  // resets, and stalls
 };
 
 struct Tally {
@@ -51,21 +64,28 @@ struct Tally {
   std::uint64_t resets = 0;
   std::uint64_t stalls = 0;
   std::uint64_t wrong = 0;
+
+  // Whether that part of the load is done, or nothing more is to be learned. (A slow machine takes longer.)
+  bool has(const Load& load, std::uint64_t percent) const {
+    if (wrong != 0) return true;
+    const std::uint64_t accidents = std::min(resets, stalls);
+    return messages * 100 >= load.messages * percent && accidents * 100 >= load.accidents * percent;
+  }
 };
 
 // One client after another in the same place: each message is compared, one in a hundred is answered by a
 // reset of the connection, and before one in a hundred answers is read everything stops for a while.
 Task<void> client(Address address, const Load& load, TimePoint until, unsigned seed, const std::string& bytes,
                   Tally& tally) {
+  const auto goes_on = [&] { return EventLoop::running().time() < until || !tally.has(load, 100); };
   std::minstd_rand random(seed + 1);
   const auto below = [&random](std::size_t most) { return std::size_t{random()} % most; };
-  EventLoop& loop = EventLoop::running();
   std::array<char, 2048> buffer;
-  while (loop.time() < until) {
+  while (goes_on()) {
     TcpStream stream = co_await TcpStream::connect(address);
     ++tally.connected;
     bool reset = false;
-    while (!reset && loop.time() < until) {
+    while (!reset && goes_on()) {
       co_await sleep(
           Duration(static_cast<std::int64_t>(below(static_cast<std::size_t>(load.longest_pause.count())))));
       const std::string_view message =
@@ -108,8 +128,10 @@ Tally put_load(std::string_view selector, const Load& load) {
     for (unsigned i = 0; i < load.connections; ++i)
       clients.push_back(spawn(client(address, load, start + load.time, i, bytes, tally)));
     co_await sleep_until(start + load.time / 3);
+    while (!tally.has(load, 33)) co_await sleep(1ms);
     const long warm = resident();
     co_await sleep_until(start + load.time - load.time / 20);
+    while (!tally.has(load, 95)) co_await sleep(1ms);
     const long late = resident();
     CHECK(server.counters().active <= load.connections + load.connections / 10 + 1);
     INFO("memory: " << warm << " KiB when warm, " << late << " KiB at the end");
@@ -129,10 +151,8 @@ Tally put_load(std::string_view selector, const Load& load) {
 }  // namespace
 
 ON_SELECTORS("clients that come, go, stall and reset at random get every byte back") {
-  const Tally tally = put_load(selector, {150, 1500ms, 20ms});
-  CHECK(tally.messages > 1'000);
-  CHECK(tally.resets > 5);
-  CHECK(tally.stalls > 5);
+  const Tally tally = put_load(selector, {150, 1500ms, 20ms, 1'000, 5});
+  CHECK(tally.messages >= 1'000);
 }
 
 TEST_CASE("nine thousand connections for a minute: every byte comes back, and memory stays flat", "[soak]") {
@@ -140,13 +160,11 @@ TEST_CASE("nine thousand connections for a minute: every byte comes back, and me
     WARN("skipped: the hard limit of open files is below 18,100");
     return;
   }
-  const Tally tally = put_load("default", {9'000, 60s, 2s});
+  const Tally tally = put_load("default", {9'000, 60s, 2s, 200'000, 1'000});
   std::printf("%zu connections, %llu messages, %llu bytes, %llu resets, %llu stalls\n", tally.connected,
               static_cast<unsigned long long>(tally.messages), static_cast<unsigned long long>(tally.bytes),
               static_cast<unsigned long long>(tally.resets), static_cast<unsigned long long>(tally.stalls));
-  CHECK(tally.messages > 200'000);
-  CHECK(tally.resets > 1'000);
-  CHECK(tally.stalls > 1'000);
+  CHECK(tally.messages >= 200'000);
 }
 
 namespace {
