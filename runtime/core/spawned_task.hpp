@@ -49,10 +49,11 @@ class SpawnedTask final : public TaskState, public FrameAllocated {
     inherit();
   }
 
-  /// The result, once; throws what the task ended with.
+  /// The result, once: throws std::logic_error to who takes it again, and what the task ended with to anyone.
   T take() {
     mark_retrieved();
     if (outcome() != Outcome::VALUE) throw_outcome();
+    take_value();
     return static_cast<T&&>(value_);
   }
 

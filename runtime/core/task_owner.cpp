@@ -7,9 +7,7 @@
 
 namespace heddle::detail {
 
-void TaskOwner::cancel_children() noexcept {
-  for (TaskState* child = children_; child != nullptr; child = child->next_sibling()) child->cancel();
-}
+void TaskOwner::cancel_children() noexcept { TaskState::cancel_all(children_); }
 
 void TaskOwner::collect_tasks(std::vector<TaskState*>& tasks) const {
   for (TaskState* task = children_; task != nullptr; task = task->next_sibling()) {

@@ -89,6 +89,8 @@ void check_task() {
   throw_cancelled();
 }
 
+TaskState* Operation::joined() const noexcept { return nullptr; }
+void Operation::stop_joining() noexcept {}
 WaitInfo Operation::describe() const noexcept { return {}; }
 
 void Operation::note_budget_spent() noexcept { current.loop->count_budget_yield(); }
@@ -211,23 +213,63 @@ Shield* TaskState::innermost_shield() const noexcept {
 
 bool TaskState::cancel_inside(unsigned shields) noexcept {
   if (done()) return false;
-  if (!requests_.make(shields, innermost_shield())) return true;
-  if (waiting_ == nullptr) {
-    update_cancel_due();
-    return true;
+  ask_along(shields);
+  forget_asked();
+  return true;
+}
+
+void TaskState::cancel_all(TaskState* first) noexcept {
+  for (TaskState* task = first; task != nullptr; task = task->next_sibling_)
+    if (task->asked_ == Asked::NO) task->ask_along(0);
+  for (TaskState* task = first; task != nullptr; task = task->next_sibling_) task->forget_asked();
+}
+
+// A loop, since tasks may join each other by the hundred thousand; in a circle it comes to one that was
+// asked.
+void TaskState::ask_along(unsigned shields) noexcept {
+  TaskState* last = this;
+  TaskState* target = ask(shields);
+  while (target != nullptr && target->asked_ == Asked::NO) {
+    last = target;
+    target = last->ask(0);
   }
-  const Operation::Stop answer = stopping_ ? Operation::Stop::LATER : waiting_->cancel();
+  if (target != nullptr && target->asked_ == Asked::NOW) {  // nobody in the circle would ever be done
+    last->waiting_->stop_joining();
+    last->stop_wait();
+  }
+  for (TaskState* task = this; task != nullptr && task->asked_ == Asked::NOW; task = task->joined_task())
+    task->asked_ = Asked::BEFORE;
+}
+
+void TaskState::forget_asked() noexcept {
+  for (TaskState* task = this; task != nullptr && task->asked_ != Asked::NO; task = task->joined_task())
+    task->asked_ = Asked::NO;
+}
+
+TaskState* TaskState::joined_task() const noexcept {
+  return waiting_ != nullptr ? waiting_->joined() : nullptr;
+}
+
+// Returns the task to which the request is to be passed on, if there is one.
+TaskState* TaskState::ask(unsigned shields) noexcept {
+  asked_ = Asked::NOW;
+  if (!requests_.make(shields, innermost_shield())) return nullptr;
+  const Operation::Stop answer = waiting_ == nullptr ? Operation::Stop::TOO_LATE
+                                 : stopping_         ? Operation::Stop::LATER
+                                                     : waiting_->cancel();
   if (answer == Operation::Stop::TOO_LATE) {
     update_cancel_due();
-    return true;
+    return nullptr;
   }
   requests_.deliver();  // by what the operation ends with
-  if (answer == Operation::Stop::STOPPED) {
-    stopping_ = true;
-    end_wait();
-    schedule();
-  }
-  return true;
+  if (answer == Operation::Stop::STOPPED) stop_wait();
+  return answer == Operation::Stop::PASS_ON ? waiting_->joined() : nullptr;
+}
+
+void TaskState::stop_wait() noexcept {
+  stopping_ = true;
+  end_wait();
+  schedule();
 }
 
 void TaskState::take_back(StopRequests::Count mark, StopRequests::Count delivered_before) noexcept {
@@ -342,6 +384,10 @@ void TaskState::keep_trace() noexcept try {
 
 void TaskState::report_unretrieved() noexcept {
   deliver_report(Report{"nobody retrieved an exception", error(), where_, name(), id_, trace()});
+}
+
+void TaskState::throw_value_taken() {
+  throw std::logic_error("the result of a task is given once, and this one was taken already");
 }
 
 void TaskState::throw_outcome() const {

@@ -36,6 +36,9 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   /// The same for a part of the task (a timeout, a group) that came to be inside of `shields` shields: only
   /// those that were raised since hold its request off.
   bool cancel_inside(unsigned shields) noexcept;
+  /// cancel() for `first` and its siblings. Who joins another of them, or one that is asked by them, passes
+  /// nothing on, so each task is asked once.
+  static void cancel_all(TaskState* first) noexcept;
   /// What tells a request that cancel_inside(shields) makes now from others, for take_back().
   StopRequests::Count mark_request(unsigned shields) const noexcept {
     return requests_.mark(shields, innermost_shield());
@@ -209,6 +212,12 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 
   /// Throws what the task ended with, if that is no value.
   [[noreturn]] void throw_outcome() const;
+  /// To be called by who takes the value; it is given once. Throws std::logic_error.
+  void take_value() {
+    if (taken_) [[unlikely]]
+      throw_value_taken();
+    taken_ = true;
+  }
   /// Moves the outcome out of the coroutine's promise; an exception by keep_error().
   virtual Outcome settle() noexcept = 0;
   Outcome keep_error(const std::exception_ptr& error) noexcept;
@@ -223,6 +232,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   static constexpr std::ptrdiff_t leaf_unit = 8;
   static constexpr std::size_t line_size = 64;  // of a cache
 
+  [[noreturn]] static void throw_value_taken();
   void destroy() noexcept;
   void destroy_rare_parts() noexcept;
   void report_unretrieved() noexcept;
@@ -238,6 +248,18 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   TaskObserver& unlink_observer_after(TaskObserver& before) noexcept;
   Shield* innermost_shield() const noexcept;
   void update_cancel_due() noexcept;
+  TaskState* ask(unsigned shields) noexcept;
+  TaskState* joined_task() const noexcept;
+  void ask_along(unsigned shields) noexcept;
+  void forget_asked() noexcept;
+  void stop_wait() noexcept;
+
+  /// Whether a request that goes along tasks which join each other has come to this one.
+  enum class Asked : unsigned char {
+    NO,
+    BEFORE,  // from another task that is asked at the same time
+    NOW,     // and it goes on from here
+  };
 
   // Two lines of the cache: what a turn needs, and what the beginning and the end do. What suspend() sets
   // lies apart: GCC 12 packs neighbours into a vector register to store them at once, which takes twice as
@@ -253,8 +275,11 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   // | queued_             | it is in the loop's queue                  | schedule() sets, begin_turn() clears      |
   // | stopping_           | its operation has answered STOPPED and     | cancel_inside() sets, run_ended() clears  |
   // |                     | will throw: it isn't asked again           |                                           |
+  // | asked_              | NO, but within cancel_inside() and         | ask() sets, forget_asked() clears         |
+  // |                     | cancel_all()                               |                                           |
   // | outcome_            | PENDING until the task is done             | finish(), once                            |
   // | retrieved_          | somebody has seen the exception            | mark_retrieved(), any time                |
+  // | taken_              | somebody has got the value                 | take_value(), once                        |
   // | root_               | the outermost coroutine; null: it is done  | finish(), end_unstarted()                 |
   // | owner_              | null: it is done                           | finish()                                  |
   // | extras_or_observer_ | see has_extras and has_locals              | make_extras(), make_locals(), add_ and    |
@@ -269,9 +294,11 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   std::uint8_t leaf_offset_ = 0;
   std::int8_t budget_ = task_budget;
   bool queued_ = false;
-  Outcome outcome_ : 4 = Outcome::PENDING;
+  Outcome outcome_ : 2 = Outcome::PENDING;
+  Asked asked_ : 2 = Asked::NO;
   bool stopping_ : 1 = false;
   bool retrieved_ : 1 = false;
+  bool taken_ : 1 = false;
   TimePoint since_;
 
   StopRequests requests_;

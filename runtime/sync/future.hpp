@@ -151,6 +151,9 @@ class FutureOperation : public WaitOperation {
 
 }  // namespace detail
 
+template <class T>
+class ShieldedFuture;
+
 /// A result to come. Any number of tasks may `co_await future`; each gets a T&, valid as long as the Future
 /// is, to copy or move from. `co_await std::move(future)` moves the value out. Both throw the exception that
 /// was given instead, BrokenPromise, or Cancelled after cancel(). Cancel-safe: unlike asyncio's, the Future
@@ -200,6 +203,9 @@ class [[nodiscard]] Future {
   /// Throw std::logic_error if it is empty.
   Reference operator co_await() const& { return Reference(state("co_await")); }
   Value operator co_await() && { return Value(state("co_await")); }
+  /// What shield(future) yields: the same, as who waits for a Future is stopped without it.
+  ShieldedFuture<T> shielded() const& { return ShieldedFuture<T>(Future(state("shield()"))); }
+  Future shielded() && { return std::move(*this); }
 
  private:
   detail::FutureStateOf<T>& state(const char* operation) const {
@@ -208,6 +214,18 @@ class [[nodiscard]] Future {
   }
 
   detail::Ref<detail::FutureStateOf<T>, detail::FutureSide> state_;
+};
+
+/// A Future as an lvalue, whatever it is awaited as.
+template <class T>
+class [[nodiscard]] ShieldedFuture {
+ public:
+  explicit ShieldedFuture(Future<T>&& future) noexcept : future_(std::move(future)) {}
+
+  typename Future<T>::Reference operator co_await() const { return future_.operator co_await(); }
+
+ private:
+  Future<T> future_;
 };
 
 /// Gives a result to those who hold its Futures. If it is destroyed before, they get BrokenPromise.

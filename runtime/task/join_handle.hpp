@@ -10,6 +10,7 @@
 
 #include "../core/call.hpp"
 #include "../core/operation.hpp"
+#include "../core/ref.hpp"
 #include "../core/spawned_task.hpp"
 #include "task_handle.hpp"
 
@@ -18,28 +19,37 @@ namespace heddle {
 namespace detail {
 
 /// Waits for a task's end. A request to stop is passed on to that task, as in asyncio, and the wait ends with
-/// it.
+/// it; also one that was made while the waiting task ran, unless the other is done. Or else, where the task
+/// is shielded, the wait alone is stopped.
 class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
  public:
-  explicit JoinOperation(TaskState& target) noexcept : target_(target) { target.add_reference(); }
+  explicit JoinOperation(TaskState& target, bool passes_on = true) noexcept
+      : target_(target), passes_on_(passes_on) {
+    target.add_reference();
+  }
   ~JoinOperation() { target_.release(); }
 
   bool await_ready() {
-    begin();
-    if (&target_ == task_) [[unlikely]]
+    if (current.task == &target_) [[unlikely]]
       throw_awaits_itself();
+    if (current.budget < 0) [[unlikely]]
+      return begin_unusually();
     return target_.done() && finished();
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+    task_ = current.task;
     suspend(*this, coroutine);
     if (target_.done()) [[unlikely]]
-      wake();
-    else
-      target_.add_observer(*this);
+      return wake();
+    target_.add_observer(*this);
+    if (task_->cancel_due()) [[unlikely]]
+      pass_on_what_is_due();
   }
 
   Stop cancel() noexcept override;
+  TaskState* joined() const noexcept override;
+  void stop_joining() noexcept override;
   WaitInfo describe() const noexcept override;
 
  protected:
@@ -52,9 +62,11 @@ class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
 
  private:
   [[noreturn]] static void throw_awaits_itself();
+  bool begin_unusually();
+  void pass_on_what_is_due() noexcept;
   void task_done(TaskState& target) noexcept override;
 
-  bool passing_on_ = false;  // a request to stop, to the target
+  bool passes_on_;  // a request to stop, to the target
   bool stopped_ = false;
 };
 
@@ -63,9 +75,14 @@ class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
 
 }  // namespace detail
 
-/// Refers to a spawned task; `co_await handle` waits for it and yields its result (once) or throws what it
-/// threw; Cancelled if it was cancelled. A handle that is dropped leaves the task to its owner. On the loop's
-/// thread only.
+template <class T>
+class ShieldedHandle;
+
+/// Refers to a spawned task; `co_await handle` waits for it and yields its result or throws what it threw;
+/// Cancelled if it was cancelled. Any number of tasks may wait for it: a result goes to the first that takes
+/// it, and who comes after that gets std::logic_error; a failure, or a mere end (void), goes to each. A
+/// request to stop who waits is passed on to the task: shield(handle) stops the wait alone. A handle that is
+/// dropped leaves the task to its owner. On the loop's thread only.
 template <class T = void>
 class JoinHandle {
  public:
@@ -112,7 +129,8 @@ class JoinHandle {
 
   class Awaiter final : public detail::JoinOperation {
    public:
-    explicit Awaiter(detail::SpawnedTask<T>& state) noexcept : detail::JoinOperation(state) {}
+    explicit Awaiter(detail::SpawnedTask<T>& state, bool passes_on = true) noexcept
+        : detail::JoinOperation(state, passes_on) {}
     T await_resume() {
       this->check_cancelled();
       return static_cast<detail::SpawnedTask<T>&>(this->target_).take();
@@ -124,9 +142,30 @@ class JoinHandle {
       detail::throw_empty_handle();
     return Awaiter(*state_);
   }
+  /// What shield(handle) yields. Throws std::logic_error for a handle that refers to nothing.
+  ShieldedHandle<T> shielded() const {
+    if (state_ == nullptr) [[unlikely]]
+      detail::throw_empty_handle();
+    return ShieldedHandle<T>(*state_);
+  }
 
  private:
   detail::SpawnedTask<T>* state_ = nullptr;
+};
+
+/// To be awaited as the JoinHandle from which shield() has made it; but a request to stop who waits ends the
+/// wait at once, and the task goes on. If it fails then, and nobody else waits for it, that is reported.
+template <class T>
+class [[nodiscard]] ShieldedHandle {
+ public:
+  explicit ShieldedHandle(detail::SpawnedTask<T>& task) noexcept : task_(task) {}
+
+  typename JoinHandle<T>::Awaiter operator co_await() const {
+    return typename JoinHandle<T>::Awaiter(*task_, false);
+  }
+
+ private:
+  detail::Ref<detail::SpawnedTask<T>> task_;
 };
 
 namespace detail {

@@ -47,8 +47,15 @@ class HEDDLE_EXPORT TaskGroup final : public detail::TaskOwner {
 
   // For task_group() and gather(), which make sure that close() is awaited.
 
+  /// What a child that is cancelled, by itself or by others than the group, is to it.
+  enum class OnCancelled : bool {
+    GOES_ON,  ///< a child that is done
+    ENDS,     ///< the end of the group, as a failure is; and each request to stop the parent goes to all
+              ///< children
+  };
+
   /// The group of the current task.
-  TaskGroup();
+  explicit TaskGroup(OnCancelled on_cancelled = OnCancelled::GOES_ON);
   ~TaskGroup();
   /// Waits for all children, having cancelled them if the body failed or was cancelled. `body` is what the
   /// body threw, and is read when this is awaited: to be called before anything is spawned, because
@@ -69,6 +76,8 @@ class HEDDLE_EXPORT TaskGroup final : public detail::TaskOwner {
   detail::StopRequests::Count own_request_ = 0;              // the mark of ours, once cancelled_parent_
   detail::FinishedTasks failed_;
   AsyncTrace body_trace_;
+  OnCancelled on_cancelled_;
+  bool child_cancelled_ = false;  // and that ends the group
   bool aborting_ = false;
   bool closing_ = false;
   bool closed_ = false;

@@ -94,10 +94,11 @@ Task<void> TaskScope::all(const std::exception_ptr& failure) { return wait_for_a
 
 Task<void> TaskScope::wait_for_all(const std::exception_ptr& failure, Task<bool> closing) {
   bool stop = false;
-  if (!failure) try {
+  while (!failure && first_child() != nullptr) try {
       co_await all_done();
     } catch (const Cancelled&) {
       stop = true;
+      stop_children();
     }
   if (co_await std::move(closing)) stop = true;
   if (failure) {

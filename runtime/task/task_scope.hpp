@@ -34,7 +34,8 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
   /// request comes out of the next co_await. Otherwise Cancelled. `failure`, if not null by then, is thrown
   /// instead, after the same. Somebody has to keep a handle of each child meanwhile.
   HEDDLE_CORO_WRAPPER Task<const TaskState*> first(const std::exception_ptr& failure);
-  /// Waits until all children are done. When this task is asked to stop, they are, and Cancelled is thrown.
+  /// Waits until all children are done. Each time when this task is asked to stop, they are, and Cancelled is
+  /// thrown at the end.
   /// `failure`, if not null, is thrown, after they were stopped.
   HEDDLE_CORO_WRAPPER Task<void> all(const std::exception_ptr& failure);
   /// Asks all children to stop and waits until they are done, whatever requests to stop this task gets

@@ -106,11 +106,20 @@ Task<std::remove_cvref_t<AwaitResult<A>>> run_shielded(A awaitable) {
 
 }  // namespace detail
 
-/// Awaits `awaitable` to its end whatever happens: a request to stop that comes meanwhile is thrown by the
-/// next co_await.
+/// Keeps a request to stop the caller away from what is awaited.
+///
+/// shield(handle), of a JoinHandle or a Future, also of a temporary, as in `shield(spawn(f()))`: what the
+/// handle refers to is not stopped, but the wait is, at once, as asyncio's shield() does. So
+/// `timeout(d, shield(handle))` throws TimeoutError at its deadline, and the task goes on.
+///
+/// shield(awaitable), of anything else: is awaited to its end whatever happens, within this task; a request
+/// to stop that comes meanwhile is thrown by the next co_await.
 template <Awaitable A>
 HEDDLE_CORO_OWNER auto shield(A&& awaitable) {
-  return detail::run_shielded<A>(std::forward<A>(awaitable));
+  if constexpr (requires { std::forward<A>(awaitable).shielded(); })
+    return std::forward<A>(awaitable).shielded();
+  else
+    return detail::run_shielded<A>(std::forward<A>(awaitable));
 }
 
 }  // namespace heddle
