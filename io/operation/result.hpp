@@ -82,6 +82,8 @@ class [[nodiscard]] Result<void> {
 template <class Operation>
 class [[nodiscard]] AsResult {
  public:
+  using Native = void;
+
   explicit AsResult(const Operation& operation) noexcept : operation_(operation) {}
 
   bool await_ready() { return operation_.await_ready(); }

@@ -21,6 +21,8 @@ inline bool charge_budget() noexcept { return --current.budget >= 0; }
 template <class Op, class T>
 class [[nodiscard]] BufferedOperation {
  public:
+  using Native = void;
+
   BufferedOperation() noexcept = default;
   BufferedOperation(const BufferedOperation&) noexcept {}
   BufferedOperation& operator=(const BufferedOperation&) = delete;

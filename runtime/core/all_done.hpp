@@ -18,6 +18,12 @@ class HEDDLE_EXPORT AllDone final : public Operation {
   /// `what`: of static storage, for dumps; `for_children`: nothing but children and requests to stop end it.
   AllDone(AllDone*& waiting, bool done, const char* what, bool for_children) noexcept
       : waiting_(waiting), what_(what), done_(done), for_children_(for_children) {}
+  /// Of the children of `owner`, to whom requests to stop are passed on: `asked` is set then.
+  AllDone(AllDone*& waiting, TaskOwner& owner, bool& asked) noexcept
+      : AllDone(waiting, owner.first_child() == nullptr, "its children", true) {
+    owner_ = &owner;
+    asked_ = &asked;
+  }
 
   /// Wakes the one who waits, if somebody does.
   static void notify(AllDone*& waiting) noexcept {
@@ -44,11 +50,14 @@ class HEDDLE_EXPORT AllDone final : public Operation {
   }
 
   Stop cancel() noexcept override;
+  Joined joined() const noexcept override;
   WaitInfo describe() const noexcept override;
 
  private:
   AllDone*& waiting_;
   const char* what_;
+  TaskOwner* owner_ = nullptr;  // requests are passed on to its children, and noted in asked_
+  bool* asked_ = nullptr;
   bool done_;
   bool for_children_;
   bool stopped_ = false;
@@ -57,5 +66,6 @@ class HEDDLE_EXPORT AllDone final : public Operation {
 inline AllDone TaskOwner::all_done() noexcept {
   return AllDone(waiting_, children_ == nullptr, "its children", true);
 }
+inline AllDone TaskOwner::all_done(bool& asked) noexcept { return AllDone(waiting_, *this, asked); }
 
 }  // namespace heddle::detail

@@ -43,7 +43,7 @@ class HEDDLE_EXPORT Operation {
   enum class Stop : unsigned char {
     STOPPED,   ///< It stopped, nothing was done or lost, and await_resume() will throw Cancelled.
     LATER,     ///< It will stop or finish in a while, and calls wake() then.
-    PASS_ON,   ///< The same, and what it waits for is joined(), which is to be asked, too.
+    PASS_ON,   ///< The same, and those whose end it waits for, joined(), are to be asked, too.
     TOO_LATE,  ///< It has its result. The request stays, for the task's next co_await.
   };
 
@@ -55,14 +55,20 @@ class HEDDLE_EXPORT Operation {
   bool advance() noexcept { return true; }
   /// Called when the task is asked to stop while it waits for this operation.
   virtual Stop cancel() noexcept = 0;
-  /// Of an operation that answers PASS_ON: the task whose end it waits for. Otherwise nullptr.
-  virtual TaskState* joined() const noexcept;
-  /// Of such a one: it stops now, as if it had answered STOPPED.
+  /// Whose end an operation waits for that answers PASS_ON: a task's, or that of all children of an owner.
+  struct Joined {
+    TaskState* task = nullptr;
+    TaskOwner* owner = nullptr;
+  };
+  virtual Joined joined() const noexcept;
+  /// Of one that joins a task: it stops now, as if it had answered STOPPED.
   virtual void stop_joining() noexcept;
   /// Called while a task waits for this operation, by its loop's thread.
   virtual WaitInfo describe() const noexcept;
 
  protected:
+  friend class TaskState;
+
   Operation() noexcept {}
   ~Operation() = default;
 

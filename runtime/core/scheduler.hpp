@@ -55,6 +55,8 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   /// Nothing runs any more; callbacks are dropped when their turn comes.
   bool closed() const noexcept { return closed_; }
 
+  /// schedule() from any thread; nothing when the loop has closed.
+  virtual void post(Runnable& runnable) noexcept = 0;
   /// Hands a Report to the handler of what nobody retrieves.
   virtual void report(const Report& report) noexcept = 0;
   virtual BaseSelector& selector() const noexcept = 0;

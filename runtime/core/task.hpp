@@ -13,6 +13,7 @@
 #include "../../selector/export.hpp"
 #include "async_frame.hpp"
 #include "call.hpp"
+#include "foreign.hpp"
 #include "frame_allocator.hpp"
 #include "transfer.hpp"
 
@@ -44,6 +45,8 @@ HEDDLE_EXPORT void drop_unawaited(std::coroutine_handle<> coroutine, const Async
 template <class Awaiter>
 class AwaiterReference {
  public:
+  using Native = void;
+
   explicit AwaiterReference(Awaiter& awaiter) noexcept : awaiter_(awaiter) {}
 
   decltype(auto) await_ready() { return awaiter_.await_ready(); }
@@ -79,7 +82,7 @@ class TaskPromiseBase : public AsyncFrame {
 
   /// Notes the place of each co_await before it is entered. What is awaited itself, and not through an
   /// operator co_await, is awaited by reference, because GCC 12 would await a copy.
-  template <class Awaitable>
+  template <NativeAwaitable Awaitable>
   decltype(auto) await_transform(Awaitable&& awaitable,
                                  SourcePlace here = __builtin_source_location()) noexcept {
     where = std::bit_cast<std::source_location>(here);
@@ -87,6 +90,14 @@ class TaskPromiseBase : public AsyncFrame {
       return AwaiterReference<std::remove_reference_t<Awaitable>>(awaitable);
     else
       return static_cast<Awaitable&&>(awaitable);
+  }
+
+  /// The same for what isn't heddle's. Throws what its operator co_await does.
+  template <class Awaitable>
+  ForeignAwaiter<Awaitable> await_transform(Awaitable&& awaitable,
+                                            SourcePlace here = __builtin_source_location()) {
+    where = std::bit_cast<std::source_location>(here);
+    return ForeignAwaiter<Awaitable>(std::forward<Awaitable>(awaitable));
   }
 
   using AsyncFrame::continuation;
@@ -212,6 +223,8 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
 
   class Awaiter {
    public:
+    using Native = void;
+
     explicit Awaiter(Handle coroutine) noexcept : coroutine_(coroutine) {}
     Awaiter(const Awaiter&) = delete;
     Awaiter& operator=(const Awaiter&) = delete;
@@ -220,6 +233,8 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+      static_assert(std::derived_from<Promise, detail::AsyncFrame>,
+                    "a Task is awaited by a coroutine that isn't heddle's: let it await spawn(task)");
       coroutine_.promise().set_awaited_by(parent);
       return detail::transfer(coroutine_);
     }

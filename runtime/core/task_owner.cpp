@@ -25,9 +25,19 @@ void TaskOwner::remove_child(TaskState& child) noexcept {
 
 Operation::Stop AllDone::cancel() noexcept {
   if (waiting_ == nullptr) return Stop::TOO_LATE;
+  if (owner_ != nullptr) {
+    *asked_ = true;
+    return Stop::PASS_ON;
+  }
   waiting_ = nullptr;
   stopped_ = true;
   return Stop::STOPPED;
+}
+
+Operation::Joined AllDone::joined() const noexcept {
+  Joined joined;
+  joined.owner = owner_;
+  return joined;
 }
 
 WaitInfo AllDone::describe() const noexcept {

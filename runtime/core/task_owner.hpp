@@ -33,6 +33,9 @@ class HEDDLE_EXPORT TaskOwner {
   /// `co_await all_done()` waits until there are no children; one task at a time may. Cancel-safe. Not for a
   /// loop, whose children's end nobody notifies. In all_done.hpp.
   AllDone all_done() noexcept;
+  /// The same, but a request to stop who waits doesn't end the wait: it is passed on to all children, and
+  /// `asked` set.
+  AllDone all_done(bool& asked) noexcept;
 
   /// `child` has its outcome and is on the list no more. A loop has nothing to do then, and isn't called.
   virtual void child_done(TaskState& /*child*/) noexcept {}

@@ -89,7 +89,7 @@ void check_task() {
   throw_cancelled();
 }
 
-TaskState* Operation::joined() const noexcept { return nullptr; }
+Operation::Joined Operation::joined() const noexcept { return {}; }
 void Operation::stop_joining() noexcept {}
 WaitInfo Operation::describe() const noexcept { return {}; }
 
@@ -207,109 +207,6 @@ TaskObserver& TaskState::unlink_observer_after(TaskObserver& before) noexcept {
   return observer;
 }
 
-Shield* TaskState::innermost_shield() const noexcept {
-  return extras() != nullptr ? extras()->innermost_shield : nullptr;
-}
-
-bool TaskState::cancel_inside(unsigned shields) noexcept {
-  if (done()) return false;
-  ask_along(shields);
-  forget_asked();
-  return true;
-}
-
-void TaskState::cancel_all(TaskState* first) noexcept {
-  for (TaskState* task = first; task != nullptr; task = task->next_sibling_)
-    if (task->asked_ == Asked::NO) task->ask_along(0);
-  for (TaskState* task = first; task != nullptr; task = task->next_sibling_) task->forget_asked();
-}
-
-// A loop, since tasks may join each other by the hundred thousand; in a circle it comes to one that was
-// asked.
-void TaskState::ask_along(unsigned shields) noexcept {
-  TaskState* last = this;
-  TaskState* target = ask(shields);
-  while (target != nullptr && target->asked_ == Asked::NO) {
-    last = target;
-    target = last->ask(0);
-  }
-  if (target != nullptr && target->asked_ == Asked::NOW) {  // nobody in the circle would ever be done
-    last->waiting_->stop_joining();
-    last->stop_wait();
-  }
-  for (TaskState* task = this; task != nullptr && task->asked_ == Asked::NOW; task = task->joined_task())
-    task->asked_ = Asked::BEFORE;
-}
-
-void TaskState::forget_asked() noexcept {
-  for (TaskState* task = this; task != nullptr && task->asked_ != Asked::NO; task = task->joined_task())
-    task->asked_ = Asked::NO;
-}
-
-TaskState* TaskState::joined_task() const noexcept {
-  return waiting_ != nullptr ? waiting_->joined() : nullptr;
-}
-
-// Returns the task to which the request is to be passed on, if there is one.
-TaskState* TaskState::ask(unsigned shields) noexcept {
-  asked_ = Asked::NOW;
-  if (!requests_.make(shields, innermost_shield())) return nullptr;
-  const Operation::Stop answer = waiting_ == nullptr ? Operation::Stop::TOO_LATE
-                                 : stopping_         ? Operation::Stop::LATER
-                                                     : waiting_->cancel();
-  if (answer == Operation::Stop::TOO_LATE) {
-    update_cancel_due();
-    return nullptr;
-  }
-  requests_.deliver();  // by what the operation ends with
-  if (answer == Operation::Stop::STOPPED) stop_wait();
-  return answer == Operation::Stop::PASS_ON ? waiting_->joined() : nullptr;
-}
-
-void TaskState::stop_wait() noexcept {
-  stopping_ = true;
-  end_wait();
-  schedule();
-}
-
-void TaskState::take_back(StopRequests::Count mark, StopRequests::Count delivered_before) noexcept {
-  requests_.take_back(mark, delivered_before);
-  update_cancel_due();
-}
-
-unsigned TaskState::uncancel() noexcept {
-  requests_.take_back_any(innermost_shield());
-  update_cancel_due();
-  return cancel_requests();
-}
-
-void TaskState::take_cancel() noexcept {
-  requests_.deliver();
-  update_cancel_due();
-}
-
-void TaskState::defer_cancel() noexcept {
-  requests_.defer();
-  update_cancel_due();
-}
-
-void TaskState::raise_shield(Shield& shield) noexcept {
-  requests_.raise(shield, extras()->innermost_shield);
-  update_cancel_due();
-}
-
-void TaskState::lower_shield() noexcept {
-  requests_.lower(extras()->innermost_shield);
-  update_cancel_due();
-}
-
-// A task that runs now finds out by its budget.
-void TaskState::update_cancel_due() noexcept {
-  if (requests_.is_due() == cancel_due()) return;
-  budget_ = static_cast<std::int8_t>(requests_.is_due() ? no_budget : task_budget);
-  if (current.task == this) current.budget = budget_;
-}
-
 void TaskState::run_first(Runnable& runnable) {
   auto& self = static_cast<TaskState&>(runnable);
   self.begin_turn();
@@ -327,16 +224,15 @@ void TaskState::run_ended(Runnable& runnable) {
   auto& self = static_cast<TaskState&>(runnable);
   self.begin_turn();
   self.stopping_ = false;
+  const bool is_guest = self.is_guest();
   self.go_on();
+  if (is_guest) [[unlikely]]
+    self.end_guest_turn();
 }
 
-namespace {
-
-[[gnu::noinline]] void go_to_targets() noexcept {
+[[gnu::noinline]] void TaskState::go_to_targets() noexcept {
   while (current.target) std::exchange(current.target, nullptr).resume();
 }
-
-}  // namespace
 
 void TaskState::end_turn() noexcept {
   if (current.target) [[unlikely]]
@@ -391,7 +287,11 @@ void TaskState::throw_value_taken() {
 }
 
 void TaskState::throw_outcome() const {
-  if (outcome_ == Outcome::CANCELLED) throw Cancelled();
+  if (outcome_ == Outcome::CANCELLED) {
+    // It stands for the requests that came after the end of this task, too.
+    if (current.task != nullptr && current.task->cancel_due()) current.task->take_cancel();
+    throw Cancelled();
+  }
   resume_trace(error_, trace());
   std::rethrow_exception(error_);
 }

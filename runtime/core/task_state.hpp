@@ -133,8 +133,11 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   }
   /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call
   /// begin_turn(), and go_on() once `coroutine` may be resumed.
-  void suspend(Operation& operation, void (*step)(Runnable&), std::coroutine_handle<> coroutine,
-               AsyncFrame* frame) noexcept {
+  /// Without a frame the coroutine isn't heddle's: another task is suspended, made for it. Returns which one.
+  TaskState& suspend(Operation& operation, void (*step)(Runnable&), std::coroutine_handle<> coroutine,
+                     AsyncFrame* frame) noexcept {
+    if (frame == nullptr) [[unlikely]]
+      return suspend_guest(operation, step, coroutine);
     run = step;
     waiting_ = &operation;
     resume_ = coroutine;
@@ -142,9 +145,11 @@ class HEDDLE_EXPORT TaskState : public Runnable {
     // The innermost coroutine's frame is where the coroutine is, but for some bytes: mostly for 16.
     const std::ptrdiff_t apart =
         reinterpret_cast<const char*>(frame) - static_cast<const char*>(coroutine.address());
-    leaf_offset_ = frame != nullptr && apart <= 255 * leaf_unit ? static_cast<std::uint8_t>(apart / leaf_unit)
-                                                                : std::uint8_t{0};
+    leaf_offset_ = apart <= 255 * leaf_unit ? static_cast<std::uint8_t>(apart / leaf_unit) : std::uint8_t{0};
+    return *this;
   }
+  /// What suspend() has done is undone: the operation hasn't waited.
+  void resume_at_once() noexcept { waiting_ = nullptr; }
 
   // Of many tasks most have left the caches when their turn comes: what it needs is fetched ahead. (Inlined
   // always: GCC takes a function that only fetches for one without an effect, and drops its calls.)
@@ -206,6 +211,8 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 
  protected:
   TaskState(std::coroutine_handle<> root, TaskOwner& owner, std::source_location spawned_at) noexcept;
+  /// Of a guest (see foreign.cpp), which has no coroutine of its own and isn't queued.
+  explicit TaskState(TaskOwner& owner) noexcept;
   /// What a task takes over from where it was spawned; the last thing in its making.
   void inherit() noexcept;
   ~TaskState() override {}  // destroy() has done it all
@@ -222,8 +229,15 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   virtual Outcome settle() noexcept = 0;
   Outcome keep_error(const std::exception_ptr& error) noexcept;
   std::coroutine_handle<> root() const noexcept { return root_; }
+  bool is_guest() const noexcept { return root_ == nullptr && !done(); }
+  /// After each turn of a guest, which is done when it is suspended no more.
+  void end_guest_turn() noexcept;
 
  private:
+  TaskState& suspend_guest(Operation& operation, void (*step)(Runnable&),
+                           std::coroutine_handle<> coroutine) noexcept;
+  virtual void guest_done() noexcept;
+  static void go_to_targets() noexcept;
   friend class FinishedTasks;
 
   // In the lower bits of extras_or_observer_; set once, and never cleared.
@@ -249,9 +263,10 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   Shield* innermost_shield() const noexcept;
   void update_cancel_due() noexcept;
   TaskState* ask(unsigned shields) noexcept;
-  TaskState* joined_task() const noexcept;
   void ask_along(unsigned shields) noexcept;
   void forget_asked() noexcept;
+  static void ask_all(TaskState* first) noexcept;
+  static void forget_all(TaskState* first) noexcept;
   void stop_wait() noexcept;
 
   /// Whether a request that goes along tasks which join each other has come to this one.

@@ -327,6 +327,8 @@ void EventLoop::collect_mail() noexcept {
 
 // What nobody retrieves.
 
+void EventLoop::post(Runnable& runnable) noexcept { mailbox_->post(runnable); }
+
 void EventLoop::report(const Report& report) noexcept {
   if (report_handler_ != nullptr)
     report_handler_(*this, report, report_argument_);

@@ -187,6 +187,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
     report_argument_ = argument;
   }
   void report(const Report& report) noexcept override;
+  void post(detail::Runnable& runnable) noexcept override;
 
   /// As of now; costs a copy.
   LoopCounters counters() const noexcept;

@@ -101,6 +101,8 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
 
   class [[nodiscard]] Next {
    public:
+    using Native = void;
+
     explicit Next(Handle coroutine) noexcept : coroutine_(coroutine) {}
 
     bool await_ready() const {
@@ -110,6 +112,9 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
     }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+      static_assert(
+          std::derived_from<Promise, detail::AsyncFrame>,
+          "next() is awaited by a coroutine that isn't heddle's: let it await a task that does that");
       promise_type& promise = coroutine_.promise();
       promise.running_ = true;
       promise.set_awaited_by(parent);

@@ -15,7 +15,11 @@ Operation::Stop JoinOperation::cancel() noexcept {
   return Stop::STOPPED;
 }
 
-TaskState* JoinOperation::joined() const noexcept { return passes_on_ ? &target_ : nullptr; }
+Operation::Joined JoinOperation::joined() const noexcept {
+  Joined joined;
+  if (passes_on_) joined.task = &target_;
+  return joined;
+}
 
 void JoinOperation::stop_joining() noexcept {
   target_.remove_observer(*this);

@@ -48,7 +48,7 @@ class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
   }
 
   Stop cancel() noexcept override;
-  TaskState* joined() const noexcept override;
+  Joined joined() const noexcept override;
   void stop_joining() noexcept override;
   WaitInfo describe() const noexcept override;
 

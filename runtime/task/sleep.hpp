@@ -72,9 +72,7 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    TaskState& task = *current.task;
-    task.suspend(*this, &turn<YieldOperation>, coroutine, frame_of(coroutine.promise()));
-    task.requeue();
+    current.task->suspend(*this, &turn<YieldOperation>, coroutine, frame_of(coroutine.promise())).requeue();
   }
   void await_resume() const {
     if (stopped_) [[unlikely]]

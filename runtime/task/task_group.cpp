@@ -51,6 +51,7 @@ void TaskGroup::child_done(TaskState& child) noexcept {
     return;
   }
   if (aborting_) return;
+  if (asked_to_stop_ && child.outcome() == Outcome::CANCELLED) return;
   child_cancelled_ = child.outcome() == Outcome::CANCELLED;
   abort();
   if (closing_) return;
@@ -79,12 +80,16 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(const std::exception_ptr&
   }
   while (first_child() != nullptr) {
     try {
-      co_await all_done();
+      if (on_cancelled_ == OnCancelled::ENDS)
+        co_await all_done(asked_to_stop_);
+      else
+        co_await all_done();
     } catch (const Cancelled&) {
       stop = true;
-      if (!aborting_ || on_cancelled_ == OnCancelled::ENDS) abort();
+      if (!aborting_) abort();
     }
   }
+  stop = stop || asked_to_stop_;
   closed_ = true;
   std::vector<std::exception_ptr> errors;
   for (const TaskState* child = failed_.first(); child != nullptr; child = child->next_sibling())

@@ -78,6 +78,7 @@ class HEDDLE_EXPORT TaskGroup final : public detail::TaskOwner {
   AsyncTrace body_trace_;
   OnCancelled on_cancelled_;
   bool child_cancelled_ = false;  // and that ends the group
+  bool asked_to_stop_ = false;    // while close() waits, and that was passed on to the children
   bool aborting_ = false;
   bool closing_ = false;
   bool closed_ = false;

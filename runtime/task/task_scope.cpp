@@ -95,7 +95,7 @@ Task<void> TaskScope::all(const std::exception_ptr& failure) { return wait_for_a
 Task<void> TaskScope::wait_for_all(const std::exception_ptr& failure, Task<bool> closing) {
   bool stop = false;
   while (!failure && first_child() != nullptr) try {
-      co_await all_done();
+      co_await all_done(stop);
     } catch (const Cancelled&) {
       stop = true;
       stop_children();
