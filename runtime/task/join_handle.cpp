@@ -30,8 +30,8 @@ void JoinOperation::stop_joining() noexcept {
 bool JoinOperation::begin_unusually() {
   if (current.task == nullptr) throw_no_task("co_await");
   if (!current.task->cancel_due()) return target_.done() && finished();
-  if (!target_.done() && !passes_on_) check_task();
-  return target_.done();
+  if (target_.done() || !passes_on_) check_task();
+  return false;
 }
 
 void JoinOperation::pass_on_what_is_due() noexcept {

@@ -19,8 +19,8 @@ namespace heddle {
 namespace detail {
 
 /// Waits for a task's end. A request to stop is passed on to that task, as in asyncio, and the wait ends with
-/// it; also one that was made while the waiting task ran, unless the other is done. Or else, where the task
-/// is shielded, the wait alone is stopped.
+/// it; also one that was made while the waiting task ran. Or else, where the task is shielded, the wait alone
+/// is stopped.
 class HEDDLE_EXPORT JoinOperation : public Operation, private TaskObserver {
  public:
   explicit JoinOperation(TaskState& target, bool passes_on = true) noexcept
