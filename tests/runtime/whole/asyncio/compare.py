@@ -54,6 +54,8 @@ class Heddle:
                 return self.stop("")
             self.rest += more
         log, self.rest = self.rest.decode().splitlines()[:-1], b""
+        if log and log[-1].endswith("gives up"):
+            self.stop("")  # it ends by itself
         return log
 
     def stop(self, why):
