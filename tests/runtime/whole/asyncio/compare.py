@@ -40,8 +40,11 @@ class Heddle:
         if self.process is None:
             self.process = subprocess.Popen([self.player], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self.rest = b""
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return self.stop("")
         end = time.monotonic() + SECONDS
         while not (self.rest == b".\n" or self.rest.endswith(b"\n.\n")):
             if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
@@ -51,6 +54,8 @@ class Heddle:
                 return self.stop("")
             self.rest += more
         log, self.rest = self.rest.decode().splitlines()[:-1], b""
+        if log and log[-1].endswith("gives up"):
+            self.stop("")  # it ends by itself
         return log
 
     def stop(self, why):

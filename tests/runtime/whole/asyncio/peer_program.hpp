@@ -27,7 +27,8 @@ struct PeerProgram {
 /// Throws std::runtime_error for what isn't a program.
 PeerProgram parse_program(const std::string& line);
 
-/// What happened, in order: "time task step what".
+/// What happened, in order: "time task step what". The last is "gives up" if there are tasks that no request
+/// can stop: their loop stays, and this thread can run no other.
 std::vector<std::string> play_program(const PeerProgram& program);
 
 }  // namespace heddle::test

@@ -67,7 +67,7 @@ class Maker:
         count = self.dice.randint(1, 4)
         self.begun += range(1, count + 1)
         self.tasks = count
-        return [self.block(1 + self.dice.randint(0, 7), 4, [], i + 1) for i in range(count)]
+        return [self.kept_request() + self.block(1 + self.dice.randint(0, 7), 4, [], i + 1) for i in range(count)]
 
     def block(self, most, depth, groups, owner):
         steps = []
@@ -152,7 +152,10 @@ class Maker:
         elif kind == "shutdown":
             args = [dice.randrange(len(QUEUES)), dice.randrange(2)]
         elif kind == "notified":
+            # No joins inside: of two tasks one may wait for the other, and that for the lock, which no request to stop can change.
+            join, self.weights["join"] = self.weights.get("join", 0), 0
             args, blocks = [dice.randrange(CONDITIONS)], [inner(most=2)]
+            self.weights["join"] = join
         elif kind == "notify":
             args = [dice.randrange(CONDITIONS), dice.randint(1, 2)]
         elif kind in ("get", "get_nowait", "task_done", "join_queue"):
@@ -173,9 +176,10 @@ class Maker:
         """What is likely to meet something: a failure after a while, a wait with cleanup that takes its time; or anything."""
         dice = self.dice
         chance = dice.random()
-        steps = []
+        steps = self.kept_request()
         if chance < 0.2 and "fail" in self.weights:
-            steps = [self.plain("sleep", dice.randint(1, self.longest))] if dice.random() < 0.7 else []
+            if dice.random() < 0.7:
+                steps.append(self.plain("sleep", dice.randint(1, self.longest)))
             steps.append(self.plain("fail", self.steps + 1))
         elif chance < 0.6 and "catch" in self.weights:
             kind, number = dice.choice(("catch", "catch", "finally")), self.number()
@@ -185,10 +189,16 @@ class Maker:
             cleanup = [self.plain("sleep", dice.randint(1, self.longest)) if dice.random() < 0.7 else self.plain("yield")]
             if dice.random() < 0.4:
                 cleanup.insert(dice.randint(0, 1), self.step(depth - 1, groups, owner))
-            steps = [[kind, number, [], [waits, cleanup]]]
+            steps.append([kind, number, [], [waits, cleanup]])
         if not steps or dice.random() < 0.3:
             steps += self.block(dice.randint(1, 4), depth, groups, owner)
         return steps
+
+    def kept_request(self):
+        """Sometimes a task has caught a request to stop already, and never taken it back."""
+        if "cancel_self" not in self.weights or "catch" not in self.weights or self.dice.random() < 0.85:
+            return []
+        return [self.plain("cancel_self"), ["catch", self.number(), [], [[self.plain("yield")], []]]]
 
     def plain(self, kind, *args):
         self.left -= 1

@@ -3,6 +3,7 @@
 #include "world.hpp"
 
 #include <chrono>
+#include <memory>
 
 #include "../../../../runtime/task/sleep.hpp"
 #include "../../../../runtime/task/wait.hpp"
@@ -171,14 +172,19 @@ const std::map<std::string, PeerWorld::Doing>& PeerWorld::doings() {
 std::vector<std::string> play_program(const PeerProgram& program) {
   LoopOptions options;
   options.virtual_time = true;
-  EventLoop loop(options);
-  loop.set_report_handler([](EventLoop&, const Report&, void*) {});
-  PeerWorld world(program);
-  JoinHandle<void> main = spawn_for(loop, world.main(), std::source_location());
-  loop.run_until_complete(main.state());
+  auto loop = std::make_unique<EventLoop>(options);
+  loop->set_report_handler([](EventLoop&, const Report&, void*) {});
+  auto world = std::make_unique<PeerWorld>(program);
+  JoinHandle<void> main = spawn_for(*loop, world->main(), std::source_location());
+  loop->run_until_complete(main.state());
   main.result();
-  std::vector<std::string> log = world.take_log();
-  loop.close();
+  std::vector<std::string> log = world->take_log();
+  if (loop->first_child() != nullptr) {  // it waits for ever, at what is in the world
+    static_cast<void>(loop.release());
+    static_cast<void>(world.release());
+  } else {
+    loop->close();
+  }
   return log;
 }
 
