@@ -269,9 +269,13 @@ inline EventLoop::Found EventLoop::select(Timeout timeout) {
     return {selector().select(timeout), {}};
   } catch (const std::system_error& error) {
     mailbox_->awake();
-    // select(2) says only that one of its descriptors was closed by somebody. If none was, it is the selector
-    // itself.
-    if (error.code() != std::errc::bad_file_descriptor || !descriptors_->fail_closed()) throw;
+    if (error.code() != std::errc::bad_file_descriptor) throw;
+    // select(2) says only that one of its descriptors was closed by somebody. If none was that tasks wait
+    // for, it is the selector itself, or the wake-up.
+    if (!descriptors_->fail_closed()) {
+      static_cast<void>(wake_up(*this));
+      throw;
+    }
   } catch (...) {
     mailbox_->awake();
     check_process();  // the child of a fork() within a task

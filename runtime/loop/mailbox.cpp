@@ -56,11 +56,12 @@ void Mailbox::renew() {
     prepare(to);
   }
   interrupted_.store(false, std::memory_order_relaxed);  // that was the parent's
-  lost_ = false;
+  lost_.store(false, std::memory_order_relaxed);
   process_.move_here();
 }
 
 Mailbox::~Mailbox() {
+  if (is_lost()) return;
   ::close(read_fd_);
   if (write_fd_ != read_fd_) ::close(write_fd_);
 }
@@ -77,7 +78,7 @@ bool Mailbox::post(Runnable& runnable) noexcept {
 }
 
 void Mailbox::wake() const noexcept {
-  if (!process_.is_here()) return;
+  if (!process_.is_here() || is_lost()) return;
   const int saved = errno;
   const std::uint64_t one = 1;
   // Full means readable already.
@@ -98,7 +99,7 @@ int Mailbox::drain() noexcept {
   do size = ::read(read_fd_, bytes, sizeof bytes);
   while (size == sizeof bytes || (size < 0 && errno == EINTR));
   if (size >= 0 || errno == EAGAIN) return 0;
-  lost_ = true;
+  lost_.store(true, std::memory_order_relaxed);
   return errno;
 }
 

@@ -58,7 +58,7 @@ class Mailbox {
   /// lost.
   int drain() noexcept;
   /// Nothing can be waited for at the descriptor any more.
-  bool is_lost() const noexcept { return lost_; }
+  bool is_lost() const noexcept { return lost_.load(std::memory_order_relaxed); }
   /// Whether interrupt() was called since the last time.
   bool take_interrupt() noexcept { return interrupted_.exchange(false, std::memory_order_relaxed); }
   /// After fork(): the descriptor keeps its number, and is no longer the parent's. Throws std::system_error.
@@ -75,7 +75,7 @@ class Mailbox {
   std::atomic<bool> asleep_{false};
   std::atomic<bool> interrupted_{false};
   std::atomic<unsigned> references_{1};
-  bool lost_ = false;  // for the loop's thread only
+  std::atomic<bool> lost_{false};  // the descriptor's number is another file's by now, or nobody's
   ProcessMark process_;
   int read_fd_ = -1;
   int write_fd_ = -1;

@@ -179,7 +179,8 @@ int EpollSelector::do_purge() {
 
 void EpollSelector::do_close() noexcept {
   const int set = std::exchange(epoll_, -1);
-  if (set >= 0 && !lost_) ::close(set);
+  epoll_event event{};
+  if (set >= 0 && (!lost_ || ::epoll_wait(set, &event, 1, 0) >= 0)) ::close(set);
 }
 
 }  // namespace heddle

@@ -43,7 +43,7 @@ class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
 
   int epoll_ = -1;
   bool has_pwait2_ = true;
-  bool lost_ = false;  // the number is another file's by now, or nobody's
+  bool lost_ = false;  // perhaps the number is another file's by now, or nobody's
   detail::Buffer<KernelEvent> events_;
 };
 

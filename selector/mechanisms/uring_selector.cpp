@@ -178,7 +178,7 @@ void UringSelector::do_close() noexcept {
     }
     if (error == 0) submit();
   }
-  if (lost_) ring_[0].ring_fd = -1;
+  if (lost_ && ::io_uring_get_events(&ring_[0]) < 0) ring_[0].ring_fd = -1;
   ::io_uring_queue_exit(&ring_[0]);
 }
 

@@ -57,7 +57,7 @@ class HEDDLE_EXPORT UringSelector final : public BaseSelector {
   detail::Buffer<Watch> watches_;  // by descriptor
   detail::Buffer<int> queue_;      // the descriptors whose polls are to be submitted
   std::size_t queued_ = 0;
-  bool lost_ = false;            // the ring's number is another file's by now, or nobody's
+  bool lost_ = false;            // perhaps the ring's number is another file's by now, or nobody's
   mutable bool nested_ = false;  // another selector watches the ring
 };
 

@@ -1,5 +1,5 @@
-// The child of a fork() with what io has: listeners, paths, child processes, names. Nothing of it is taken from the
-// parent, and all of it can be used anew.
+// The child of a fork() with what io has: listeners, paths, child processes, names. Nothing of it is taken
+// from the parent, and all of it can be used anew.
 // SPDX-License-Identifier: MIT
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -113,7 +113,9 @@ TEST_CASE("a Unix socket's path stays the parent's when a child closes its copy"
 TEST_CASE("a forked child can't kill its siblings by the handles it has inherited, and reaps its own") {
   run_here([]() -> Task<void> {
     auto sibling = Process::spawn(Command("sleep", "30"));
-    { auto dropped = Process::spawn(Command("sleep", "0.2")); }  // the reaper's thread has something to do
+    {
+      auto dropped = Process::spawn(Command("sleep", "0.2"));
+    }  // the reaper's thread has something to do
     const int end = end_of_child([&] {
       sibling.kill(SIGKILL);
       {
