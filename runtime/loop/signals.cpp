@@ -123,22 +123,25 @@ LoopSignals::~LoopSignals() {
   while (handlers_running.load() != 0) ::sched_yield();
 }
 
+int LoopSignals::install(int signum) noexcept {
+  struct sigaction action = {};
+  action.sa_handler = &on_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  struct sigaction now = {};
+  // In the child of a fork() our handler may be there already, and what was before it is known.
+  if (::sigaction(signum, nullptr, &now) == 0 && now.sa_handler != &on_signal) before[signum] = now;
+  installed_by[signum].store(::getpid());
+  return ::sigaction(signum, &action, nullptr) != 0 ? errno : 0;
+}
+
 void LoopSignals::start_catching(int signum) {
   if (users_[signum] == 0) {
     const std::lock_guard lock(mutex);
     counts_[signum].store(0);
     caught_.fetch_or(bit_of(signum));
     if (loops_catching[signum] == 0) {
-      struct sigaction action = {};
-      action.sa_handler = &on_signal;
-      action.sa_flags = SA_RESTART;
-      sigemptyset(&action.sa_mask);
-      struct sigaction now = {};
-      // In the child of a fork() our handler may be there already, and what was before it is known.
-      if (::sigaction(signum, nullptr, &now) == 0 && now.sa_handler != &on_signal) before[signum] = now;
-      installed_by[signum].store(::getpid());
-      if (::sigaction(signum, &action, nullptr) != 0) {
-        const int error = errno;
+      if (const int error = install(signum); error != 0) {
         caught_.fetch_and(~bit_of(signum));
         throw_errno(error, "sigaction", -1);
       }
@@ -170,6 +173,10 @@ void LoopSignals::adopt() noexcept {
     if (users_[signum] == 0) continue;
     ++loops_catching[signum];
     installed_by[signum].store(::getpid());
+    // A signal since the fork() has put back what was before, which pass_on() does.
+    struct sigaction now = {};
+    if (::sigaction(signum, nullptr, &now) == 0 && now.sa_handler == before[signum].sa_handler)
+      install(signum);
   }
   process_.store(::getpid());
 }
