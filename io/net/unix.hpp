@@ -81,7 +81,8 @@ class HEDDLE_EXPORT BoundUnixSocket : public UnixSocket {
   /// Removes the path that bind() made, and closes the socket. Operations that wait end with ECANCELED.
   void close() noexcept;
   void abort() noexcept { close(); }
-  /// The path stays when the socket is closed: another process owns it now, as after a fork.
+  /// The path stays when the socket is closed: another process owns it now. (In the child of a fork() that
+  /// comes after bind() it stays anyway.)
   void keep_path() noexcept { path_.forget(); }
 
  protected:

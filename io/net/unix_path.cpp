@@ -53,7 +53,7 @@ UnixPath::UnixPath(System& system, const UnixAddress& address) : path_(address.p
 }
 
 void UnixPath::remove(System& system) noexcept {
-  if (path_.empty()) return;
+  if (path_.empty() || !process_.is_here()) return;
   struct stat file{};
   if (system.lstat(path_.c_str(), &file) == 0 && file.st_dev == device_ && file.st_ino == inode_)
     system.unlink(path_.c_str());

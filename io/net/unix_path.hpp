@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "../../selector/export.hpp"
+#include "../../selector/process_mark.hpp"
 #include "../address/unix_address.hpp"
 
 namespace heddle {
@@ -24,18 +25,22 @@ struct UnixBindOptions {
 namespace detail {
 
 /// A path to which a socket was bound, or none. Its device and inode are kept, so that remove() doesn't touch
-/// a file that has taken its place since.
+/// a file that has taken its place since. In the child of a fork() the path is still the parent's.
 class HEDDLE_EXPORT UnixPath {
  public:
   UnixPath() noexcept = default;
   UnixPath(UnixPath&& other) noexcept
-      : path_(std::move(other.path_)), device_(other.device_), inode_(other.inode_) {
+      : path_(std::move(other.path_)),
+        device_(other.device_),
+        inode_(other.inode_),
+        process_(other.process_) {
     other.path_.clear();
   }
   UnixPath& operator=(UnixPath&& other) noexcept {
     std::swap(path_, other.path_);
     std::swap(device_, other.device_);
     std::swap(inode_, other.inode_);
+    std::swap(process_, other.process_);
     return *this;
   }
 
@@ -53,6 +58,7 @@ class HEDDLE_EXPORT UnixPath {
   std::string path_;
   std::uint64_t device_ = 0;
   std::uint64_t inode_ = 0;
+  ProcessMark process_;
 };
 
 }  // namespace detail

@@ -4,10 +4,12 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <mutex>
@@ -53,17 +55,23 @@ bool ChildProcess::reap() {
 }
 
 int ChildProcess::kill(int signal) const noexcept {
-  if (reaped_) return -ESRCH;
+  // In the child of a fork() it is the parent's process.
+  if (reaped_ || !process_.is_here()) return -ESRCH;
   return ::kill(group_ ? -pid_ : pid_, signal) < 0 ? -errno : 0;
 }
 
 // Owns the children for which no task waits. Its thread lives as long as there are any.
 class Reaper {
  public:
-  // Leaked: its thread may outlive main().
+  // Leaked: its thread may outlive main(). Of the parent's the child of a fork() has everything but the
+  // thread, and no children to reap: it gets one of its own.
   static Reaper& shared() {
-    static Reaper& reaper = *new Reaper;
-    return reaper;
+    Reaper* reaper = shared_reaper.load(std::memory_order_acquire);
+    if (reaper != nullptr) return *reaper;
+    auto* const made = new Reaper;
+    if (shared_reaper.compare_exchange_strong(reaper, made)) return *made;
+    delete made;
+    return *reaper;
   }
 
   void adopt(ChildProcess& child) noexcept {
@@ -153,11 +161,19 @@ class Reaper {
     }
   }
 
+  static std::atomic<Reaper*> shared_reaper;
+  static const int fork_handler;
+
   std::mutex mutex_;
   ChildProcess* first_ = nullptr;
   int wake_[2] = {-1, -1};
   bool running_ = false;
 };
+
+constinit std::atomic<Reaper*> Reaper::shared_reaper{nullptr};
+
+[[maybe_unused]] const int Reaper::fork_handler =
+    ::pthread_atfork(nullptr, nullptr, [] { shared_reaper.store(nullptr, std::memory_order_relaxed); });
 
 void ChildProcess::release() noexcept {
   if (--references_ != 0) return;

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "../../selector/process_mark.hpp"
 #include "../operation/fd.hpp"
 #include "command.hpp"
 
@@ -30,7 +31,7 @@ class ChildProcess {
   const ExitStatus& status() const noexcept { return status_; }
   /// Reaps it if it has ended; true if it has. Throws std::system_error (ECHILD).
   bool reap();
-  /// 0, or the negative errno; -ESRCH if it was reaped.
+  /// 0, or the negative errno; -ESRCH if it was reaped, or is a sibling: in the child of a later fork().
   int kill(int signal) const noexcept;
 
   /// Reaps released children that have ended, and starts the reaper's thread if that failed before: to be
@@ -52,6 +53,7 @@ class ChildProcess {
   bool thread_waits_;
   bool group_;
   OnDrop on_drop_;
+  ProcessMark process_;
 };
 
 /// Starts a thread that closes `signal_fd` when the process `pid` has ended, without reaping it. Throws

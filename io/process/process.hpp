@@ -55,8 +55,8 @@ class HEDDLE_EXPORT Process {
   /// The same without waiting; nullopt while it runs.
   std::optional<ExitStatus> poll() const;
 
-  /// Sends a signal, to its group if it leads one (Command::new_group). False if it has been reaped. Throws
-  /// std::system_error (EINVAL, EPERM).
+  /// Sends a signal, to its group if it leads one (Command::new_group). False if it has been reaped, and in
+  /// the child of a fork(), whose sibling it is. Throws std::system_error (EINVAL, EPERM).
   bool kill(int signal);
   /// SIGTERM.
   bool terminate();

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "../../selector/export.hpp"
+#include "../../selector/process_mark.hpp"
 #include "../../selector/system.hpp"
 #include "../../selector/timeout.hpp"
 #include "current.hpp"
@@ -54,6 +55,8 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   bool closing() const noexcept { return closing_; }
   /// Nothing runs any more; callbacks are dropped when their turn comes.
   bool closed() const noexcept { return closed_; }
+  /// False in the child of a fork() that hasn't taken the loop over (EventLoop::set_selector()).
+  bool is_in_its_process() const noexcept { return process_.is_here(); }
 
   /// schedule() from any thread; nothing when the loop has closed.
   virtual void post(Runnable& runnable) noexcept = 0;
@@ -84,6 +87,7 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   TimePoint virtual_now_{std::chrono::hours(24)};
   bool closing_ = false;
   bool closed_ = false;
+  ProcessMark process_;
 
  private:
   friend class LoopRegistry;

@@ -18,7 +18,7 @@ DescriptorTable::DescriptorTable(Scheduler& loop, BaseSelector& selector, bool r
 
 inline void DescriptorTable::dispatch(const Ready& event) noexcept {
   if (!event.key.data.holds<FdWatch*>()) [[unlikely]] {
-    other_(loop_);
+    if (const int error = other_(loop_); error != 0) other_error_ = error;
     return;
   }
   FdWatch& watch = *event.key.data.get<FdWatch*>();
@@ -50,10 +50,8 @@ void DescriptorTable::dispatch(KernelEvents events) {
     if (registration.trigger != Trigger::EDGE || !event.is_plain() ||
         !registration.key.data.holds<FdWatch*>()) [[unlikely]] {
       const Ready ready = selector_->read(event, registration);
-      if (ready.events)
-        dispatch(ready);
-      else
-        stray = true;
+      if (ready.events) dispatch(ready);
+      stray = stray || other_error_ != 0;
       continue;
     }
     FdWatch& watch = *registration.key.data.get<FdWatch*>();
@@ -63,12 +61,20 @@ void DescriptorTable::dispatch(KernelEvents events) {
     if (!watch.sides[1].may_try() && (event.events & KernelEvent::writable) != 0) [[unlikely]]
       notify(watch.sides[1], queue);
   }
-  if (stray) [[unlikely]]
+  if (stray) [[unlikely]] {
+    check_other();
     selector_->purge();
+  }
 }
 
-void DescriptorTable::dispatch(ReadyList entries) noexcept {
+void DescriptorTable::dispatch(ReadyList entries) {
   for (const Ready& entry : entries) dispatch(entry);
+  check_other();
+}
+
+void DescriptorTable::check_other() {
+  if (const int error = std::exchange(other_error_, 0); error != 0)
+    throw_errno(error, "read of the event loop's wake-up descriptor", -1);
 }
 
 [[gnu::noinline]] void DescriptorTable::dispatch_level(FdWatch& watch, EventMask events) noexcept {
@@ -134,14 +140,20 @@ bool DescriptorTable::readable_now(int fd) const noexcept {
 // `events` of a level-triggered watch, or none of any.
 void DescriptorTable::want(FdWatch& watch, EventMask events) {
   if (events == watch.registered) return;
-  const EventMask before = std::exchange(watch.registered, EventMask(0));
-  if (!events)
-    selector_->unregister(watch.fd);
-  else if (!before)
-    selector_->register_(watch.fd, events, &watch);
-  else
-    selector_->modify(watch.fd, events, &watch);
-  watch.registered = events;
+  try {
+    if (!events)
+      selector_->unregister(watch.fd);
+    else if (!watch.registered)
+      selector_->register_(watch.fd, events, &watch);
+    else
+      selector_->modify(watch.fd, events, &watch);
+    watch.registered = events;
+  } catch (...) {
+    // What the selector refuses before it has asked the kernel stays as it was.
+    const SelectorKey* const key = selector_->find(watch.fd);
+    watch.registered = key != nullptr ? key->events : EventMask(0);
+    throw;
+  }
 }
 
 // Wanting less fails only if somebody has closed the descriptor, and then there is nothing to take back.
@@ -202,9 +214,11 @@ void DescriptorTable::release(FdWatch& watch) noexcept {
   abandon(callbacks);
 }
 
-void DescriptorTable::fail_closed() noexcept {
+bool DescriptorTable::fail_closed() noexcept {
+  bool any = false;
   for (FdWatch& watch : watches_) {
     if (!watch.registered || (loop_.system().poll_now(watch.fd, 0) & POLLNVAL) == 0) continue;
+    any = true;
     selector_->unregister(watch.fd);
     watch.registered = EventMask(0);
     watch.set_edge(false);
@@ -214,6 +228,7 @@ void DescriptorTable::fail_closed() noexcept {
     }
     if (!watch.owned && watch.idle()) forget(watch);
   }
+  return any;
 }
 
 bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callback) {

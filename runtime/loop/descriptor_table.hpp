@@ -20,8 +20,9 @@ namespace heddle::detail {
 /// been asked for. Everything is for the loop's own thread.
 class HEDDLE_EXPORT DescriptorTable {
  public:
-  /// For an event of what isn't a descriptor of this table: the loop's own wake-up.
-  using OtherEvent = void (*)(Scheduler& loop) noexcept;
+  /// For an event of what isn't a descriptor of this table: the loop's own wake-up. Returns 0, or the errno
+  /// for which its descriptor can't be used any more; then it has unregistered it.
+  using OtherEvent = int (*)(Scheduler& loop) noexcept;
 
   /// `real_calls`: the loop's System is the kernel.
   DescriptorTable(Scheduler& loop, BaseSelector& selector, bool real_calls, OtherEvent other) noexcept;
@@ -55,9 +56,10 @@ class HEDDLE_EXPORT DescriptorTable {
 
   // Readiness.
 
-  /// What the selector has reported, as kernel events or as entries.
+  /// What the selector has reported, as kernel events or as entries. Throws std::system_error, after all of
+  /// them, if the loop's wake-up has failed or a stray event can't be purged.
   void dispatch(KernelEvents events);
-  void dispatch(ReadyList entries) noexcept;
+  void dispatch(ReadyList entries);
   /// A direction has become ready: whoever waits there first is queued.
   void notify(FdWatch::Side& side) noexcept { notify(side, loop_.ready_queue()); }
   /// Somebody has read what there was and takes `watch` for drained without asking the kernel again, though
@@ -66,8 +68,8 @@ class HEDDLE_EXPORT DescriptorTable {
   bool expect_drained(FdWatch& watch) noexcept;
   bool readable_now(int fd) const noexcept;
   /// A descriptor that the selector watches was closed by others (select(2) says only that there is one):
-  /// whoever waits for it gets EBADF.
-  void fail_closed() noexcept;
+  /// whoever waits for it gets EBADF. False if there is none.
+  bool fail_closed() noexcept;
 
   // The loop's life.
 
@@ -93,6 +95,7 @@ class HEDDLE_EXPORT DescriptorTable {
   static Callbacks take_callbacks(FdWatch& watch) noexcept;
   static void abandon(const Callbacks& callbacks) noexcept;
   void dispatch(const Ready& ready) noexcept;
+  void check_other();
   void dispatch_level(FdWatch& watch, EventMask events) noexcept;
   void notify_level(FdWatch& watch, Direction direction) noexcept;
   static EventMask needed_by(FdWatch& watch) noexcept;
@@ -105,6 +108,7 @@ class HEDDLE_EXPORT DescriptorTable {
   BaseSelector* selector_;
   OtherEvent other_;
   bool real_calls_;
+  int other_error_ = 0;  // what other_ has returned, until it is thrown
   IntrusiveList<FdWatch> watches_;
   SecondLook second_look_{*this};
 };

@@ -89,6 +89,13 @@ void EventLoop::check_runnable() const {
     throw std::logic_error(
         "an event loop is running on this thread already: co_await or spawn() the task instead");
   if (closed_) throw std::logic_error("the event loop is closed");
+  check_process();
+}
+
+void EventLoop::check_process() const {
+  if (!is_in_its_process())
+    throw std::logic_error(
+        "the event loop was made before fork(): the child has to call its set_selector() first");
 }
 
 void EventLoop::run_until_complete(const TaskState& task) {
@@ -113,12 +120,14 @@ void EventLoop::run_once(Timeout limit) {
 }
 
 int EventLoop::fileno() {
+  check_process();
   const int fd = closed_ ? -1 : selector().descriptor();
   if (fd < 0)
     throw std::logic_error(closed_ ? std::string("fileno() of an event loop that is closed")
                                    : std::string("the selector ") + selector().name() +
                                          " has no descriptor that another loop could wait for");
   embedded_ = true;
+  selector().set_nested(true);
   mailbox_->fall_asleep();
   return fd;
 }
@@ -260,9 +269,17 @@ inline EventLoop::Found EventLoop::select(Timeout timeout) {
     return {selector().select(timeout), {}};
   } catch (const std::system_error& error) {
     mailbox_->awake();
-    // select(2) says only that one of its descriptors was closed by somebody.
     if (error.code() != std::errc::bad_file_descriptor) throw;
-    descriptors_->fail_closed();
+    // select(2) says only that one of its descriptors was closed by somebody. If none was that tasks wait
+    // for, it is the selector itself, or the wake-up.
+    if (!descriptors_->fail_closed()) {
+      static_cast<void>(wake_up(*this));
+      throw;
+    }
+  } catch (...) {
+    mailbox_->awake();
+    check_process();  // the child of a fork() within a task
+    throw;
   }
   return {};
 }
@@ -286,12 +303,15 @@ EventLoop::Found EventLoop::wait_or_detect_deadlock(Timeout timeout) {
   std::abort();
 }
 
-void EventLoop::wake_up(Scheduler& loop) noexcept {
+int EventLoop::wake_up(Scheduler& loop) noexcept {
   auto& self = static_cast<EventLoop&>(loop);
   ++self.counters_.wake_ups;
-  self.mailbox_->drain();
+  const int error = self.mailbox_->drain();
+  // Somebody has closed the descriptor: it would be reported for ever.
+  if (error != 0) self.selector().unregister(self.mailbox_->descriptor());
   if (self.mailbox_->take_interrupt()) self.woken_ = true;
   if (self.signals_ != nullptr) self.signals_->deliver();
+  return error;
 }
 
 void EventLoop::fire_timers() noexcept {

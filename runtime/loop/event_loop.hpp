@@ -173,9 +173,12 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   /// everybody who waits, goes along. It may be called while the loop runs. Throws as the constructor does,
   /// and what the new selector throws for a descriptor that it can't watch; then nothing has changed.
   ///
-  /// This is how a loop goes on in the child of a fork(): until then it shares its selector, and its
-  /// wake-ups, with the parent. The child calls it before anything else and must not be forked from another
-  /// thread's loop.
+  /// This is how a loop goes on in the child of a fork(): until then it is the parent's, whose selector and
+  /// wake-ups it shares, and running it, fileno() and asking for signals throw std::logic_error. Descriptors
+  /// may be closed there, which takes nothing from the parent. The child calls this before anything else, on
+  /// the thread that has forked, which must be the loop's. Then it gets the child's signals and has its slow
+  /// turns reported. A call on another thread that was out (to_thread()) never returns in the child; who
+  /// waits for it can be cancelled.
   void set_selector(std::string_view name);
   void set_selector(BaseSelector& custom);
 
@@ -216,6 +219,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   bool set_signal_callback(int signum, detail::Callback* callback);
   void move_to(BaseSelector& next);
   void check_runnable() const;
+  void check_process() const;
   void next_turn();
   void take_turn(Timeout limit);
   void run_ready() noexcept;
@@ -223,7 +227,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   void poll(Timeout limit);
   Found select(Timeout timeout);
   Found wait_or_detect_deadlock(Timeout timeout);
-  static void wake_up(detail::Scheduler& self) noexcept;
+  static int wake_up(detail::Scheduler& self) noexcept;
   void collect_mail() noexcept;
   void fire_timers() noexcept;
 
@@ -232,7 +236,6 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   bool has_real_time_;                // the clock is the kernel's, which no poll of a selector moves
   bool reads_kernel_events_ = false;  // the selector can
   bool left_events_ = false;          // the last poll took as many as it may: there may be more
-  int process_;                       // whose loop it is
   bool stopped_ = false;
   bool woken_ = false;
   bool detect_deadlock_;

@@ -1,7 +1,6 @@
 // EventLoop: how a loop begins, moves to another selector, and ends. Its turn: event_loop.cpp.
 // SPDX-License-Identifier: MIT
 #include <signal.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <stdexcept>
@@ -44,7 +43,6 @@ EventLoop::EventLoop(const LoopOptions& options)
           make_table(*this, options, !options.virtual_time && &system() == &kernel_system(), &wake_up)),
       owns_selector_(options.custom_selector == nullptr),
       has_real_time_(!options.virtual_time && (&system() == &kernel_system() || system().has_kernel_clock())),
-      process_(::getpid()),
       detect_deadlock_(options.detect_deadlock || options.virtual_time),
       dumps_on_sigquit_(options.dump_on_sigquit) {
   reads_kernel_events_ = selector().has_wait_raw();
@@ -107,7 +105,7 @@ void EventLoop::close() noexcept {
   descriptors_->close();
   if (owns_selector_) {
     selector().close();  // and destroyed with the loop, as some may ask for it still
-  } else {
+  } else if (selector().find(mailbox_->descriptor()) != nullptr) {
     selector().unregister(mailbox_->descriptor());
   }
 }
@@ -126,14 +124,17 @@ void EventLoop::set_selector(BaseSelector& custom) {
 
 void EventLoop::move_to(BaseSelector& next) {
   if (closed_) throw std::logic_error("the event loop is closed");
-  if (process_ != ::getpid()) mailbox_->renew();
-  next.register_(mailbox_->descriptor(), EVENT_READ);
+  if (!is_in_its_process()) {
+    if (monitor_ != nullptr) monitor_->renew();
+    mailbox_->renew();
+  }
+  if (!mailbox_->is_lost()) next.register_(mailbox_->descriptor(), EVENT_READ);
   next.set_system(system());
   BaseSelector& before = selector();
   try {
     descriptors_->move_to(next);
   } catch (...) {
-    next.unregister(mailbox_->descriptor());
+    if (!mailbox_->is_lost()) next.unregister(mailbox_->descriptor());
     throw;
   }
   // A child of fork() must not unregister what the parent's selector watches: closing leaves that alone.
@@ -142,7 +143,9 @@ void EventLoop::move_to(BaseSelector& next) {
   else
     before.close();
   reads_kernel_events_ = next.has_wait_raw();
-  process_ = ::getpid();
+  if (embedded_) next.set_nested(true);
+  if (is_in_its_process()) return;
+  process_.move_here();
   if (signals_ != nullptr) signals_->adopt();
 }
 

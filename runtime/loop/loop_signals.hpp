@@ -49,6 +49,7 @@ class LoopSignals {
  private:
   static void on_signal(int signum);
   static void pass_on(int signum) noexcept;
+  static int install(int signum) noexcept;
   void start_catching(int signum);
   void stop_catching(int signum) noexcept;
 

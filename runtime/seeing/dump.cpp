@@ -75,8 +75,9 @@ class Tree {
 
   std::string text() {
     const auto map = loop_.selector().get_map();
+    const std::size_t descriptors = map.size() - (map.size() != 0);  // but for the loop's own
     std::string text = "heddle: " + count(tasks_.size(), "task") + ", " +
-                       count(loop_.armed_timers(), "timer") + ", " + count(map.size() - 1, "descriptor") +
+                       count(loop_.armed_timers(), "timer") + ", " + count(descriptors, "descriptor") +
                        " on " + loop_.selector().name() + "\n";
     add_children_of(text, 0, 0);
     add_idle(text);

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "../../selector/process_mark.hpp"
 #include "../core/start_thread.hpp"
 #include "../core/task_locals.hpp"
 #include "../loop/event_loop.hpp"
@@ -35,7 +36,7 @@ void StopToken::check() const {
 // The pool.
 
 struct ThreadPool::State {
-  std::mutex mutex;
+  mutable std::mutex mutex;
   std::condition_variable available;
   std::vector<std::thread> threads;
   IntrusiveList<ThreadJob> queue;
@@ -45,7 +46,23 @@ struct ThreadPool::State {
   std::size_t queue_limit = 0;
   bool shutdown = false;
   char name[16] = {};
+  ProcessMark process;
 };
+
+// In the child of a fork() the threads aren't there, and one may have held the mutex or waited for work: the
+// whole state is left as it is, and the pool begins anew.
+ThreadPool::State& ThreadPool::state() const {
+  State* state = std::atomic_ref(state_).load(std::memory_order_acquire);
+  if (state->process.is_here()) return *state;
+  auto* const fresh = new State;
+  fresh->most_threads = state->most_threads;
+  fresh->queue_limit = state->queue_limit;
+  fresh->shutdown = state->shutdown;
+  std::copy(std::begin(state->name), std::end(state->name), fresh->name);
+  if (std::atomic_ref(state_).compare_exchange_strong(state, fresh)) return *fresh;
+  delete fresh;
+  return *state;
+}
 
 ThreadPool::ThreadPool(std::size_t threads, std::size_t queue_limit, std::string_view name)
     : state_(new State) {
@@ -56,6 +73,7 @@ ThreadPool::ThreadPool(std::size_t threads, std::size_t queue_limit, std::string
 }
 
 ThreadPool::~ThreadPool() {
+  if (!state_->process.is_here()) return;
   shutdown();
   delete state_;
 }
@@ -81,7 +99,7 @@ ThreadPool& ThreadPool::shared() {
 }
 
 void ThreadPool::submit(ThreadJob& job) {
-  State& state = *state_;
+  State& state = this->state();
   std::unique_lock lock(state.mutex);
   if (state.shutdown) throw std::logic_error("a call was given to a ThreadPool that was shut down");
   if (state.queued >= state.idle) {  // nobody is free
@@ -138,22 +156,25 @@ void ThreadPool::serve() noexcept {
 void ThreadPool::shutdown() noexcept {
   std::vector<std::thread> threads;
   {
-    const std::lock_guard lock(state_->mutex);
-    state_->shutdown = true;
-    threads.swap(state_->threads);
-    state_->available.notify_all();
+    State& state = this->state();
+    const std::lock_guard lock(state.mutex);
+    state.shutdown = true;
+    threads.swap(state.threads);
+    state.available.notify_all();
   }
   for (std::thread& thread : threads) thread.join();
 }
 
 std::size_t ThreadPool::threads() const noexcept {
-  const std::lock_guard lock(state_->mutex);
-  return state_->threads.size();
+  const State& state = this->state();
+  const std::lock_guard lock(state.mutex);
+  return state.threads.size();
 }
 
 std::size_t ThreadPool::queued() const noexcept {
-  const std::lock_guard lock(state_->mutex);
-  return state_->queued;
+  const State& state = this->state();
+  const std::lock_guard lock(state.mutex);
+  return state.queued;
 }
 
 // A job.
@@ -167,6 +188,7 @@ void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
     throw std::logic_error("what to_thread() and ThreadPool::run() return can be awaited once");
   pool_ = &pool;
   waiter_ = &waiter;
+  process_.move_here();
   mailbox_ = Ref<Mailbox>(EventLoop::running().mailbox());
   locals_ = share_locals(current_locals());
   add_reference();
@@ -202,6 +224,11 @@ void ThreadJob::deliver(Runnable& runnable) noexcept {
 
 ThreadJob::Withdrawal ThreadJob::withdraw() noexcept {
   if (waiter_ == nullptr) return Withdrawal::DONE;
+  if (!process_.is_here()) {
+    if (std::atomic_ref(state_).load(std::memory_order_relaxed) == State::DONE) return Withdrawal::DONE;
+    waiter_ = nullptr;  // the job stays, as the thread's that isn't here
+    return Withdrawal::NEVER_BEGUN;
+  }
   {
     ThreadPool::State& pool = *pool_->state_;
     const std::lock_guard lock(pool.mutex);

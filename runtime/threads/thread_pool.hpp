@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../../selector/export.hpp"
+#include "../../selector/process_mark.hpp"
 #include "../core/call.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
@@ -97,6 +98,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
   State state_ = State::NEW;  // the same; until RUNNING, as the place in the queue, under the pool's lock
   bool stop_ = false;         // the same
   bool stoppable_;
+  ProcessMark process_;
 };
 
 class HEDDLE_EXPORT ThreadJobWaiter : public Operation {
@@ -198,7 +200,7 @@ class [[nodiscard]] ThreadOperation final : public ThreadJobWaiter {
 }  // namespace detail
 
 /// Threads that are started as they are needed, up to a number, and then wait for more. They take no signals:
-/// those are for the loops.
+/// those are for the loops. In the child of a fork() a pool begins anew, without threads and calls.
 class HEDDLE_EXPORT ThreadPool {
  public:
   static constexpr std::size_t unlimited = ~std::size_t{0};
@@ -260,8 +262,9 @@ class HEDDLE_EXPORT ThreadPool {
   void submit(detail::ThreadJob& job);
   void add_thread();
   void serve() noexcept;
+  State& state() const;
 
-  State* state_;
+  mutable State* state_;  // atomic accesses only
 };
 
 }  // namespace heddle

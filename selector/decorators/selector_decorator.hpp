@@ -17,6 +17,7 @@ class HEDDLE_EXPORT SelectorDecorator : public BaseSelector {
   [[nodiscard]] const char* name() const noexcept override { return inner_->name(); }
   [[nodiscard]] Capabilities capabilities() const noexcept override { return inner_->capabilities(); }
   [[nodiscard]] int descriptor() const noexcept override { return inner_->descriptor(); }
+  void set_nested(bool nested) noexcept override { inner_->set_nested(nested); }
   void set_system(System& system) noexcept override;
 
  protected:

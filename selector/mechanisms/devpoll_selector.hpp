@@ -34,6 +34,7 @@ class HEDDLE_EXPORT DevpollSelector final : public BaseSelector {
   void do_close() noexcept override;
 
   int write_changes(const pollfd* changes, std::size_t count) noexcept;
+  void remove(int fd) noexcept;
 
   int device_ = -1;
   detail::Buffer<pollfd> ready_;

@@ -38,10 +38,12 @@ class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
 
   int wait_once(Timeout timeout, int most) noexcept;
   int wait_until(Timeout timeout, int most) noexcept;
+  int failed_wait() noexcept;
   [[nodiscard]] int room() const noexcept { return static_cast<int>(events_.capacity()); }
 
   int epoll_ = -1;
   bool has_pwait2_ = true;
+  bool lost_ = false;  // perhaps the number is another file's by now, or nobody's
   detail::Buffer<KernelEvent> events_;
 };
 

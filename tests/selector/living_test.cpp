@@ -246,6 +246,7 @@ CONTRACT("eventfd, timerfd, signalfd, pidfd and inotify are watched") {
 CONTRACT("a selector watches another one's descriptor") {
   if (!selector.capabilities().has(Capability::FILENO)) return;
   const int inner = selector.descriptor();
+  selector.set_nested(true);
   for (const Subject& other : subjects()) {
     if (!other.real) continue;
     CAPTURE(other.name);
