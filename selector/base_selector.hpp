@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 
@@ -9,13 +11,14 @@
 #include "capabilities.hpp"
 #include "errors.hpp"
 #include "events.hpp"
-#include "export.hpp"
 #include "kernel_event.hpp"
 #include "ready.hpp"
 #include "selector_key.hpp"
 #include "selector_map.hpp"
 #include "system.hpp"
 #include "timeout.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -273,3 +276,5 @@ inline void BaseSelector::report(int fd, std::uint32_t generation, EventMask eve
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <string>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../address/unix_address.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -58,3 +61,5 @@ class HEDDLE_EXPORT UnixPath {
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,17 +2,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 
-#include "../../selector/export.hpp"
 #include "../../selector/system.hpp"
 #include "../../selector/timeout.hpp"
 #include "current.hpp"
 #include "runnable.hpp"
 #include "task_owner.hpp"
 #include "timer_heap.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -104,3 +107,5 @@ inline Scheduler& running_loop() {
 }
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END
