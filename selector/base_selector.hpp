@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 
@@ -9,7 +11,6 @@
 #include "capabilities.hpp"
 #include "errors.hpp"
 #include "events.hpp"
-#include "export.hpp"
 #include "kernel_event.hpp"
 #include "process_mark.hpp"
 #include "ready.hpp"
@@ -17,6 +18,8 @@
 #include "selector_map.hpp"
 #include "system.hpp"
 #include "timeout.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -293,3 +296,5 @@ inline void BaseSelector::report(int fd, std::uint32_t generation, EventMask eve
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,11 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <cstddef>
 #include <iterator>
 
-#include "export.hpp"
 #include "selector_key.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -68,3 +71,5 @@ class HEDDLE_EXPORT SelectorMap::Iterator {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,17 +2,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-
-#include "export.hpp"
 
 struct iovec;
 struct mmsghdr;
 struct msghdr;
 struct sockaddr;
 struct stat;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -143,3 +145,5 @@ class HEDDLE_EXPORT KernelSystem : public System {
 HEDDLE_EXPORT System& kernel_system() noexcept;
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,15 +2,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "../../selector/errors.hpp"
-#include "../../selector/export.hpp"
 
 struct sockaddr;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -55,3 +58,5 @@ class HEDDLE_EXPORT Address {
 HEDDLE_EXPORT std::string to_string(const Address& address);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

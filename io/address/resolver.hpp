@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -9,6 +11,8 @@
 
 #include "../../runtime/core/task.hpp"
 #include "address.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -28,3 +32,5 @@ struct HEDDLE_EXPORT ResolveError : std::runtime_error {
 HEDDLE_EXPORT Task<std::vector<Address>> resolve(std::string host, std::uint16_t port);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +14,8 @@
 #include "../../runtime/core/task.hpp"
 #include "../operation/fd.hpp"
 #include "file_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -130,3 +134,5 @@ HEDDLE_EXPORT Task<void> write_file(std::string path, std::string data,
                                     FileMode mode = FileMode::CREATE | FileMode::TRUNCATE);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

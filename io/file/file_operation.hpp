@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -9,6 +11,8 @@
 #include "../../runtime/threads/to_thread.hpp"
 #include "../../selector/system.hpp"
 #include "../operation/result.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -127,3 +131,5 @@ class HEDDLE_EXPORT FileCommand final : public FileOperation {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <span>
 
@@ -9,6 +11,8 @@
 #include "../operation/fd.hpp"
 #include "../operation/result.hpp"
 #include "file_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -120,3 +124,5 @@ using PipeRead = PipeOperation<DescriptorRead>;
 using PipeWrite = PipeOperation<DescriptorWrite>;
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

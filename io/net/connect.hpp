@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <string>
 #include <system_error>
@@ -15,6 +17,8 @@
 #include "../address/host_port.hpp"
 #include "../operation/fd.hpp"
 #include "../operation/result.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -87,3 +91,5 @@ HEDDLE_EXPORT Task<Fd> connect_host(HostPort target, ConnectOptions options);
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

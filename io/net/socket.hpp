@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <optional>
 #include <system_error>
@@ -9,6 +11,8 @@
 #include "../operation/fd.hpp"
 
 struct sockaddr;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -87,3 +91,5 @@ HEDDLE_EXPORT Fd make_socket(int family, int type, int protocol = 0);
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

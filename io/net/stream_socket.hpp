@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +19,8 @@
 #include "../operation/socket_operation.hpp"
 #include "../operation/vector_operation.hpp"
 #include "socket.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -130,3 +134,5 @@ class StreamSocket : public Base {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

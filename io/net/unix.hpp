@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
 
 #include "../address/unix_address.hpp"
@@ -12,6 +14,8 @@
 #include "socket.hpp"
 #include "stream_socket.hpp"
 #include "unix_path.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -183,3 +187,5 @@ HEDDLE_EXPORT std::pair<UnixStream, UnixStream> socket_pair();
 HEDDLE_EXPORT std::pair<UnixDatagram, UnixDatagram> datagram_pair();
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

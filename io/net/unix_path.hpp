@@ -2,13 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <string>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../../selector/process_mark.hpp"
 #include "../address/unix_address.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -64,3 +67,5 @@ class HEDDLE_EXPORT UnixPath {
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

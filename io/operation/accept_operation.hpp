@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "socket_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -74,3 +78,5 @@ class [[nodiscard]] Accept {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <span>
 #include <string_view>
@@ -11,6 +13,8 @@
 #include "socket_operation.hpp"
 
 struct mmsghdr;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class ReceiveBatchOperation;
@@ -127,3 +131,5 @@ class HEDDLE_EXPORT SendBatchOperation final
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
 
 #include "../../runtime/loop/fd_watch.hpp"
 #include "../../runtime/loop/ready.hpp"
 #include "../../selector/system.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -73,3 +77,5 @@ class HEDDLE_EXPORT Fd {
 HEDDLE_EXPORT System& current_system() noexcept;
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <span>
 
 #include "socket_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -88,3 +92,5 @@ class HEDDLE_EXPORT SendFdsOperation final : public SocketOperationOf<SendFdsOpe
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

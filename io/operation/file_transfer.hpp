@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 
 #include "../../runtime/core/task.hpp"
 #include "socket_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -49,3 +53,5 @@ class HEDDLE_EXPORT SendFileOperation final
 HEDDLE_EXPORT Task<std::size_t> splice(Fd& from, Fd& to, std::size_t most);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

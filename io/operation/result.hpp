@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cerrno>
 #include <coroutine>
 #include <system_error>
@@ -9,6 +11,8 @@
 #include <utility>
 
 #include "../../selector/errors.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -114,3 +118,5 @@ class [[nodiscard]] AsResult {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,6 +16,8 @@
 #include "result.hpp"
 
 struct sockaddr;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -292,3 +296,5 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperationOf<ConnectOpe
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

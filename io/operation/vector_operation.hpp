@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <span>
 
 #include "buffers.hpp"
 #include "socket_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -84,3 +88,5 @@ class HEDDLE_EXPORT SendAllVectorOperation final
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

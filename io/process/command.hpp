@@ -2,12 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class Launch;
@@ -153,3 +155,5 @@ struct HEDDLE_EXPORT ExitStatus {
 HEDDLE_EXPORT std::string to_string(const ExitStatus& status);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

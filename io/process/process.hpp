@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <optional>
 #include <string>
 
@@ -9,6 +11,8 @@
 #include "../../selector/timeout.hpp"
 #include "../file/pipe.hpp"
 #include "command.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -85,3 +89,5 @@ class HEDDLE_EXPORT Process {
 HEDDLE_EXPORT Task<ProcessOutput> run_process(Command command, std::string input = {});
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <optional>
 
 #include "../../runtime/core/current.hpp"
 #include "../../runtime/core/operation.hpp"
 #include "../../runtime/core/task.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -52,3 +56,5 @@ class [[nodiscard]] BufferedOperation {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

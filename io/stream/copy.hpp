@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -10,6 +12,8 @@
 #include "../../runtime/task/gather.hpp"
 #include "../../selector/errors.hpp"
 #include "stream.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -65,3 +69,5 @@ Task<CopyCounts> copy_bidirectional(A& a, B& b, CopyCounts* progress = nullptr,
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

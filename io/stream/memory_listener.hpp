@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 
 #include "../../runtime/sync/queue.hpp"
 #include "memory_stream.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -34,3 +38,5 @@ class HEDDLE_EXPORT MemoryListener {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <span>
 #include <string_view>
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -89,3 +91,5 @@ class HEDDLE_EXPORT ReadBuffer {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

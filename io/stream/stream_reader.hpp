@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <cstring>
@@ -17,6 +19,8 @@
 #include "read_buffer.hpp"
 #include "read_errors.hpp"
 #include "stream.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -305,3 +309,5 @@ Task<bool> StreamReader<S>::fill() {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

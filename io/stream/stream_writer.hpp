@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +19,8 @@
 #include "buffered_operation.hpp"
 #include "stream.hpp"
 #include "write_buffer.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -169,3 +173,5 @@ Task<void> StreamWriter<S>::close()
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

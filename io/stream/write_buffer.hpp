@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -11,8 +13,9 @@
 #include <vector>
 
 #include "../../runtime/core/wait_list.hpp"
-#include "../../selector/export.hpp"
 #include "../operation/buffers.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -52,7 +55,7 @@ class HEDDLE_EXPORT WriteBuffer {
   void write(std::string_view bytes);
   void take_over(std::string&& bytes);
 
-  std::size_t size() const noexcept { return static_cast<std::size_t>(written_ - sent_); }
+  std::size_t size() const noexcept { return (written_ - sent_) & ~std::size_t{0}; }  // it lies in memory
   std::uint64_t written() const noexcept { return written_; }
   std::uint64_t sent() const noexcept { return sent_; }
 
@@ -109,3 +112,5 @@ class HEDDLE_EXPORT WriteBuffer {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cerrno>
 #include <chrono>
 #include <exception>
@@ -11,6 +13,8 @@
 #include "../../runtime/task/race.hpp"
 #include "../../runtime/task/timeout.hpp"
 #include "tls_stream.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -195,3 +199,5 @@ extern template class HEDDLE_EXPORT detail::TlsConnection<TcpStream>;
 extern template class HEDDLE_EXPORT BasicTlsStream<TcpStream>;
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

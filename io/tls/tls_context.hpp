@@ -2,15 +2,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "../../selector/export.hpp"
-
 struct ssl_ctx_st;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -108,3 +110,5 @@ class HEDDLE_EXPORT TlsContext {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <span>
 #include <string>
@@ -10,6 +12,8 @@
 #include "tls_context.hpp"
 
 struct ssl_st;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -84,3 +88,5 @@ class HEDDLE_EXPORT TlsEngine {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

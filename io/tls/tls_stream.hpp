@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +19,8 @@
 #include "../net/tcp.hpp"
 #include "tls_context.hpp"
 #include "tls_engine.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -220,5 +224,7 @@ Task<BasicTlsStream<S>> start_tls(S stream, TlsContext context, std::string serv
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END
 
 #include "tls_connection.hpp"

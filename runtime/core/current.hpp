@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 
-#include "../../selector/export.hpp"
 #include "../../selector/system.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -55,6 +58,11 @@ struct Current {
   static constexpr int attention = 1 << 30;  // more than any number of steps
 };
 
-[[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local Current current{};
+// Reached without a call, and so of the static TLS that the C library has little of for a library loaded
+// later: what is not as hot lies behind a pointer. Not inline, because the linkers of GCC's programs make one
+// of an inline variable's copies in all libraries, though each copy of heddle must have its own.
+[[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT extern constinit thread_local Current current;
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

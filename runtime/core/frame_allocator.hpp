@@ -3,10 +3,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
-
-#include "../../selector/export.hpp"
 
 // A recycled block hides a use after free from the sanitizers, so under them every block comes from operator
 // new.
@@ -20,6 +20,8 @@
 #ifndef HEDDLE_RECYCLE_FRAMES
 #define HEDDLE_RECYCLE_FRAMES 1
 #endif
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -40,7 +42,9 @@ struct FrameCache {
   bool open;                   ///< blocks may come and go by the batch
 };
 
-[[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT inline constinit thread_local FrameCache frame_cache{};
+/// The thread's own from its first slow call to its end. Before and after, one for all: nothing comes from
+/// it, and it has no room, so nobody writes to it. A pointer, because static TLS is scarce.
+[[gnu::tls_model("initial-exec")]] HEDDLE_EXPORT extern constinit thread_local FrameCache* frame_cache;
 
 HEDDLE_EXPORT void* allocate_frame_slow(std::size_t size);
 HEDDLE_EXPORT void* allocate_frame_alone(std::size_t size);
@@ -51,7 +55,7 @@ inline void* allocate_frame(std::size_t size) {
 #if HEDDLE_RECYCLE_FRAMES
   const std::size_t size_class = (size - 1) / FrameCache::granule;
   if (size_class < FrameCache::classes) [[likely]] {
-    FrameCache& cache = frame_cache;
+    FrameCache& cache = *frame_cache;
     if (FrameCache::Block* block = cache.free[size_class]) [[likely]] {
       cache.free[size_class] = block->next;
       ++cache.room[size_class];
@@ -69,14 +73,14 @@ inline void free_frame(void* block, std::size_t size) noexcept {
 #if HEDDLE_RECYCLE_FRAMES
   const std::size_t size_class = (size - 1) / FrameCache::granule;
   if (size_class < FrameCache::classes) [[likely]] {
-    FrameCache& cache = frame_cache;
-    if (--cache.room[size_class] >= 0) [[likely]] {
+    FrameCache& cache = *frame_cache;
+    if (cache.room[size_class] > 0) [[likely]] {
+      --cache.room[size_class];
       auto* head = static_cast<FrameCache::Block*>(block);
       head->next = cache.free[size_class];
       cache.free[size_class] = head;
       return;
     }
-    ++cache.room[size_class];
   }
 #endif
   free_frame_slow(block, size);
@@ -89,3 +93,5 @@ struct FrameAllocated {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

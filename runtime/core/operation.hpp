@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <optional>
 
@@ -10,6 +12,8 @@
 #include "async_frame.hpp"
 #include "cancelled.hpp"
 #include "task_state.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -117,3 +121,5 @@ class HEDDLE_EXPORT Operation {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
+#include <utility>
 
 #include "current.hpp"
 #include "exception_group.hpp"
@@ -50,7 +53,25 @@ struct InFlight {
   }
 };
 
-constinit thread_local InFlight in_flight;
+// Behind a pointer: static TLS is scarce where heddle is in a library that is loaded later.
+constinit thread_local InFlight* in_flight = nullptr;
+constinit thread_local bool thread_ends = false;
+
+// nullptr: no memory, or the thread is ending; then there are no traces.
+InFlight* flight_on_thread() noexcept {
+  struct Life {
+    ~Life() {
+      std::free(std::exchange(in_flight, nullptr));
+      thread_ends = true;
+    }
+  };
+  if (in_flight == nullptr && !thread_ends) {
+    static thread_local const Life life;
+    // Not operator new's: it is no leak of the code that happened to throw first, and that a test watches.
+    if (void* const memory = std::malloc(sizeof(InFlight))) in_flight = ::new (memory) InFlight;
+  }
+  return in_flight;
+}
 
 // An exception_ptr is a pointer to the exception.
 const void* identity(const std::exception_ptr& error) noexcept {
@@ -91,7 +112,9 @@ namespace detail {
 
 void note_leaving(const AsyncFrame& frame) noexcept {
   const void* const exception = identity(std::current_exception());
-  InFlight& flight = in_flight;
+  InFlight* const on_thread = flight_on_thread();
+  if (on_thread == nullptr) return;
+  InFlight& flight = *on_thread;
   const bool same = exception == flight.exception && flight.seen.is_followed_by(Moment::now());
   if (same && &frame == flight.next) {
     flight.next = frame.parent();
@@ -107,8 +130,8 @@ void note_leaving(const AsyncFrame& frame) noexcept {
 }
 
 AsyncTrace trace_in_flight(const std::exception_ptr& error) noexcept {
-  const InFlight& flight = in_flight;
-  if (identity(error) != flight.exception) return {};
+  if (in_flight == nullptr || identity(error) != in_flight->exception) return {};
+  const InFlight& flight = *in_flight;
   try {
     return AsyncTrace(flight.places, flight.places + flight.count);
   } catch (const std::bad_alloc&) {
@@ -117,7 +140,9 @@ AsyncTrace trace_in_flight(const std::exception_ptr& error) noexcept {
 }
 
 void resume_trace(const std::exception_ptr& error, std::span<const std::source_location> trace) noexcept {
-  InFlight& flight = in_flight;
+  InFlight* const on_thread = flight_on_thread();
+  if (on_thread == nullptr) return;
+  InFlight& flight = *on_thread;
   flight.exception = identity(error);
   flight.seen = Moment::now();
   flight.next = nullptr;

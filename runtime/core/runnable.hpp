@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -62,3 +66,5 @@ class RunQueue {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 
-#include "../../selector/export.hpp"
 #include "../../selector/process_mark.hpp"
 #include "../../selector/system.hpp"
 #include "../../selector/timeout.hpp"
@@ -14,6 +15,8 @@
 #include "runnable.hpp"
 #include "task_owner.hpp"
 #include "timer_heap.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -110,3 +113,5 @@ inline Scheduler& running_loop() {
 }
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -12,6 +14,8 @@
 #include "scheduler.hpp"
 #include "task.hpp"
 #include "task_state.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -105,3 +109,5 @@ class SpawnedTask<void> final : public TaskState, public FrameAllocated {
 static_assert(sizeof(void*) != 8 || sizeof(SpawnedTask<void>) == 128, "two lines of the cache");
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <coroutine>
 #include <exception>
@@ -10,7 +12,6 @@
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "async_frame.hpp"
 #include "call.hpp"
 #include "foreign.hpp"
@@ -25,6 +26,8 @@
 #ifndef HEDDLE_CORO_TASK
 #define HEDDLE_CORO_TASK
 #endif
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -268,3 +271,5 @@ HEDDLE_CORO_OWNER inline Task<void> detail::TaskPromise<void>::get_return_object
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

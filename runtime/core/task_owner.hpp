@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <vector>
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -71,3 +73,5 @@ class HEDDLE_EXPORT TaskObserver {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -10,12 +12,13 @@
 #include <span>
 #include <string_view>
 
-#include "../../selector/export.hpp"
 #include "async_frame.hpp"
 #include "current.hpp"
 #include "runnable.hpp"
 #include "stop_requests.hpp"
 #include "task_owner.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -327,3 +330,5 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 
-#include "../../selector/export.hpp"
 #include "current.hpp"
 #include "intrusive_list.hpp"
 #include "operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -101,3 +104,5 @@ class HEDDLE_EXPORT WaitList {
 [[noreturn]] HEDDLE_EXPORT void terminate_with(const char* message) noexcept;
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -9,6 +11,8 @@
 
 #include "../core/scheduler.hpp"
 #include "callback.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -253,3 +257,5 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

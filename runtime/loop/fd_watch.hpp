@@ -3,12 +3,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 
 #include "../../selector/events.hpp"
 #include "../core/frame_allocator.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -354,3 +358,5 @@ inline void DescriptorOperation::notify(State state) noexcept {
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

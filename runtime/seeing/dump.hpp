@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <string>  // on purpose: a dump is a text
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -27,3 +29,5 @@ HEDDLE_EXPORT std::string dump_tasks();
 /// For a debugger: prints on stderr what dump_tasks() says of this thread's loop, or, where no loop runs on
 /// it, of every loop of the process. In gdb, with the program stopped: `call (void)heddle_dump_tasks()`.
 extern "C" HEDDLE_EXPORT void heddle_dump_tasks() noexcept;
+
+HEDDLE_HEADER_END

@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 #include <stdexcept>
 
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -82,3 +86,5 @@ void BarrierOperation::await_suspend(std::coroutine_handle<Promise> coroutine) n
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

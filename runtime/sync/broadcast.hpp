@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -10,6 +12,8 @@
 #include <utility>
 
 #include "publication.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -211,3 +215,5 @@ class Broadcast {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 #include <type_traits>
@@ -9,6 +11,8 @@
 #include "../core/task.hpp"
 #include "../core/wait_list.hpp"
 #include "lock.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -101,3 +105,5 @@ void ConditionOperation::await_suspend(std::coroutine_handle<Promise> coroutine)
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

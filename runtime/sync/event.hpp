@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class EventOperation;
@@ -66,3 +70,5 @@ void EventOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noe
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <coroutine>
 #include <exception>
@@ -10,11 +12,12 @@
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../core/frame_allocator.hpp"
 #include "../core/ref.hpp"
 #include "../core/task.hpp"
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -289,3 +292,5 @@ class Promise {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -36,3 +40,5 @@ class [[nodiscard]] Guard {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class LatchOperation;
@@ -83,3 +87,5 @@ void LatchOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noe
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <utility>
 #include <vector>
 
 #include "queue.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -41,3 +45,5 @@ class LifoQueue : public BasicQueue<T, detail::LifoStore<T>> {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

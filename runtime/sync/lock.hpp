@@ -2,8 +2,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "../core/wait_list.hpp"
 #include "guard.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class ConditionOperation;
@@ -99,3 +103,5 @@ void LockOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noex
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
 #include "queue.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -86,3 +90,5 @@ class PriorityQueue : public BasicQueue<T, detail::PriorityStore<T, Compare>> {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

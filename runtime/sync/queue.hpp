@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <new>
 #include <optional>
@@ -10,6 +12,8 @@
 
 #include "../core/wait_list.hpp"
 #include "ring_buffer.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -270,3 +274,5 @@ void QueueJoinOperation::await_suspend(std::coroutine_handle<Promise> coroutine)
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

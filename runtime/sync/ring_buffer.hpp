@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <new>
 #include <utility>
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -79,3 +83,5 @@ class RingBuffer {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 
 #include "../core/wait_list.hpp"
 #include "guard.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class SemaphoreOperation;
@@ -109,3 +113,5 @@ void SemaphoreOperation::await_suspend(std::coroutine_handle<Promise> coroutine)
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "../core/task.hpp"
 #include "publication.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -123,3 +127,5 @@ class Watch {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

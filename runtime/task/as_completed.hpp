@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 #include <exception>
@@ -16,6 +18,8 @@
 #include "join_handle.hpp"
 #include "nothing.hpp"
 #include "task_scope.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -129,3 +133,5 @@ auto as_completed(std::vector<Task<T>> tasks, Body body) -> std::invoke_result_t
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

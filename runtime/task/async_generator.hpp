@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <exception>
 #include <optional>
@@ -9,6 +11,8 @@
 #include <utility>
 
 #include "../core/task.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -149,3 +153,5 @@ AsyncGenerator<T> detail::AsyncGeneratorPromise<T>::get_return_object() noexcept
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

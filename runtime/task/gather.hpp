@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -11,6 +13,8 @@
 #include "nothing.hpp"
 #include "task_group.hpp"
 #include "task_scope.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -114,3 +118,5 @@ Task<std::vector<JoinHandle<T>>> gather_settled(std::vector<Task<T>> tasks) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 
 #include "../../selector/timeout.hpp"
 #include "../core/operation.hpp"
 #include "../core/timer_heap.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -86,3 +90,5 @@ inline Interval interval_at(TimePoint first, Duration period, MissedTick missed 
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <source_location>
 #include <string_view>
@@ -13,6 +15,8 @@
 #include "../core/ref.hpp"
 #include "../core/spawned_task.hpp"
 #include "task_handle.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -205,7 +209,8 @@ concept CoroutineFunction = requires { typename std::invoke_result_t<F&, A...>::
 /// task whose handle is dropped goes to the loop's report handler. Throws std::logic_error if no loop runs
 /// on this thread.
 template <class T>
-JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {
+JoinHandle<T> spawn(Task<T> task HEDDLE_CORO_BOUND,
+                    std::source_location where = std::source_location::current()) {
   return spawn_for(detail::running_loop(), std::move(task), where);
 }
 
@@ -220,3 +225,5 @@ auto spawn(F&& function, A&&... arguments) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

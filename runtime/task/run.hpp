@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <source_location>
 #include <type_traits>
 
@@ -9,6 +11,8 @@
 #include "../core/task.hpp"
 #include "../loop/event_loop.hpp"
 #include "join_handle.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -47,3 +51,5 @@ T run(Task<T> main, const LoopOptions& options = {},
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

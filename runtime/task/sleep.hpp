@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "../../selector/timeout.hpp"
 #include "../core/operation.hpp"
 #include "../core/timer_heap.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -91,3 +95,5 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
 [[nodiscard]] inline detail::YieldOperation yield() noexcept { return detail::YieldOperation(); }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <exception>
 #include <source_location>
 #include <stdexcept>
@@ -17,6 +19,8 @@
 #include "../core/task_state.hpp"
 #include "join_handle.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 /// Tasks that can't outlive the task_group() call which made the group. If one fails, the others, and the
@@ -27,7 +31,8 @@ class HEDDLE_EXPORT TaskGroup final : public detail::TaskOwner {
   /// Starts `task` in this group; where something has failed already, it is cancelled before it starts.
   /// Throws std::logic_error when the group has ended.
   template <class T>
-  JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {
+  JoinHandle<T> spawn(Task<T> task HEDDLE_CORO_BOUND,
+                      std::source_location where = std::source_location::current()) {
     check_open();
     JoinHandle<T> handle = spawn_for(*this, std::move(task), where);
     if (aborting_) handle.cancel();
@@ -114,3 +119,5 @@ auto task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

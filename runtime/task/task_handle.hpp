@@ -3,16 +3,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <exception>
 #include <source_location>
 #include <string_view>
 #include <vector>
 
-#include "../../selector/export.hpp"
 #include "../core/ref.hpp"
 #include "../core/report.hpp"
 #include "../core/task_state.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -72,3 +75,5 @@ HEDDLE_EXPORT std::vector<TaskHandle> all_tasks(const detail::Scheduler& loop);
 HEDDLE_EXPORT std::vector<TaskHandle> all_tasks();
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <type_traits>
 #include <utility>
 
 #include "../core/frame_allocator.hpp"
 #include "../core/local_value.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -76,3 +80,5 @@ class TaskLocal {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <exception>
 #include <source_location>
 #include <utility>
@@ -11,6 +13,8 @@
 #include "../core/task.hpp"
 #include "../core/task_state.hpp"
 #include "join_handle.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -58,3 +62,5 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -12,6 +14,8 @@
 #include "../core/task.hpp"
 #include "../core/task_state.hpp"
 #include "../core/timer_heap.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -123,3 +127,5 @@ HEDDLE_CORO_OWNER auto shield(A&& awaitable) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

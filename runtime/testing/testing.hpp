@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <exception>
 #include <stdexcept>
@@ -11,6 +13,8 @@
 #include "../core/cancelled.hpp"
 #include "../core/task.hpp"
 #include "../loop/event_loop.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -162,3 +166,5 @@ DisturbCount fail_allocations(Scenario scenario, Check check = &check_usual_end,
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

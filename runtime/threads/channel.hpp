@@ -2,16 +2,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 #include <optional>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../../selector/timeout.hpp"
 #include "../core/blocking.hpp"
 #include "../core/cancelled.hpp"
 #include "channel_core.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -189,3 +192,5 @@ class Channel {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

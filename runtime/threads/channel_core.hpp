@@ -2,18 +2,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <new>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../../selector/timeout.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 #include "../core/ref.hpp"
 #include "../core/runnable.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -255,3 +258,5 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <exception>
 #include <new>
@@ -9,7 +11,6 @@
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../core/blocking.hpp"
 #include "../core/operation.hpp"
 #include "../core/ref.hpp"
@@ -17,6 +18,8 @@
 #include "../core/task.hpp"
 #include "../core/task_state.hpp"
 #include "../task/join_handle.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -277,3 +280,5 @@ auto spawn_threadsafe(EventLoop& loop, F&& function, A&&... arguments) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

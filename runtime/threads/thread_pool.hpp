@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <exception>
 #include <new>
@@ -10,13 +12,14 @@
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../../selector/process_mark.hpp"
 #include "../core/call.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 #include "../core/ref.hpp"
 #include "../core/runnable.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -268,3 +271,5 @@ class HEDDLE_EXPORT ThreadPool {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -3,8 +3,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
 #include "../mechanisms/make_selector.hpp"  // for std::unique_ptr
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -43,3 +47,5 @@ class HEDDLE_EXPORT SelectorDecorator : public BaseSelector {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

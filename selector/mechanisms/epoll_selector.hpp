@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
 
 struct epoll_event;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -48,3 +52,5 @@ class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
 
 struct io_uring;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -62,3 +66,5 @@ class HEDDLE_EXPORT UringSelector final : public BaseSelector {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END
