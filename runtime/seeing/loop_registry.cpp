@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "loop_registry.hpp"
 
-#include <cstdio>
 #include <mutex>
 #include <utility>
 
@@ -33,7 +32,7 @@ void LoopRegistry::remove(Scheduler& loop) noexcept {
 // The lock isn't taken: the debugger has stopped all threads, and one of them may hold it.
 void LoopRegistry::print_all() {
   for (const Scheduler* loop = registry; loop != nullptr; loop = loop->next_loop_)
-    if (!loop->closed()) std::fputs(dump_tasks(*loop).c_str(), stderr);
+    if (!loop->closed()) print_tasks(*loop);
 }
 
 }  // namespace heddle::detail
