@@ -309,17 +309,17 @@ TEST_CASE("the result of a task is there still when taking it has thrown, or is 
 }
 
 TEST_CASE("results that throw leak nothing and keep nobody waiting, however they are awaited") {
-  with_each_fault([] { return ends(gather(make(1), make(2))); });
-  with_each_fault([] { return ends(race(make(1), make(2))); });
-  with_each_fault([] { return ends(when_any(make(1), make(2))); });
+  with_each_fault([]() -> Task<void> { co_await ends(gather(make(1), make(2))); });
+  with_each_fault([]() -> Task<void> { co_await ends(race(make(1), make(2))); });
+  with_each_fault([]() -> Task<void> { co_await ends(when_any(make(1), make(2))); });
   const auto several = [] {
     std::vector<Task<Fragile>> tasks;
     for (int i = 0; i < 3; ++i) tasks.push_back(make(i));
     return tasks;
   };
-  with_each_fault([&] { return ends(gather(several())); });
-  with_each_fault([&] { return ends(race(several())); });
-  with_each_fault([&] { return ends(when_any(several())); });
+  with_each_fault([&]() -> Task<void> { co_await ends(gather(several())); });
+  with_each_fault([&]() -> Task<void> { co_await ends(race(several())); });
+  with_each_fault([&]() -> Task<void> { co_await ends(when_any(several())); });
   with_each_fault([&]() -> Task<void> {
     auto body = [](AsCompleted<Fragile>& results) -> Task<void> {
       while (auto handle = co_await results.next()) works([&] { handle.result(); });
