@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 // A recycled block hides a use after free from the sanitizers, so under them every block comes from operator
 // new.
@@ -86,11 +87,26 @@ inline void free_frame(void* block, std::size_t size) noexcept {
   free_frame_slow(block, size);
 }
 
-/// A base for heap objects that come and go as often as frames do.
+/// A base for heap objects that come and go as often as frames do. Those that have to be aligned further than
+/// a frame aren't recycled.
 struct FrameAllocated {
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* block, std::size_t size) noexcept { free_frame(block, size); }
+  static void* operator new(std::size_t size, std::align_val_t alignment) {
+    return ::operator new(size, alignment);
+  }
+  static void operator delete(void* block, std::size_t /*size*/, std::align_val_t alignment) noexcept {
+    ::operator delete(block, alignment);
+  }
 };
+
+/// Whether a T may lie in a coroutine's frame, as its local, its parameter or what a co_await yields. Frames
+/// are aligned as operator new aligns: GCC and Clang ask for no more, whatever lies in them (P2014 would have
+/// them ask; Clang does with -fcoro-aligned-allocation alone).
+template <class T>
+inline constexpr bool fits_in_frame = alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+template <>
+inline constexpr bool fits_in_frame<void> = true;
 
 }  // namespace heddle::detail
 

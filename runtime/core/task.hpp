@@ -190,7 +190,10 @@ class TaskPromise<void> final : public TaskPromiseBase {
 /// TaskHandle::cancel.
 ///
 /// A coroutine keeps references and the captures of a lambda as references: they must outlive it. Pass by
-/// value what may not, or let spawn(function, arguments...) own them.
+/// value what may not, or let spawn(function, arguments...) own them. Compilers align a coroutine's frame as
+/// operator new does and no further: a local or a parameter that is alignas(64), say, isn't aligned there, so
+/// keep it behind a std::unique_ptr. What heddle itself would put into a frame is refused when it is
+/// compiled.
 template <class T = void>
 class [[nodiscard]] HEDDLE_CORO_TASK Task {
   static_assert(!std::is_reference_v<T>, "a Task yields a value: return a pointer instead of a reference");

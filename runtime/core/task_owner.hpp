@@ -69,7 +69,8 @@ class HEDDLE_EXPORT TaskObserver {
   /// `task` has its outcome, and this is on its list no more.
   virtual void task_done(TaskState& task) noexcept = 0;
 
-  TaskObserver* next_observer_ = nullptr;
+  TaskObserver* next_observer_ = nullptr;  // null: it is on no list
+  TaskObserver* previous_observer_ = nullptr;
 };
 
 }  // namespace heddle::detail

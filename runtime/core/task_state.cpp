@@ -133,7 +133,8 @@ TaskLocals*& TaskState::make_locals() {
 
 // A child without memory for its parent's locals begins without any.
 void TaskState::inherit_locals(const TaskState& spawner) noexcept try {
-  make_locals() = share_locals(spawner.extras()->locals);
+  TaskLocals*& locals = make_locals();  // first: it may throw
+  locals = share_locals(spawner.extras()->locals);
 } catch (const std::bad_alloc&) {
 }
 
@@ -178,33 +179,30 @@ inline void TaskState::set_last_observer(TaskObserver* last) noexcept {
     extras_or_observer_ = reinterpret_cast<std::uintptr_t>(last);
 }
 
+// A ring, so that the task needs no more than its last one; linked both ways, so that any of many leaves in
+// a step.
 void TaskState::add_observer(TaskObserver& observer) noexcept {
-  if (TaskObserver* const last = last_observer())
-    observer.next_observer_ = std::exchange(last->next_observer_, &observer);
-  else
-    observer.next_observer_ = &observer;
+  TaskObserver* const last = last_observer();
+  observer.previous_observer_ = last != nullptr ? last : &observer;
+  observer.next_observer_ = last != nullptr ? std::exchange(last->next_observer_, &observer) : &observer;
+  observer.next_observer_->previous_observer_ = &observer;
   set_last_observer(&observer);
 }
 
 void TaskState::remove_observer(TaskObserver& observer) noexcept {
-  TaskObserver* const last = last_observer();
-  if (last == nullptr) return;
-  TaskObserver* before = last;
-  while (before->next_observer_ != &observer) {
-    before = before->next_observer_;
-    if (before == last) return;
-  }
-  unlink_observer_after(*before);
+  TaskObserver* const after = std::exchange(observer.next_observer_, nullptr);
+  if (after == nullptr) return;
+  if (after == &observer) return set_last_observer(nullptr);
+  TaskObserver* const before = observer.previous_observer_;
+  if (last_observer() == &observer) set_last_observer(before);
+  before->next_observer_ = after;
+  after->previous_observer_ = before;
 }
 
-TaskObserver& TaskState::unlink_observer_after(TaskObserver& before) noexcept {
-  TaskObserver& observer = *before.next_observer_;
-  if (&before == &observer)
-    set_last_observer(nullptr);
-  else if (last_observer() == &observer)
-    set_last_observer(&before);
-  before.next_observer_ = std::exchange(observer.next_observer_, nullptr);
-  return observer;
+inline TaskObserver& TaskState::pop_observer(const TaskObserver& last) noexcept {
+  TaskObserver& first = *last.next_observer_;
+  remove_observer(first);
+  return first;
 }
 
 void TaskState::run_first(Runnable& runnable) {
@@ -253,7 +251,7 @@ void TaskState::finish() noexcept {
   *link_ = next_sibling_;
   if (next_sibling_ != nullptr) next_sibling_->link_ = link_;
   if (extras_or_observer_ != 0)
-    while (TaskObserver* const last = last_observer()) unlink_observer_after(*last).task_done(*this);
+    while (const TaskObserver* const last = last_observer()) pop_observer(*last).task_done(*this);
   TaskOwner& owner = *std::exchange(owner_, nullptr);
   if (&owner != current.loop) owner.remove_child(*this);
   current.task = nullptr;

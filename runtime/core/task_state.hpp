@@ -116,7 +116,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 
   /// The task must not be done. They are notified in the order in which they were added.
   void add_observer(TaskObserver& observer) noexcept;
-  /// Nothing when it isn't on the list.
+  /// Nothing when it isn't on the list. However many there are, it takes the same few steps.
   void remove_observer(TaskObserver& observer) noexcept;
 
   // What leaf operations call.
@@ -262,7 +262,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   void end_unstarted() noexcept;
   static void run_ended(Runnable& runnable);
   void finish() noexcept;
-  TaskObserver& unlink_observer_after(TaskObserver& before) noexcept;
+  TaskObserver& pop_observer(const TaskObserver& last) noexcept;
   Shield* innermost_shield() const noexcept;
   void update_cancel_due() noexcept;
   TaskState* ask(unsigned shields) noexcept;

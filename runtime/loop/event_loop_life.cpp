@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <signal.h>
 
-#include <cstdio>
 #include <stdexcept>
 
 #include "../../selector/mechanisms/make_selector.hpp"
@@ -51,8 +50,7 @@ EventLoop::EventLoop(const LoopOptions& options)
     mailbox_ = new Mailbox;
     selector().register_(mailbox_->descriptor(), EVENT_READ);
     if (dumps_on_sigquit_)
-      add_signal_handler(
-          SIGQUIT, [](const EventLoop* loop) { std::fputs(dump_tasks(*loop).c_str(), stderr); }, this);
+      add_signal_handler(SIGQUIT, [](const EventLoop* loop) { print_tasks(*loop); }, this);
     if (options.shuffle_seed != 0) add_observer(*(shuffle_ = new Shuffle(options.shuffle_seed)));
     if (options.slow_turn > Duration(0))
       add_observer(*(monitor_ = new TurnMonitor(options.slow_turn, options.slow_turn_handler,

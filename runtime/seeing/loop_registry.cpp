@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 
-#include <cstdio>
 #include <mutex>
 #include <utility>
 
@@ -41,7 +40,7 @@ void LoopRegistry::remove(Scheduler& loop) noexcept {
 // them.
 void LoopRegistry::print_all() {
   for (const Scheduler* loop = registry; loop != nullptr; loop = loop->next_loop_)
-    if (!loop->closed() && loop->is_in_its_process()) std::fputs(dump_tasks(*loop).c_str(), stderr);
+    if (!loop->closed() && loop->is_in_its_process()) print_tasks(*loop);
 }
 
 }  // namespace heddle::detail

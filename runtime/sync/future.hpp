@@ -47,6 +47,8 @@ class HEDDLE_EXPORT FutureState : public FrameAllocated {
 
   /// Throws InvalidStateError if the Promise has given a result. False if a result would reach nobody.
   bool check_pending();
+  /// It has not, after all.
+  void take_back() noexcept { kept_ = false; }
   bool wanted() const noexcept { return !done() && (futures_ > 0 || !was_asked_for_); }
   void fail(std::exception_ptr error) noexcept;
   void finish(Outcome outcome) noexcept {
@@ -93,10 +95,21 @@ class FutureStateOf final : public FutureState {
  public:
   FutureStateOf() noexcept {}
 
+  /// After check_pending(). False if it was cancelled meanwhile, by what made the value.
   template <class U>
-  void set(U&& value) {
-    ::new (static_cast<void*>(&value_)) T(static_cast<U&&>(value));
+  bool set(U&& value) {
+    try {
+      ::new (static_cast<void*>(&value_)) T(static_cast<U&&>(value));
+    } catch (...) {
+      take_back();
+      throw;
+    }
+    if (done()) {
+      value_.~T();
+      return false;
+    }
     finish(Outcome::VALUE);
+    return true;
   }
   T& value() noexcept { return value_; }
 
@@ -195,6 +208,9 @@ class [[nodiscard]] Future {
     }
   };
   class Value final : public detail::FutureOperation {
+    static_assert(detail::fits_in_frame<T>,
+                  "a coroutine's frame isn't aligned for such a result: co_await the Future for a T&");
+
    public:
     using detail::FutureOperation::FutureOperation;
     T await_resume() const {
@@ -245,13 +261,12 @@ class Promise {
   Future<T> future() const { return Future<T>(state("Promise.future()")); }
 
   /// Gives the value, and wakes all who wait for it. False, and nothing is done, if no Future is left or it
-  /// was cancelled. Throws InvalidStateError if a result was given before.
+  /// was cancelled. Throws InvalidStateError if a result was given before; and what making the T throws, and
+  /// then the Promise can still give a result.
   template <class U = T>
     requires(!std::is_void_v<T> && std::convertible_to<U &&, T>)
   bool set_result(U&& value) {
-    if (!state("Promise.set_result()").check_pending()) return false;
-    state_->set(std::forward<U>(value));
-    return true;
+    return state("Promise.set_result()").check_pending() && state_->set(std::forward<U>(value));
   }
   bool set_result()
     requires std::is_void_v<T>

@@ -61,7 +61,7 @@ class AsyncGeneratorPromise final : public TaskPromiseBase {
  private:
   friend class AsyncGenerator<T>;
 
-  T* item_ = nullptr;
+  T* item_ = nullptr;  // until it is taken
   std::exception_ptr error_;
   bool running_ = false;  // somebody waits for the next item
 };
@@ -83,6 +83,8 @@ template <class T>
 class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
   static_assert(!std::is_reference_v<T> && !std::is_void_v<T>,
                 "an AsyncGenerator yields values: use a pointer instead of a reference");
+  static_assert(detail::fits_in_frame<T>,
+                "a coroutine's frame is aligned as operator new aligns: yield a std::unique_ptr to that");
 
  public:
   using promise_type = detail::AsyncGeneratorPromise<T>;
@@ -112,7 +114,7 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
     bool await_ready() const {
       if (!coroutine_) detail::throw_generator_empty();
       if (coroutine_.promise().running_) detail::throw_generator_running();
-      return coroutine_.done();
+      return coroutine_.done() || coroutine_.promise().item_ != nullptr;
     }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
@@ -127,11 +129,13 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
     std::optional<T> await_resume() {
       promise_type& promise = coroutine_.promise();
       promise.running_ = false;
-      if (coroutine_.done()) {
-        if (promise.error_) std::rethrow_exception(std::exchange(promise.error_, nullptr));
-        return std::nullopt;
+      if (promise.error_) std::rethrow_exception(std::exchange(promise.error_, nullptr));
+      std::optional<T> item;  // one variable is returned, so that it isn't moved any more
+      if (!coroutine_.done()) {
+        item.emplace(std::move(*promise.item_));
+        promise.item_ = nullptr;
       }
-      return std::optional<T>(std::move(*promise.item_));
+      return item;
     }
 
    private:
@@ -140,7 +144,8 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
 
   /// `co_await generator.next()` runs the body up to its next co_yield and yields what it yielded; nullopt
   /// when the body has ended, and ever after. Throws what the body throws, and std::logic_error if a task
-  /// waits for it already, or it was moved from.
+  /// waits for it already, or it was moved from. What moving the item throws comes out, too; the next next()
+  /// yields that item then.
   Next next() noexcept { return Next(coroutine_); }
 
  private:

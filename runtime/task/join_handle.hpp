@@ -196,6 +196,8 @@ namespace detail {
 /// A coroutine that owns a function and its arguments while it runs what the function returns.
 template <class F, class... A>
 auto invoke_owned(F function, A... arguments) -> Task<typename std::invoke_result_t<F&, A...>::value_type> {
+  static_assert(fits_in_frame<F> && (fits_in_frame<A> && ...),
+                "a coroutine's frame isn't aligned for such an argument: pass a std::unique_ptr to it");
   co_return co_await call(function, std::move(arguments)...);
 }
 

@@ -5,13 +5,13 @@
 #include "../../selector/export.hpp"  // first
 
 #include <cstddef>
-#include <new>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include "../../selector/timeout.hpp"
 #include "../core/intrusive_list.hpp"
+#include "../core/item.hpp"
 #include "../core/operation.hpp"
 #include "../core/ref.hpp"
 #include "../core/runnable.hpp"
@@ -43,7 +43,7 @@ struct ChannelWaiter : ListLink<ChannelWaiter> {
   enum class State : unsigned char { IDLE, WAITING, DONE, CLOSED };
 
   ChannelOperation* operation = nullptr;  // null for a thread that is blocked
-  void* item = nullptr;                   // the one that is sent, or the place for the one that is received
+  void* item = nullptr;                   // the Item that is sent, or to which the received one is moved
   State state = State::IDLE;
 };
 
@@ -97,7 +97,8 @@ class HEDDLE_EXPORT ChannelCore {
   unsigned references_ = 1;  // atomic accesses only
 };
 
-/// The core with a ring buffer of items.
+/// The core with its items. Under its lock only pointers to them move: what their constructors and destructor
+/// do, they do outside of it.
 template <class T>
 class ChannelState final : public ChannelCore {
   static_assert(std::is_nothrow_move_constructible_v<T>,
@@ -108,30 +109,36 @@ class ChannelState final : public ChannelCore {
 
   using State = ChannelWaiter::State;
 
-  /// Sends without waiting: DONE, CLOSED, or IDLE when there is no room. With a `waiter`, whose item this is,
-  /// that one is put on the list then: WAITING.
-  State send(T& item, ChannelWaiter* waiter) {
+  /// Sends without waiting: DONE, and `item` is none then; CLOSED, or IDLE when there is no room. With a
+  /// `waiter`, whose item this is, that one is put on the list then: WAITING.
+  State send(Item<T>& item, ChannelWaiter* waiter) {
     const Lock lock(*this);
     return send_locked(item, waiter);
   }
-  /// Receives one into `place`, raw memory for it.
-  State receive(void* place, ChannelWaiter* waiter) {
+  /// Receives one into `place`, which has none.
+  State receive(Item<T>& place, ChannelWaiter* waiter) {
     const Lock lock(*this);
     return receive_locked(place, waiter);
   }
-  State send_blocking(T& item, Timeout timeout) {
+  State send_blocking(Item<T>& item, Timeout timeout) {
     ChannelWaiter waiter;
     waiter.item = &item;
     const Lock lock(*this);
     if (send_locked(item, &waiter) == State::WAITING && !block(waiter, timeout)) return State::WAITING;
     return waiter.state;
   }
-  State receive_blocking(void* place, Timeout timeout) {
+  State receive_blocking(Item<T>& place, Timeout timeout) {
     ChannelWaiter waiter;
-    waiter.item = place;
+    waiter.item = &place;
     const Lock lock(*this);
     if (receive_locked(place, &waiter) == State::WAITING && !block(waiter, timeout)) return State::WAITING;
     return waiter.state;
+  }
+  /// What a send() without waiting would yield now.
+  State probe() {
+    const Lock lock(*this);
+    if (closed_) return State::CLOSED;
+    return !receivers_.empty() || size_ < capacity_ ? State::DONE : State::IDLE;
   }
   /// Takes the waiter off its list. False if it has been served already.
   bool withdraw(ChannelWaiter& waiter) noexcept {
@@ -143,21 +150,21 @@ class ChannelState final : public ChannelCore {
   }
 
  private:
-  ~ChannelState() override {
-    while (size_ > 0) pop();
-    ::operator delete(items_, std::align_val_t(alignof(T)));
-  }
+  ~ChannelState() override = default;
 
   static State set_state(ChannelWaiter* waiter, State state) noexcept {
     if (waiter != nullptr) waiter->state = state;
     return state;
   }
+  static Item<T>& item_of(const ChannelWaiter& waiter) noexcept {
+    return *static_cast<Item<T>*>(waiter.item);
+  }
 
-  State send_locked(T& item, ChannelWaiter* waiter) {
+  State send_locked(Item<T>& item, ChannelWaiter* waiter) {
     if (closed_) return set_state(waiter, State::CLOSED);
     if (!receivers_.empty()) {
       ChannelWaiter& receiver = receivers_.front();
-      ::new (receiver.item) T(std::move(item));
+      item_of(receiver) = std::move(item);
       serve(receiver, State::DONE);
       return set_state(waiter, State::DONE);
     }
@@ -170,19 +177,19 @@ class ChannelState final : public ChannelCore {
     return set_state(waiter, State::WAITING);
   }
 
-  State receive_locked(void* place, ChannelWaiter* waiter) {
+  State receive_locked(Item<T>& place, ChannelWaiter* waiter) {
     ChannelWaiter* const sender = senders_.empty() ? nullptr : &senders_.front();
     if (size_ > 0) {
-      ::new (place) T(std::move(items_[first_]));
-      pop();
+      place = items_.pop_front();
+      --size_;
       if (sender != nullptr) {
-        push(*static_cast<T*>(sender->item));
+        push(item_of(*sender));
         serve(*sender, State::DONE);
       }
       return set_state(waiter, State::DONE);
     }
     if (sender != nullptr) {
-      ::new (place) T(std::move(*static_cast<T*>(sender->item)));
+      place = std::move(item_of(*sender));
       serve(*sender, State::DONE);
       return set_state(waiter, State::DONE);
     }
@@ -192,34 +199,12 @@ class ChannelState final : public ChannelCore {
     return set_state(waiter, State::WAITING);
   }
 
-  void push(T& item) {
-    if (size_ == room_) grow();
-    ::new (static_cast<void*>(&items_[(first_ + size_) % room_])) T(std::move(item));
+  void push(Item<T>& item) noexcept {
+    items_.push_back(std::move(item));
     ++size_;
   }
-  void pop() noexcept {
-    items_[first_].~T();
-    first_ = (first_ + 1) % room_;
-    --size_;
-  }
-  void grow() {
-    std::size_t room = room_ == 0 ? 16 : 2 * room_;
-    if (room > capacity_) room = capacity_;
-    T* const items = static_cast<T*>(::operator new(room * sizeof(T), std::align_val_t(alignof(T))));
-    for (std::size_t i = 0; i < size_; ++i) {
-      T& from = items_[(first_ + i) % room_];
-      ::new (static_cast<void*>(&items[i])) T(std::move(from));
-      from.~T();
-    }
-    ::operator delete(items_, std::align_val_t(alignof(T)));
-    items_ = items;
-    room_ = room;
-    first_ = 0;
-  }
 
-  T* items_ = nullptr;
-  std::size_t room_ = 0;
-  std::size_t first_ = 0;
+  ItemList<T> items_;
 };
 
 /// What sending and receiving on a loop have in common.

@@ -14,6 +14,7 @@
 
 #include "../../selector/process_mark.hpp"
 #include "../core/call.hpp"
+#include "../core/frame_allocator.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 #include "../core/ref.hpp"
@@ -190,6 +191,9 @@ class ThreadJobOf final : public ThreadJob {
 
 template <class Function, class T>
 class [[nodiscard]] ThreadOperation final : public ThreadJobWaiter {
+  static_assert(fits_in_frame<T>,
+                "a coroutine's frame isn't aligned for such a result: return a std::unique_ptr to it");
+
  public:
   ThreadOperation(ThreadPool& pool, Function&& function, bool stoppable)
       : ThreadJobWaiter(pool, *new ThreadJobOf<Function, T>(std::move(function), stoppable)) {}
