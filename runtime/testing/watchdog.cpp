@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "watchdog.hpp"
 
+#include <algorithm>
+
 #include "../loop/event_loop.hpp"
 
 namespace heddle::detail {
@@ -17,10 +19,12 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
-Watchdog::Watch::Watch(Watchdog& watchdog, EventLoop& loop, Duration patience) : watchdog_(watchdog) {
+Watchdog::Watch::Watch(Watchdog& watchdog, EventLoop& loop, Timeout patience) : watchdog_(watchdog) {
   const std::lock_guard lock(watchdog.mutex_);
   watchdog.loop_ = &loop;
-  watchdog.deadline_ = std::chrono::steady_clock::now() + patience;
+  const auto now = std::chrono::steady_clock::now();
+  const auto longest = std::chrono::steady_clock::time_point::max() - now;
+  watchdog.deadline_ = now + std::min<Duration>(patience.duration(), longest);
   watchdog.expired_ = false;
   watchdog.changed_.notify_one();
 }
