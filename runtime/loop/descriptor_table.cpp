@@ -18,7 +18,7 @@ DescriptorTable::DescriptorTable(Scheduler& loop, BaseSelector& selector, bool r
 
 inline void DescriptorTable::dispatch(const Ready& event) noexcept {
   if (!event.key.data.holds<FdWatch*>()) [[unlikely]] {
-    other_(loop_);
+    other_(loop_, event.key.fd);
     return;
   }
   FdWatch& watch = *event.key.data.get<FdWatch*>();
@@ -213,6 +213,13 @@ void DescriptorTable::fail_closed() noexcept {
       abandon_waiters(side, EBADF);
     }
     if (!watch.owned && watch.idle()) forget(watch);
+  }
+}
+
+void DescriptorTable::fail_all(int error) noexcept {
+  for (FdWatch& watch : watches_) {
+    for (FdWatch::Side& side : watch.sides) abandon_waiters(side, error);
+    if (!watch.owned && watch.idle()) disarm_if_idle(watch);
   }
 }
 
