@@ -30,7 +30,8 @@ class HEDDLE_EXPORT SelectorMap {
   /// unregister().
   [[nodiscard]] const SelectorKey* find(FileObj fileobj) const noexcept;
   [[nodiscard]] bool contains(FileObj fileobj) const noexcept { return find(fileobj) != nullptr; }
-  /// Throws KeyError when it is not registered.
+  /// Throws KeyError when it is not registered (as nothing is once the selector is closed), ValueError for a
+  /// negative descriptor.
   [[nodiscard]] SelectorKey at(FileObj fileobj) const;
   [[nodiscard]] SelectorKey operator[](FileObj fileobj) const { return at(fileobj); }
   [[nodiscard]] Iterator begin() const noexcept;

@@ -157,7 +157,7 @@ Task<Fd> run_race(const std::vector<Address>& addresses, const ConnectOptions& o
       } else if (race.running == 0) {
         break;
       }
-      co_await Race::Wait(race, next != addresses.end() ? Timeout(options.attempt_delay) : Timeout());
+      co_await Race::Wait(race, next != addresses.end() ? options.attempt_delay : Timeout());
     }
     group.cancel();
   };

@@ -28,7 +28,7 @@ struct ConnectOptions {
   Timeout timeout = {};
   /// When an address hasn't answered for so long, the next is tried beside it (RFC 8305 recommends 250 ms, at
   /// least 100). One that has failed is followed by the next at once.
-  Duration attempt_delay = std::chrono::milliseconds(250);
+  Timeout attempt_delay = std::chrono::milliseconds(250);
   /// What to bind to before connecting; port 0: the system picks one. Only addresses of its family are tried.
   Address local = {};
 };

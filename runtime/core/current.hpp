@@ -39,17 +39,24 @@ struct Current {
   /// the queue. Negative: that many are spent, or the next co_await has to throw Cancelled, or no task runs;
   /// check_task() finds out which.
   int budget = no_budget;
-  /// Minus the number of steps that the loop still takes before it polls the selector again; each step adds
-  /// one. Positive: the step has left something for the loop to attend to, and `attention` was added.
+  /// Minus the number of steps that the loop still takes before it reads its clock, or polls the selector
+  /// again; each step adds one. Positive: the step has left something for the loop to attend to, and
+  /// `attention` was added.
   int steps = 0;
+  int granted = 0;  ///< of this turn's steps, those that are taken and those that `steps` still counts
   std::coroutine_handle<> target;  ///< a coroutine to go on with, where the compiler can't jump to it
 
   /// A task has ended, or `target` is set: the loop attends to that when the step is over.
   void call_loop() noexcept {
     if (steps < 0) steps += attention;
   }
-  /// `steps`, whether or not the loop was called.
-  int step_number() const noexcept { return steps > 0 ? steps - attention : steps; }
+  /// The loop may take so many more steps.
+  void grant(int more) noexcept {
+    granted += more;
+    steps = -more;
+  }
+  /// How many steps of the turn are over, whether or not the loop was called.
+  int step_number() const noexcept { return granted + (steps > 0 ? steps - attention : steps); }
   void call_answered() noexcept {
     if (steps > 0) steps -= attention;
   }

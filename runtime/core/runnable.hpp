@@ -55,6 +55,14 @@ class RunQueue {
       *taken_tail_ = head_;
     head_ = &first;
   }
+  /// All that is in `other` comes behind what is here.
+  void take_all(RunQueue& other) noexcept {
+    if (other.empty()) return;
+    *tail_ = other.head_;
+    tail_ = other.tail_;
+    other.head_ = nullptr;
+    other.tail_ = &other.head_;
+  }
   /// What was taken last was brought into another order, which ends with `last`.
   void reordered(Runnable& last) noexcept { taken_tail_ = &last.next; }
 

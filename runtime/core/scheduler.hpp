@@ -43,10 +43,14 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
       return virtual_now_;
     return system_.now();
   }
-  /// `delay` from now, saturating.
+  /// `delay` from now, saturating. TimePoint::max() is never: what is due then keeps no loop from finding a
+  /// deadlock.
   TimePoint deadline_after(Duration delay) const noexcept {
-    const TimePoint now = time();
-    return delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
+    const Duration now = time().time_since_epoch();
+    Duration::rep sum = 0;
+    if (!__builtin_add_overflow(now.count(), delay.count(), &sum)) [[likely]]
+      return TimePoint(Duration(sum));
+    return delay > Duration(0) ? TimePoint::max() : TimePoint::min();
   }
 
   std::uint64_t next_task_id() noexcept { return ++last_task_id_; }
@@ -55,9 +59,15 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   void expect_outside_work() noexcept { ++outside_work_; }
   void end_outside_work() noexcept { --outside_work_; }
   /// Tasks that start now are cancelled at once.
-  bool closing() const noexcept { return closing_; }
+  bool closing() const noexcept { return phase_ != Phase::OPEN; }
   /// Nothing runs any more; callbacks are dropped when their turn comes.
-  bool closed() const noexcept { return closed_; }
+  bool closed() const noexcept { return phase_ >= Phase::DROPPING; }
+  /// Throws std::logic_error if whatever is asked of the loop now would never come to its turn, not even to
+  /// be dropped.
+  void check_open() const {
+    if (phase_ == Phase::CLOSED) [[unlikely]]
+      throw_loop_closed();
+  }
   /// False in the child of a fork() that hasn't taken the loop over (EventLoop::set_selector()).
   bool is_in_its_process() const noexcept { return process_.is_here(); }
 
@@ -76,6 +86,13 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   }
 
  protected:
+  enum class Phase : unsigned char {
+    OPEN,
+    CLOSING,   ///< Its tasks have been cancelled, and it runs until they are done.
+    DROPPING,  ///< What is queued is dropped. Destructors may queue more, which is dropped as well.
+    CLOSED,
+  };
+
   Scheduler(System& system, bool virtual_time) noexcept
       : TaskOwner(*this), system_(system), virtual_time_(virtual_time) {}
   ~Scheduler() = default;
@@ -88,12 +105,13 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   RunQueue ready_;
   TimerHeap timers_;
   TimePoint virtual_now_{std::chrono::hours(24)};
-  bool closing_ = false;
-  bool closed_ = false;
+  Phase phase_ = Phase::OPEN;
   ProcessMark process_;
 
  private:
   friend class LoopRegistry;
+
+  [[noreturn]] static void throw_loop_closed();
 
   System& system_;
   bool virtual_time_;

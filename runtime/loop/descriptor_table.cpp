@@ -18,7 +18,7 @@ DescriptorTable::DescriptorTable(Scheduler& loop, BaseSelector& selector, bool r
 
 inline void DescriptorTable::dispatch(const Ready& event) noexcept {
   if (!event.key.data.holds<FdWatch*>()) [[unlikely]] {
-    if (const int error = other_(loop_); error != 0) other_error_ = error;
+    if (const int error = other_(loop_, event.key.fd); error != 0) other_error_ = error;
     return;
   }
   FdWatch& watch = *event.key.data.get<FdWatch*>();
@@ -229,6 +229,13 @@ bool DescriptorTable::fail_closed() noexcept {
     if (!watch.owned && watch.idle()) forget(watch);
   }
   return any;
+}
+
+void DescriptorTable::fail_all(int error) noexcept {
+  for (FdWatch& watch : watches_) {
+    for (FdWatch::Side& side : watch.sides) abandon_waiters(side, error);
+    if (!watch.owned && watch.idle()) disarm_if_idle(watch);
+  }
 }
 
 bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callback) {

@@ -20,9 +20,10 @@ namespace heddle::detail {
 /// been asked for. Everything is for the loop's own thread.
 class HEDDLE_EXPORT DescriptorTable {
  public:
-  /// For an event of what isn't a descriptor of this table: the loop's own wake-up. Returns 0, or the errno
-  /// for which its descriptor can't be used any more; then it has unregistered it.
-  using OtherEvent = int (*)(Scheduler& loop) noexcept;
+  /// For an event of `fd`, which isn't a descriptor of this table: the loop's own wake-up, or what somebody
+  /// else has registered. Returns 0, or the errno for which the wake-up can't be used any more; then it has
+  /// unregistered it.
+  using OtherEvent = int (*)(Scheduler& loop, int fd) noexcept;
 
   /// `real_calls`: the loop's System is the kernel.
   DescriptorTable(Scheduler& loop, BaseSelector& selector, bool real_calls, OtherEvent other) noexcept;
@@ -53,6 +54,7 @@ class HEDDLE_EXPORT DescriptorTable {
   bool set_callback(int fd, Direction direction, Callback* callback);
   /// Somebody waits for a descriptor.
   bool anyone_waits() const noexcept;
+  bool has_any() const noexcept { return !watches_.empty(); }
 
   // Readiness.
 
@@ -70,6 +72,8 @@ class HEDDLE_EXPORT DescriptorTable {
   /// A descriptor that the selector watches was closed by others (select(2) says only that there is one):
   /// whoever waits for it gets EBADF. False if there is none.
   bool fail_closed() noexcept;
+  /// No selector works any more: whoever waits gets `error`.
+  void fail_all(int error) noexcept;
 
   // The loop's life.
 

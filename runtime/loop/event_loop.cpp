@@ -18,6 +18,7 @@
 #include "../core/task_state.hpp"
 #include "../seeing/dump.hpp"
 #include "descriptor_table.hpp"
+#include "late_mail.hpp"
 #include "loop_signals.hpp"
 #include "mailbox.hpp"
 #include "running.hpp"
@@ -28,10 +29,10 @@ using namespace detail;
 
 namespace {
 
-constexpr int steps_between_polls = 64;
 // Of a poll: as many as the steps before the next one. More would have left the caches when their turn comes,
 // and whom a timer wakes would stand behind them all.
-constexpr std::size_t most_events = steps_between_polls;
+constexpr std::size_t most_events = TurnLimit::most_steps;
+constexpr int most_timers = TurnLimit::most_steps;
 // Steps that take some nanoseconds would pay more for asking the kernel than for themselves.
 constexpr Duration time_between_polls = std::chrono::microseconds(5);
 
@@ -55,21 +56,33 @@ std::size_t EventLoop::armed_timers() const noexcept {
 
 // Callbacks.
 
-bool EventLoop::set_reader(int fd, Callback* callback) {
-  return descriptors_->set_callback(fd, Direction::READ, callback);
-}
+bool EventLoop::set_reader(int fd, Callback* callback) { return set_callback(fd, Direction::READ, callback); }
 
 bool EventLoop::set_writer(int fd, Callback* callback) {
-  return descriptors_->set_callback(fd, Direction::WRITE, callback);
+  return set_callback(fd, Direction::WRITE, callback);
 }
 
-CallHandle EventLoop::queue(Callback& callback) noexcept {
+bool EventLoop::set_callback(int fd, Direction direction, Callback* callback) {
+  if (phase_ == Phase::CLOSED) {
+    if (callback == nullptr) return false;
+    callback->release();
+    check_open();
+  }
+  return descriptors_->set_callback(fd, direction, callback);
+}
+
+CallHandle EventLoop::queue(Callback& callback) {
+  if (phase_ == Phase::CLOSED) [[unlikely]] {
+    callback.release();
+    check_open();
+  }
   callback.schedule(*this);
   return CallHandle(callback);
 }
 
 CallHandle EventLoop::queue_at(TimePoint deadline, Callback& callback) {
   try {
+    check_open();
     callback.schedule_at(*this, deadline);
   } catch (...) {
     callback.release();
@@ -88,7 +101,7 @@ void EventLoop::check_runnable() const {
   if (current.loop != nullptr)
     throw std::logic_error(
         "an event loop is running on this thread already: co_await or spawn() the task instead");
-  if (closed_) throw std::logic_error("the event loop is closed");
+  if (closed()) throw std::logic_error("the event loop is closed");
   check_process();
 }
 
@@ -98,17 +111,33 @@ void EventLoop::check_process() const {
         "the event loop was made before fork(): the child has to call its set_selector() first");
 }
 
+namespace {
+
+// However a run ends, the stop() that it has heeded is no other one's.
+struct StopHeeded {
+  bool& stopped;
+  ~StopHeeded() { stopped = false; }
+};
+
+}  // namespace
+
 void EventLoop::run_until_complete(const TaskState& task) {
   check_runnable();
+  if (task.done()) return;
+  if (&task.owner()->loop() != this)
+    throw std::logic_error("run_until_complete() of a task of another event loop");
   const Running running(*this);
-  stopped_ = woken_ = false;
+  const StopHeeded heeded{stopped_};
+  woken_ = false;
+  if (stopped_) return take_turn(Duration(0));
   while (!task.done() && !stopped_ && !woken_) next_turn();
 }
 
 void EventLoop::run_forever() {
   check_runnable();
   const Running running(*this);
-  stopped_ = false;
+  const StopHeeded heeded{stopped_};
+  if (stopped_) return take_turn(Duration(0));
   while (!stopped_) next_turn();
 }
 
@@ -121,11 +150,11 @@ void EventLoop::run_once(Timeout limit) {
 
 int EventLoop::fileno() {
   check_process();
-  const int fd = closed_ ? -1 : selector().descriptor();
+  const int fd = closed() ? -1 : selector().descriptor();
   if (fd < 0)
-    throw std::logic_error(closed_ ? std::string("fileno() of an event loop that is closed")
-                                   : std::string("the selector ") + selector().name() +
-                                         " has no descriptor that another loop could wait for");
+    throw std::logic_error(closed() ? std::string("fileno() of an event loop that is closed")
+                                    : std::string("the selector ") + selector().name() +
+                                          " has no descriptor that another loop could wait for");
   embedded_ = true;
   selector().set_nested(true);
   mailbox_->fall_asleep();
@@ -141,7 +170,10 @@ void EventLoop::next_turn() {
       current.now = now;
       if (!mailbox_->empty()) collect_mail();
       if (!timers_.empty()) fire_timers();
-      return run_ready();
+      run_ready();
+      if (!later_.empty()) [[unlikely]]
+        poll_before_later();
+      return;
     }
   }
   take_turn(Timeout());
@@ -154,20 +186,51 @@ void EventLoop::take_turn(Timeout limit) {
     run_ready_observed();
   else
     run_ready();
+  if (!later_.empty()) [[unlikely]]
+    poll_before_later();
+}
+
+// While steps take long, timers become due and descriptors ready before the last of these steps has queued
+// anything, be it its own task by a yield(): so they come first.
+void EventLoop::poll_before_later() {
+  try {
+    poll(Duration(0));
+  } catch (...) {
+    ready_.take_all(later_);
+    throw;
+  }
+  ready_.take_all(later_);
 }
 
 std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
+  if (closed()) return std::nullopt;
   if (!ready_.empty() || !mailbox_->empty() || left_events_) return TimePoint();
-  if (timers_.empty()) return std::nullopt;
+  if (timers_.empty() || timers_.earliest() == TimePoint::max()) return std::nullopt;
   return timers_.earliest();
 }
 
+inline void EventLoop::begin_steps() noexcept {
+  current.granted = 0;
+  current.grant(limit_.begin(current.now));
+}
+
+// All steps that were granted are taken. `next` comes next of what was taken from the queue.
+[[gnu::noinline]] bool EventLoop::take_more_steps(const Runnable* next) noexcept {
+  if (limit_.is_full() || (next == nullptr && ready_.empty())) return false;
+  current.grant(limit_.more(time()));
+  if (current.steps == 0) later_.take_all(ready_);
+  return current.steps < 0;
+}
+
+inline void EventLoop::end_steps() noexcept {
+  const int taken = current.step_number();
+  limit_.end(taken, !ready_.empty() || !later_.empty());
+  counters_.resumes += static_cast<std::uint64_t>(taken);
+  leave_tasks();
+}
+
 void EventLoop::run_ready() noexcept {
-  const auto leave = [this] {
-    counters_.resumes += static_cast<std::uint64_t>(current.steps + steps_between_polls);
-    leave_tasks();
-  };
-  current.steps = -steps_between_polls;
+  begin_steps();
   while (Runnable* next = ready_.take()) {
     do {
       Runnable& turn = *next;
@@ -177,20 +240,20 @@ void EventLoop::run_ready() noexcept {
       if (++current.steps < 0) [[likely]]
         continue;
       if (current.steps > 0) TaskState::end_turn();
-      if (current.steps == 0) {
+      if (current.steps == 0 && !take_more_steps(next)) {
         if (next != nullptr) ready_.put_back(*next);
-        return leave();
+        return end_steps();
       }
     } while (next != nullptr);
   }
-  leave();
+  end_steps();
 }
 
 // The same for a loop whose steps are timed, disturbed or shuffled.
 void EventLoop::run_ready_observed() noexcept {
   Runnable* next = nullptr;
-  current.steps = -steps_between_polls;
-  while (current.steps < 0) {
+  begin_steps();
+  while (current.steps < 0 || take_more_steps(next)) {
     leave_tasks();
     if (next == nullptr) {
       next = ready_.take();
@@ -213,28 +276,15 @@ void EventLoop::run_ready_observed() noexcept {
       each->after_step(*task);
   }
   if (next != nullptr) ready_.put_back(*next);
-  counters_.resumes += static_cast<std::uint64_t>(current.steps + steps_between_polls);
   for (LoopObserver* each = observers_; each != nullptr; each = each->next_observer_) each->turn_ended();
-  leave_tasks();
-}
-
-void EventLoop::add_observer(LoopObserver& observer) noexcept {
-  LoopObserver** end = &observers_;
-  while (*end != nullptr) end = &(*end)->next_observer_;
-  *end = &observer;
-}
-
-void EventLoop::remove_observer(LoopObserver& observer) noexcept {
-  LoopObserver** link = &observers_;
-  while (*link != nullptr && *link != &observer) link = &(*link)->next_observer_;
-  if (*link != nullptr) *link = std::exchange(observer.next_observer_, nullptr);
+  end_steps();
 }
 
 void EventLoop::poll(Timeout limit) {
   Timeout timeout = limit;
   if (!ready_.empty()) {
     timeout = Duration(0);
-  } else if (!timers_.empty()) {
+  } else if (!timers_.empty() && timers_.earliest() != TimePoint::max()) {
     const TimePoint now = time();
     Duration left(0);
     if (timers_.earliest() > now) left = (has_real_time_ ? timers_.wake_up() : timers_.earliest()) - now;
@@ -297,27 +347,35 @@ EventLoop::Found EventLoop::wait_or_detect_deadlock(Timeout timeout) {
     return select(timeout);
   mailbox_->awake();
   const std::string tasks = "deadlock: nothing can happen any more\n" + dump_tasks(*this);
-  if (!closing_) throw Deadlock(tasks.c_str());
+  if (!closing()) throw Deadlock(tasks.c_str());
   std::fputs(tasks.c_str(), stderr);
   std::fputs("heddle: the loop was to close, and these tasks don't end\n", stderr);
   std::abort();
 }
 
-int EventLoop::wake_up(Scheduler& loop) noexcept {
+int EventLoop::other_event(Scheduler& loop, int fd) noexcept {
   auto& self = static_cast<EventLoop&>(loop);
-  ++self.counters_.wake_ups;
-  const int error = self.mailbox_->drain();
+  if (fd == self.mailbox_->descriptor()) [[likely]]
+    return self.wake_up();
+  self.drop_stranger(fd);
+  return 0;
+}
+
+// Returns the errno for which the wake-up can't be used any more.
+int EventLoop::wake_up() noexcept {
+  ++counters_.wake_ups;
+  const int error = mailbox_->drain();
   // Somebody has closed the descriptor: it would be reported for ever.
-  if (error != 0) self.selector().unregister(self.mailbox_->descriptor());
-  if (self.mailbox_->take_interrupt()) self.woken_ = true;
-  if (self.signals_ != nullptr) self.signals_->deliver();
+  if (error != 0) selector().unregister(mailbox_->descriptor());
+  if (mailbox_->take_interrupt()) woken_ = true;
+  if (signals_ != nullptr) signals_->deliver();
   return error;
 }
 
 void EventLoop::fire_timers() noexcept {
   const TimePoint now = current.now;
   TimePoint deadline = timers_.earliest();
-  int left = steps_between_polls;
+  int left = most_timers;
   while (Timer* const timer = timers_.pop_due(now)) {
     ++counters_.timers_fired;
     counters_.lag = now - std::max(deadline, TimePoint());  // TimePoint::min() is a deadline too
@@ -328,16 +386,10 @@ void EventLoop::fire_timers() noexcept {
   }
 }
 
-LoopCounters EventLoop::counters() const noexcept {
-  LoopCounters counters = counters_;
-  counters.timers = armed_timers();
-  counters.tasks_spawned = tasks_spawned();
-  counters.budget_yields = budget_yields();
-  return counters;
-}
-
 void EventLoop::collect_mail() noexcept {
   Runnable* posted = mailbox_->take();
+  if (late_mail_ != nullptr) [[unlikely]]
+    return late_mail_->add(posted);
   while (posted != nullptr) {
     Runnable* const next = posted->next;
     schedule(*posted);

@@ -1,10 +1,14 @@
-// EventLoop: how a loop begins, moves to another selector, and ends. Its turn: event_loop.cpp.
+// EventLoop: how a loop begins, is watched, and moves to another selector. Its turn: event_loop.cpp.
 // SPDX-License-Identifier: MIT
 #include <signal.h>
 
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "../../selector/mechanisms/make_selector.hpp"
+#include "../core/loop_observer.hpp"
+#include "../core/report.hpp"
 #include "../seeing/dump.hpp"
 #include "../seeing/loop_registry.hpp"
 #include "../seeing/turn_monitor.hpp"
@@ -12,7 +16,6 @@
 #include "event_loop.hpp"
 #include "loop_signals.hpp"
 #include "mailbox.hpp"
-#include "running.hpp"
 #include "shuffle.hpp"
 
 namespace heddle {
@@ -39,7 +42,7 @@ System& system_of(const LoopOptions& options) noexcept {
 EventLoop::EventLoop(const LoopOptions& options)
     : Scheduler(system_of(options), options.virtual_time),
       descriptors_(
-          make_table(*this, options, !options.virtual_time && &system() == &kernel_system(), &wake_up)),
+          make_table(*this, options, !options.virtual_time && &system() == &kernel_system(), &other_event)),
       owns_selector_(options.custom_selector == nullptr),
       has_real_time_(!options.virtual_time && (&system() == &kernel_system() || system().has_kernel_clock())),
       detect_deadlock_(options.detect_deadlock || options.virtual_time),
@@ -52,16 +55,16 @@ EventLoop::EventLoop(const LoopOptions& options)
     if (dumps_on_sigquit_)
       add_signal_handler(SIGQUIT, [](const EventLoop* loop) { print_tasks(*loop); }, this);
     if (options.shuffle_seed != 0) add_observer(*(shuffle_ = new Shuffle(options.shuffle_seed)));
-    if (options.slow_turn > Duration(0))
-      add_observer(*(monitor_ = new TurnMonitor(options.slow_turn, options.slow_turn_handler,
+    if (!options.slow_turn.only_polls() && !options.slow_turn.forever())
+      add_observer(*(monitor_ = new TurnMonitor(options.slow_turn.duration(), options.slow_turn_handler,
                                                 options.slow_turn_argument)));
   } catch (...) {
     delete signals_;
     delete shuffle_;
     if (owns_selector_)
       delete &selector();
-    else if (mailbox_ != nullptr && selector().find(mailbox_->descriptor()) != nullptr)
-      selector().unregister(mailbox_->descriptor());
+    else
+      leave_selector(selector());
     if (mailbox_ != nullptr) mailbox_->release();
     delete descriptors_;
     throw;
@@ -69,44 +72,29 @@ EventLoop::EventLoop(const LoopOptions& options)
   LoopRegistry::add(*this);
 }
 
-EventLoop::~EventLoop() {
-  close();
-  LoopRegistry::remove(*this);
-  delete monitor_;
-  delete shuffle_;
-  if (owns_selector_) delete &selector();
-  delete descriptors_;
-  mailbox_->release();  // not before: others may post while the loop is there
+// Who watches it.
+
+void EventLoop::add_observer(LoopObserver& observer) noexcept {
+  LoopObserver** end = &observers_;
+  while (*end != nullptr) end = &(*end)->next_observer_;
+  *end = &observer;
 }
 
-void EventLoop::close() noexcept {
-  if (closed_) return;
-  const Running running(*this);
-  closing_ = true;
-  cancel_children();
-  while (first_child() != nullptr) try {
-      take_turn(Timeout());
-    } catch (const std::exception&) {
-      set_selector("poll");  // this one has failed, and the tasks have to come to their end
-    }
-  closed_ = true;  // from here on callbacks are dropped when their turn comes
-  delete std::exchange(signals_, nullptr);
-  for (Runnable* posted = mailbox_->close(); posted != nullptr;) {
-    Runnable* const next = posted->next;
-    schedule(*posted);
-    posted = next;
-  }
-  descriptors_->stop_second_looks();
-  while (Timer* const timer = timers_.pop_due(TimePoint::max())) timer->fire(*timer);
-  while (!ready_.empty()) run_ready();
-
-  descriptors_->close();
-  if (owns_selector_) {
-    selector().close();  // and destroyed with the loop, as some may ask for it still
-  } else if (selector().find(mailbox_->descriptor()) != nullptr) {
-    selector().unregister(mailbox_->descriptor());
-  }
+void EventLoop::remove_observer(LoopObserver& observer) noexcept {
+  LoopObserver** link = &observers_;
+  while (*link != nullptr && *link != &observer) link = &(*link)->next_observer_;
+  if (*link != nullptr) *link = std::exchange(observer.next_observer_, nullptr);
 }
+
+LoopCounters EventLoop::counters() const noexcept {
+  LoopCounters counters = counters_;
+  counters.timers = armed_timers();
+  counters.tasks_spawned = tasks_spawned();
+  counters.budget_yields = budget_yields();
+  return counters;
+}
+
+// Moving.
 
 void EventLoop::set_selector(std::string_view name) {
   auto made = make_selector(name);
@@ -121,7 +109,7 @@ void EventLoop::set_selector(BaseSelector& custom) {
 }
 
 void EventLoop::move_to(BaseSelector& next) {
-  if (closed_) throw std::logic_error("the event loop is closed");
+  if (closed()) throw std::logic_error("the event loop is closed");
   if (!is_in_its_process()) {
     if (monitor_ != nullptr) monitor_->renew();
     mailbox_->renew();
@@ -132,19 +120,41 @@ void EventLoop::move_to(BaseSelector& next) {
   try {
     descriptors_->move_to(next);
   } catch (...) {
-    if (!mailbox_->is_lost()) next.unregister(mailbox_->descriptor());
+    leave_selector(next);
     throw;
   }
   // A child of fork() must not unregister what the parent's selector watches: closing leaves that alone.
-  if (owns_selector_)
+  if (owns_selector_) {
     delete &before;
-  else
+  } else {
     before.close();
+    leave_selector(before);
+  }
   reads_kernel_events_ = next.has_wait_raw();
   if (embedded_) next.set_nested(true);
   if (is_in_its_process()) return;
   process_.move_here();
   if (signals_ != nullptr) signals_->adopt();
+}
+
+// What somebody has registered with a selector of the caller's. Nobody here could use it up, so it would be
+// reported at once again, and again.
+void EventLoop::drop_stranger(int fd) noexcept try {
+  selector().unregister(fd);
+  queue(make_callback([this, fd] {
+    const std::string message = "fd " + std::to_string(fd) +
+                                ", which is ready, was registered with the selector of an event loop by "
+                                "somebody else: it has been unregistered";
+    report(Report{message, nullptr, {}});
+  }));
+} catch (const std::exception&) {  // there is no memory to say so
+}
+
+// A selector of the caller's, which may outlive the System that it has been given. No descriptor is watched.
+void EventLoop::leave_selector(BaseSelector& custom) noexcept {
+  custom.set_system(kernel_system());
+  if (mailbox_ != nullptr && !custom.closed() && custom.find(mailbox_->descriptor()) != nullptr)
+    custom.unregister(mailbox_->descriptor());
 }
 
 }  // namespace heddle

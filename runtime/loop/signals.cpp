@@ -225,7 +225,7 @@ void LoopSignals::deliver() noexcept {
 // What EventLoop has of them.
 
 LoopSignals& EventLoop::signals() {
-  if (closed_) throw std::logic_error("the event loop is closed");
+  check_open();
   check_process();
   if (signals_ == nullptr) signals_ = new LoopSignals(*this);
   return *signals_;

@@ -19,12 +19,12 @@ TimePoint after(TimePoint from, Duration time) noexcept {
 
 }  // namespace
 
-Interval::Interval(Duration period, MissedTick missed)
-    : Interval(running_loop().deadline_after(period), period, missed) {}
+Interval::Interval(Timeout period, MissedTick missed)
+    : Interval(running_loop().deadline_after(period.duration()), period, missed) {}
 
-Interval::Interval(TimePoint first, Duration period, MissedTick missed)
-    : period_(period), next_(first), missed_(missed) {
-  if (period <= Duration(0)) throw ValueError("the period of an Interval must be positive");
+Interval::Interval(Deadline first, Timeout period, MissedTick missed)
+    : period_(period.duration()), next_(first.time()), missed_(missed) {
+  if (period.only_polls()) throw ValueError("the period of an Interval must be positive");
 }
 
 void Interval::reset() { next_ = running_loop().deadline_after(period_); }

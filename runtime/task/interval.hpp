@@ -7,6 +7,7 @@
 #include <coroutine>
 
 #include "../../selector/timeout.hpp"
+#include "../core/deadline.hpp"
 #include "../core/operation.hpp"
 #include "../core/timer_heap.hpp"
 
@@ -27,9 +28,9 @@ class HEDDLE_EXPORT Interval final {
  public:
   /// The first tick comes a period from now, by the running loop's clock. Throws ValueError for a period that
   /// is not positive, std::logic_error if no loop runs on this thread.
-  explicit Interval(Duration period, MissedTick missed = MissedTick::SKIP);
+  explicit Interval(Timeout period, MissedTick missed = MissedTick::SKIP);
   /// The first tick comes at `first`, a point of the loop's time().
-  Interval(TimePoint first, Duration period, MissedTick missed = MissedTick::SKIP);
+  Interval(Deadline first, Timeout period, MissedTick missed = MissedTick::SKIP);
 
   class HEDDLE_EXPORT Tick final : public detail::Operation, private detail::Timer {
    public:
@@ -65,7 +66,7 @@ class HEDDLE_EXPORT Interval final {
   /// The next tick comes a period from now.
   void reset();
   /// The next tick comes at `next`.
-  void reset_at(TimePoint next) noexcept { next_ = next; }
+  void reset_at(Deadline next) noexcept { next_ = next.time(); }
 
   Duration period() const noexcept { return period_; }
   /// When the next tick is due.
@@ -81,11 +82,11 @@ class HEDDLE_EXPORT Interval final {
 };
 
 /// An Interval; the first tick comes a period from now.
-inline Interval interval(Duration period, MissedTick missed = MissedTick::SKIP) {
+inline Interval interval(Timeout period, MissedTick missed = MissedTick::SKIP) {
   return Interval(period, missed);
 }
 /// The same with the first tick at `first`.
-inline Interval interval_at(TimePoint first, Duration period, MissedTick missed = MissedTick::SKIP) {
+inline Interval interval_at(Deadline first, Timeout period, MissedTick missed = MissedTick::SKIP) {
   return Interval(first, period, missed);
 }
 

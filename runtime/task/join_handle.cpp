@@ -52,6 +52,6 @@ void throw_not_done() {
   throw std::logic_error("the result of a task was asked for before the task was done");
 }
 
-void throw_empty_handle() { throw std::logic_error("a JoinHandle that refers to no task was awaited"); }
+void throw_empty_handle() { throw std::logic_error("a handle that refers to no task was asked for one"); }
 
 }  // namespace heddle::detail

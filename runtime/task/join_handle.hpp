@@ -86,7 +86,9 @@ class ShieldedHandle;
 /// Cancelled if it was cancelled. Any number of tasks may wait for it: a result goes to the first that takes
 /// it, and who comes after that gets std::logic_error; a failure, or a mere end (void), goes to each. A
 /// request to stop who waits is passed on to the task: shield(handle) stops the wait alone. A handle that is
-/// dropped leaves the task to its owner. On the loop's thread only.
+/// dropped leaves the task to its owner. On the loop's thread only. One that refers to no task
+/// (default-constructed, moved from) is done, without a result, error or name; what needs a task throws
+/// std::logic_error.
 template <class T = void>
 class JoinHandle {
  public:
@@ -103,32 +105,35 @@ class JoinHandle {
   }
 
   /// Asks the task to stop (see TaskState::cancel); false if it was done already.
-  bool cancel() noexcept { return state_->cancel(); }
-  bool done() const noexcept { return state_->done(); }
-  bool cancelled() const noexcept { return state_->outcome() == detail::Outcome::CANCELLED; }
+  bool cancel() noexcept { return state_ != nullptr && state_->cancel(); }
+  bool done() const noexcept { return state_ == nullptr || state_->done(); }
+  bool cancelled() const noexcept {
+    return state_ != nullptr && state_->outcome() == detail::Outcome::CANCELLED;
+  }
   /// What the task failed with, null otherwise.
   std::exception_ptr error() const noexcept {
+    if (state_ == nullptr) return nullptr;
     if (done()) state_->mark_retrieved();
     return state_->error();
   }
   /// The result of a task that is done(), as co_await gives it. Throws std::logic_error when it isn't done.
   T result() {
     if (!done()) detail::throw_not_done();
-    return state_->take();
+    return referred().take();
   }
   /// Names the task in dumps and reports.
   JoinHandle& set_name(std::string_view name) & {
-    state_->set_name(name);
+    referred().set_name(name);
     return *this;
   }
   JoinHandle&& set_name(std::string_view name) && {
-    state_->set_name(name);
+    referred().set_name(name);
     return std::move(*this);
   }
-  std::string_view name() const noexcept { return state_->name(); }
+  std::string_view name() const noexcept { return state_ != nullptr ? state_->name() : std::string_view(); }
   /// The same task, without the type of its result.
-  TaskHandle task() const noexcept { return TaskHandle(*state_); }
-  detail::TaskState& state() const noexcept { return *state_; }
+  TaskHandle task() const noexcept { return state_ != nullptr ? TaskHandle(*state_) : TaskHandle(); }
+  detail::TaskState& state() const { return referred(); }
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
   class Awaiter final : public detail::JoinOperation {
@@ -141,19 +146,17 @@ class JoinHandle {
     }
   };
   /// Throws std::logic_error for a handle that refers to nothing.
-  Awaiter operator co_await() const {
-    if (state_ == nullptr) [[unlikely]]
-      detail::throw_empty_handle();
-    return Awaiter(*state_);
-  }
+  Awaiter operator co_await() const { return Awaiter(referred()); }
   /// What shield(handle) yields. Throws std::logic_error for a handle that refers to nothing.
-  ShieldedHandle<T> shielded() const {
-    if (state_ == nullptr) [[unlikely]]
-      detail::throw_empty_handle();
-    return ShieldedHandle<T>(*state_);
-  }
+  ShieldedHandle<T> shielded() const { return ShieldedHandle<T>(referred()); }
 
  private:
+  detail::SpawnedTask<T>& referred() const {
+    if (state_ == nullptr) [[unlikely]]
+      detail::throw_empty_handle();
+    return *state_;
+  }
+
   detail::SpawnedTask<T>* state_ = nullptr;
 };
 
@@ -180,12 +183,14 @@ template <class T>
                                              std::source_location where) {
   coroutine.promise().set_root();
   Task<T> task(coroutine);  // until there is memory for its state
+  owner.loop().check_open();
   return *new SpawnedTask<T>(task.release(), owner, where);
 }
 
 }  // namespace detail
 
-/// Starts `task` as a child of `owner`, behind what is queued on its loop already.
+/// Starts `task` as a child of `owner`, behind what is queued on its loop already. Throws std::logic_error
+/// once the loop has closed.
 template <class T>
 JoinHandle<T> spawn_for(detail::TaskOwner& owner, Task<T>&& task, std::source_location where) {
   return JoinHandle<T>(detail::start_task<T>(task.release(), owner, where));

@@ -5,6 +5,7 @@
 #include "../../selector/export.hpp"  // first
 
 #include "../../selector/timeout.hpp"
+#include "../core/deadline.hpp"
 #include "../core/operation.hpp"
 #include "../core/timer_heap.hpp"
 
@@ -64,6 +65,11 @@ static_assert(sizeof(void*) != 8 || sizeof(SleepOperation) == 40, "flags where T
 /// The same until a point of the loop's time(). (By reference: GCC 12 keeps a copy in the coroutine's frame.)
 [[nodiscard]] inline detail::SleepOperation sleep_until(const TimePoint& deadline) noexcept {
   return detail::SleepOperation(deadline);
+}
+template <class D>
+[[nodiscard]] detail::SleepOperation sleep_until(
+    const std::chrono::time_point<std::chrono::steady_clock, D>& deadline) {
+  return detail::SleepOperation(Deadline(deadline).time());
 }
 
 namespace detail {

@@ -11,6 +11,7 @@
 #include "../../selector/timeout.hpp"
 #include "../core/awaitable.hpp"
 #include "../core/cancelled.hpp"
+#include "../core/deadline.hpp"
 #include "../core/task.hpp"
 #include "../core/task_state.hpp"
 #include "../core/timer_heap.hpp"
@@ -71,8 +72,8 @@ HEDDLE_CORO_OWNER auto wait_for(A&& awaitable, Timeout duration) {
 }
 /// timeout() until a point of the loop's time().
 template <Awaitable A>
-HEDDLE_CORO_OWNER auto timeout_at(TimePoint deadline, A&& awaitable) {
-  return detail::run_with_deadline<A, TimePoint>(deadline, std::forward<A>(awaitable));
+HEDDLE_CORO_OWNER auto timeout_at(Deadline deadline, A&& awaitable) {
+  return detail::run_with_deadline<A, TimePoint>(deadline.time(), std::forward<A>(awaitable));
 }
 
 namespace detail {

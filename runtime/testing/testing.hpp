@@ -69,7 +69,7 @@ struct HEDDLE_EXPORT DisturbOptions {
   /// it.
   bool from_outside = false;
   /// A run that takes longer, or more steps (turns of tasks, and callbacks), has failed.
-  Duration patience = std::chrono::seconds(20);
+  Timeout patience = std::chrono::seconds(20);
   std::uint64_t most_steps = 1'000'000;
 };
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "watchdog.hpp"
 
+#include <algorithm>
+
 #include "../loop/event_loop.hpp"
 
 namespace heddle::detail {
@@ -26,11 +28,13 @@ Watchdog::~Watchdog() {
   delete state_;
 }
 
-Watchdog::Watch::Watch(Watchdog& watchdog, EventLoop& loop, Duration patience) : state_(*watchdog.state_) {
+Watchdog::Watch::Watch(Watchdog& watchdog, EventLoop& loop, Timeout patience) : state_(*watchdog.state_) {
   if (!state_.process.is_here()) return;
   const std::lock_guard lock(state_.mutex);
   state_.loop = &loop;
-  state_.deadline = std::chrono::steady_clock::now() + patience;
+  const auto now = std::chrono::steady_clock::now();
+  const auto longest = std::chrono::steady_clock::time_point::max() - now;
+  state_.deadline = now + std::min<Duration>(patience.duration(), longest);
   state_.expired = false;
   state_.changed.notify_one();
 }

@@ -31,7 +31,7 @@ class Watchdog {
   /// From now until it is destroyed, `loop` is watched: it is woken up when it has run for `patience`.
   class Watch {
    public:
-    Watch(Watchdog& watchdog, EventLoop& loop, Duration patience);
+    Watch(Watchdog& watchdog, EventLoop& loop, Timeout patience);
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
     ~Watch();

@@ -86,19 +86,19 @@ void RemoteTask::finish() noexcept {
   }
 }
 
-void RemoteTask::post_start() noexcept {
+bool RemoteTask::post_start() noexcept {
   add_reference();
-  if (mailbox_->post(start_message_)) return;
+  if (mailbox_->post(start_message_)) return true;
   outcome_ = Outcome::CANCELLED;
   finish();
   release();
+  return false;
 }
 
 void RemoteTask::on_start(Runnable& message) noexcept {
   RemoteTask& self = static_cast<Message&>(message).task;
   clear_current_task();
   try {
-    if (current.loop->closed()) throw Cancelled();
     self.start(EventLoop::running());
   } catch (...) {
     self.outcome_ = outcome_in_flight();

@@ -51,8 +51,8 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
   explicit RemoteTask(Mailbox* mailbox) noexcept;
   virtual ~RemoteTask();
 
-  /// Has start() called on the loop's thread.
-  void post_start() noexcept;
+  /// Has start() called on the loop's thread. False if the loop has closed: this has been cancelled.
+  bool post_start() noexcept;
   /// This represents `task` from now on. On the loop's thread.
   void watch(TaskState& task) noexcept;
   void finish() noexcept;
@@ -158,7 +158,10 @@ class RemoteTaskOf final : public RemoteTask {
   RemoteTaskOf(Mailbox& mailbox, Task<T> task, std::source_location where) noexcept
       : RemoteTask(&mailbox), task_(std::move(task)), where_(where) {}
 
-  void begin() noexcept { post_start(); }
+  /// A task that will never begin isn't one that nobody awaited.
+  void begin() noexcept {
+    if (!post_start()) task_.release().destroy();
+  }
 
   T take() {
     if (outcome_ == Outcome::CANCELLED) throw Cancelled();
