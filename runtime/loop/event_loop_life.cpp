@@ -45,16 +45,17 @@ EventLoop::EventLoop(const LoopOptions& options)
       owns_selector_(options.custom_selector == nullptr),
       has_real_time_(!options.virtual_time && (&system() == &kernel_system() || system().has_kernel_clock())),
       process_(::getpid()),
-      detect_deadlock_(options.detect_deadlock || options.virtual_time),
-      dumps_on_sigquit_(options.dump_on_sigquit) {
+      detect_deadlock_(options.detect_deadlock || options.virtual_time) {
   reads_kernel_events_ = selector().has_wait_raw();
   selector().set_system(system());
   try {
     mailbox_ = new Mailbox;
     selector().register_(mailbox_->descriptor(), EVENT_READ);
-    if (dumps_on_sigquit_)
+    if (options.dump_on_sigquit) {
       add_signal_handler(
           SIGQUIT, [](const EventLoop* loop) { std::fputs(dump_tasks(*loop).c_str(), stderr); }, this);
+      signals_->set_passive(SIGQUIT);
+    }
     if (options.shuffle_seed != 0) add_observer(*(shuffle_ = new Shuffle(options.shuffle_seed)));
     if (options.slow_turn > Duration(0))
       add_observer(*(monitor_ = new TurnMonitor(options.slow_turn, options.slow_turn_handler,
@@ -86,8 +87,7 @@ EventLoop::~EventLoop() {
 void EventLoop::close() noexcept {
   if (closed_) return;
   const Running running(*this);
-  closing_ = true;
-  cancel_children();
+  begin_close();
   while (first_child() != nullptr) try {
       take_turn(Timeout());
     } catch (const std::exception&) {

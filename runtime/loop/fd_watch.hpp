@@ -143,7 +143,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// `owned`: the slot's owner closes the descriptor through DescriptorTable::release, so the registration
   /// may stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
-      : slot_(&slot), fd_(fd), place_{State::NEW, direction, owned, 0} {}
+      : slot_(&slot), fd_(fd), place_{State::NEW, direction, owned, false} {}
   DescriptorOperation(const DescriptorOperation&) = delete;
   ~DescriptorOperation() = default;
 
@@ -243,7 +243,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     State state;
     Direction direction;
     bool owned;
-    std::uint8_t spare;
+    bool abandoned;  // its owner closed the descriptor
   };
 
   /// It may have been awaited before.
@@ -256,7 +256,9 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   static void remove(DescriptorOperation*& list, DescriptorOperation& member) noexcept;
   void leave() noexcept;
   void notify(State state) noexcept;
-  void abandon(int error) noexcept;  // the watch is going away
+  // The watch is going away: it fails with `error`; but with Cancelled, if its task is asked to stop before
+  // its turn comes and the owner has closed the descriptor.
+  void abandon(int error) noexcept;
 
   WatchSlot* slot_;
   FdWatch* watch_;                 // set when it tries or waits; nullptr: there is none yet
@@ -293,7 +295,7 @@ bool DescriptorOperation::try_once(Op& self) {
 template <class Op>
 void DescriptorOperation::suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   self.task_ = current.task;
-  self.place_ = {self.place_.state, self.direction(), self.owned(), 0};
+  self.place_ = {self.place_.state, self.direction(), self.owned(), false};
   self.wait();
   self.suspend(self, coroutine, frame);
 }
@@ -314,7 +316,7 @@ inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> 
     return false;
   self.task_ = current.task;
   self.watch_ = watch;
-  self.place_ = {State::WAITING, self.direction(), self.owned(), 0};
+  self.place_ = {State::WAITING, self.direction(), self.owned(), false};
   side.enter(self);
   current.task->suspend(self, &Op::step, coroutine, frame);
   return true;

@@ -248,7 +248,7 @@ class BasicQueue<T, Store>::GetOperation final : public detail::WaitOperation {
 
 /// First in, first out, as asyncio.Queue. At most `maxsize` items (0: any number); T is any movable type.
 /// Tasks that wait in get() or put() are served in the order in which they came. On the loop's thread only.
-/// It must outlive its use; who waits when it is destroyed gets std::logic_error.
+/// Who waits when it is destroyed gets std::logic_error.
 template <class T>
 class Queue : public BasicQueue<T, detail::RingBuffer<T>> {
  public:

@@ -23,6 +23,7 @@ namespace detail {
 
 class Mailbox;
 class ThreadJobWaiter;
+class ThreadPoolState;
 
 }  // namespace detail
 
@@ -83,6 +84,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
 
  private:
   friend class heddle::ThreadPool;
+  friend class ThreadPoolState;
   friend class IntrusiveList<ThreadJob>;
   enum class State : unsigned char { NEW, QUEUED, RUNNING, DONE };
 
@@ -92,7 +94,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
   ThreadJobWaiter* waiter_ = nullptr;
   Ref<Mailbox> mailbox_;
   TaskLocals* locals_ = nullptr;  // of the task that waits
-  ThreadPool* pool_ = nullptr;
+  Ref<ThreadPoolState> pool_;
   unsigned references_ = 1;   // atomic accesses only
   State state_ = State::NEW;  // the same; until RUNNING, as the place in the queue, under the pool's lock
   bool stop_ = false;         // the same
@@ -210,7 +212,7 @@ class HEDDLE_EXPORT ThreadPool {
                       std::string_view name = "heddle pool");
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
-  /// shutdown().
+  /// shutdown(): so who waits for a call gets what it returned.
   ~ThreadPool();
 
   /// The pool of to_thread(). It is never shut down, so that a call which hangs can't keep the process from
@@ -255,13 +257,8 @@ class HEDDLE_EXPORT ThreadPool {
 
  private:
   friend class detail::ThreadJob;
-  struct State;
 
-  void submit(detail::ThreadJob& job);
-  void add_thread();
-  void serve() noexcept;
-
-  State* state_;
+  detail::Ref<detail::ThreadPoolState> state_;
 };
 
 }  // namespace heddle
