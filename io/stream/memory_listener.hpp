@@ -10,8 +10,8 @@
 
 namespace heddle {
 
-/// For MemoryStreams what TcpListener is for TcpStreams; for one loop's thread. Not movable. Who waits when it
-/// is destroyed gets std::logic_error.
+/// For MemoryStreams what TcpListener is for TcpStreams; for one loop's thread. Not movable. Who waits when
+/// it is destroyed gets std::logic_error.
 class HEDDLE_EXPORT MemoryListener {
  public:
   /// What accept() is.

@@ -46,8 +46,8 @@ class HEDDLE_EXPORT ReadBuffer {
       throw_filling();
   }
 
-  /// Held by the task that reads from the stream: one at a time. The buffer may go meanwhile: then the task is
-  /// asked to stop, and the memory that is read into lives as long as this.
+  /// Held by the task that reads from the stream: one at a time. The buffer may go meanwhile: then the task
+  /// is asked to stop, and the memory that is read into lives as long as this.
   class HEDDLE_EXPORT Filling {
    public:
     /// `operation`: of the StreamReader, for the message when that is destroyed. Throws std::logic_error when

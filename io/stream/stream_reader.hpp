@@ -28,8 +28,8 @@ inline std::size_t smaller(std::size_t a, std::size_t b) noexcept { return a < b
 }  // namespace detail
 
 /// Reads a stream through a buffer, as asyncio.StreamReader. The stream must outlive it and not be read
-/// otherwise. One task at a time may read (std::logic_error for a second one); it gets std::logic_error when the
-/// reader is destroyed meanwhile.
+/// otherwise. One task at a time may read (std::logic_error for a second one); it gets std::logic_error when
+/// the reader is destroyed meanwhile.
 ///
 /// What comes as a std::string_view stays in the buffer and is valid until the reader is used again: a line
 /// costs no allocation. Everything is cancel-safe: what has arrived stays in the reader. Besides what is said
@@ -125,8 +125,7 @@ class StreamReader<S>::Operation : public detail::BufferedOperation<Op, T> {
         co_await yield();
         filling.check();
       }
-      while (!self.ready())
-        filling.received(co_await reader_.stream_.read_some(filling.room(self.wanted())));
+      while (!self.ready()) filling.received(co_await reader_.stream_.read_some(filling.room(self.wanted())));
     } catch (...) {
       filling.rethrow();
     }

@@ -79,8 +79,8 @@ class HEDDLE_EXPORT WriteBuffer {
 
   /// A task sends. Only one may at a time; others wait for changed().
   bool sending() const noexcept { return sending_ != nullptr; }
-  /// The buffer may go meanwhile: then the task is asked to stop, and the memory that is sent lives as long as
-  /// this.
+  /// The buffer may go meanwhile: then the task is asked to stop, and the memory that is sent lives as long
+  /// as this.
   class HEDDLE_EXPORT Sending {
    public:
     explicit Sending(WriteBuffer& buffer) noexcept : buffer_(&buffer) { buffer.sending_ = this; }

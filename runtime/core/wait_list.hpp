@@ -27,8 +27,8 @@ class HEDDLE_EXPORT WaitOperation : public Operation, private ListLink<WaitOpera
 
   Stop cancel() noexcept override;
 
-  /// What it waits for is being destroyed: the co_await throws std::logic_error; but Cancelled, if the task is
-  /// asked to stop before its turn comes.
+  /// What it waits for is being destroyed: the co_await throws std::logic_error; but Cancelled, if the task
+  /// is asked to stop before its turn comes.
   void abandon() noexcept { end_wait(State::ABANDONED); }
 
  protected:
@@ -91,8 +91,8 @@ class HEDDLE_EXPORT WaitOperation : public Operation, private ListLink<WaitOpera
   [[noreturn]] void throw_ended(const char* name) const;
 };
 
-/// Operations that wait, in the order in which they came. Neither copied nor moved. Those that are still in it
-/// when it is destroyed are abandoned: so an object that tasks wait at may go at any time.
+/// Operations that wait, in the order in which they came. Neither copied nor moved. Those that are still in
+/// it when it is destroyed are abandoned: so an object that tasks wait at may go at any time.
 class HEDDLE_EXPORT WaitList {
  public:
   WaitList() noexcept = default;

@@ -41,9 +41,9 @@ struct LoopOptions {
   /// OutsideWork stands, time waits for it.
   bool virtual_time = false;
   /// Instead of waiting for ever where nothing can happen any more, throw Deadlock. On with virtual_time. It
-  /// is none to wait for what another thread, a process or a signal may end: a descriptor, a signal, a call on
-  /// a thread, a task of another loop, an item of a Channel, the threads of run_on_threads(). A thread that
-  /// will call call_soon_threadsafe() has to hold OutsideWork.
+  /// is none to wait for what another thread, a process or a signal may end: a descriptor, a signal, a call
+  /// on a thread, a task of another loop, an item of a Channel, the threads of run_on_threads(). A thread
+  /// that will call call_soon_threadsafe() has to hold OutsideWork.
   bool detect_deadlock = false;
   /// SIGQUIT (Ctrl-\) prints the tasks on stderr instead of ending the process: see dump_tasks().
   bool dump_on_sigquit = false;

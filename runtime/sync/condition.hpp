@@ -47,8 +47,8 @@ class HEDDLE_EXPORT ConditionOperation final : public WaitOperation {
 
 }  // namespace detail
 
-/// As asyncio.Condition. On the loop's thread only. When it is destroyed who waits gets std::logic_error, with
-/// the lock held again, if that is still there.
+/// As asyncio.Condition. On the loop's thread only. When it is destroyed who waits gets std::logic_error,
+/// with the lock held again, if that is still there.
 class HEDDLE_EXPORT Condition {
  public:
   /// With a lock of its own.

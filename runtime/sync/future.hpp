@@ -156,9 +156,9 @@ class FutureOperation : public WaitOperation {
 
 /// A result to come. Any number of tasks may `co_await future`; each gets a T&, valid as long as the Future
 /// is, to copy or move from. `co_await std::move(future)` moves the value out. Both throw the exception that
-/// was given instead, BrokenPromise (Cancelled instead, if the task was asked to stop meanwhile), or Cancelled
-/// after cancel(). Cancel-safe: unlike asyncio's, the Future
-/// isn't cancelled with a task that waits for it. Move-only, and may be empty. On the loop's thread only.
+/// was given instead, BrokenPromise (Cancelled instead, if the task was asked to stop meanwhile), or
+/// Cancelled after cancel(). Cancel-safe: unlike asyncio's, the Future isn't cancelled with a task that waits
+/// for it. Move-only, and may be empty. On the loop's thread only.
 template <class T = void>
 class [[nodiscard]] Future {
   static_assert(!std::is_reference_v<T>, "a Future yields a value: use a pointer instead of a reference");

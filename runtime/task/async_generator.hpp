@@ -73,10 +73,11 @@ class AsyncGeneratorPromise final : public TaskPromiseBase {
 ///
 /// The body runs only while somebody waits for next(), as a part of that task: a request to stop the task
 /// comes out of the co_await in the body. What the body throws comes out of next(). When the generator goes
-/// before its end, the body's locals are destroyed where it stands, at a co_yield. For one task at a time. When
-/// it is destroyed while a task waits for next(), the body goes on to its next co_yield, or its end; then its
-/// locals are destroyed, and that task gets std::logic_error, or what the body has thrown. Parameters are kept as in a Task. (GCC 12
-/// destroys an aggregate twice in `co_yield Aggregate{...}`: name it first, and co_yield std::move(name).)
+/// before its end, the body's locals are destroyed where it stands, at a co_yield. For one task at a time.
+/// When it is destroyed while a task waits for next(), the body goes on to its next co_yield, or its end;
+/// then its locals are destroyed, and that task gets std::logic_error, or what the body has thrown.
+/// Parameters are kept as in a Task. (GCC 12 destroys an aggregate twice in `co_yield Aggregate{...}`: name
+/// it first, and co_yield std::move(name).)
 template <class T>
 class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
   static_assert(!std::is_reference_v<T> && !std::is_void_v<T>,

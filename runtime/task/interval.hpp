@@ -18,8 +18,8 @@ enum class MissedTick : unsigned char {
 };
 
 /// A point of time every `period`. Each tick is reckoned from the one before and not from when it was
-/// noticed, so that delays don't add up. One task at a time may wait for it; when it is destroyed that one gets
-/// std::logic_error. A copy has the same period and the same next tick, and nobody waits for it; what an
+/// noticed, so that delays don't add up. One task at a time may wait for it; when it is destroyed that one
+/// gets std::logic_error. A copy has the same period and the same next tick, and nobody waits for it; what an
 /// Interval is assigned that a task waits for is what the task waits for from then on. On the loop's thread
 /// only.
 class HEDDLE_EXPORT Interval final {

@@ -41,9 +41,7 @@ void ChannelCore::release() noexcept {
   if (std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
-void ChannelCore::add_handle() noexcept {
-  std::atomic_ref(handles_).fetch_add(1, std::memory_order_relaxed);
-}
+void ChannelCore::add_handle() noexcept { std::atomic_ref(handles_).fetch_add(1, std::memory_order_relaxed); }
 
 void ChannelCore::drop_handle() noexcept {
   if (std::atomic_ref(handles_).fetch_sub(1, std::memory_order_acq_rel) != 1) return;

@@ -123,8 +123,7 @@ class Channel {
   static constexpr std::size_t unlimited = ~std::size_t{0};
 
   /// `capacity` items fit in it before senders have to wait. 0: each waits until its item is received.
-  explicit Channel(std::size_t capacity)
-      : state_(State::adopt(*new detail::ChannelState<T>(capacity))) {}
+  explicit Channel(std::size_t capacity) : state_(State::adopt(*new detail::ChannelState<T>(capacity))) {}
   // No moves: there is always a channel.
   Channel(const Channel&) noexcept = default;
   Channel& operator=(const Channel&) noexcept = default;

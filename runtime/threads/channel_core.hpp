@@ -94,7 +94,7 @@ class HEDDLE_EXPORT ChannelCore {
  private:
   struct Sync;
   Sync* sync_;
-  ChannelList served_;       // to be woken when the lock is released
+  ChannelList served_;  // to be woken when the lock is released
   // Atomic accesses only. One reference is that of all handles.
   unsigned references_ = 1;
   unsigned handles_ = 1;

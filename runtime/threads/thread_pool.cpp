@@ -120,8 +120,9 @@ void ThreadPoolState::submit(ThreadJob& job) {
         if (threads_.empty()) throw;
       }
     } else if (queued_ - idle_ >= queue_limit_) {
-      throw ThreadPoolFull("all " + std::to_string(threads_.size()) + " threads of a ThreadPool are busy, and " +
-                           std::to_string(queued_) + " calls wait for one");
+      throw ThreadPoolFull("all " + std::to_string(threads_.size()) +
+                           " threads of a ThreadPool are busy, and " + std::to_string(queued_) +
+                           " calls wait for one");
     }
   }
   job.state_ = ThreadJob::State::QUEUED;
@@ -197,8 +198,7 @@ ThreadJob::ThreadJob(bool stoppable) noexcept : Runnable(&deliver), stoppable_(s
 ThreadJob::~ThreadJob() { release_locals(locals_); }
 
 void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
-  if (pool_)
-    throw std::logic_error("what to_thread() and ThreadPool::run() return can be awaited once");
+  if (pool_) throw std::logic_error("what to_thread() and ThreadPool::run() return can be awaited once");
   pool_ = pool.state_;
   waiter_ = &waiter;
   mailbox_ = Ref<Mailbox>(EventLoop::running().mailbox());

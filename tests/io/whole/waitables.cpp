@@ -51,8 +51,8 @@ class WaitableOf final : public Waitable {
  public:
   using Wait = Task<void> (*)(T&);
   using Wake = void (*)(T&);
-  WaitableOf(std::unique_ptr<T> object, Wait wait, Wake wake)
-      : object_(std::move(object)), wait_(wait), wake_(wake) {}
+  WaitableOf(std::unique_ptr<T> object, Wait to_wait, Wake to_wake)
+      : object_(std::move(object)), wait_(to_wait), wake_(to_wake) {}
 
   HEDDLE_CORO_WRAPPER Task<void> wait() override { return wait_(*object_); }
   void wake() override { wake_(*object_); }
@@ -64,11 +64,11 @@ class WaitableOf final : public Waitable {
 };
 
 template <class T>
-WaitableKind kind(std::string name, std::string end, std::unique_ptr<T> (*make)(), Task<void> (*wait)(T&),
-                  void (*wake)(T&) = [](T&) {}) {
-  return {std::move(name), std::move(end), [=]() -> std::unique_ptr<Waitable> {
-            return std::make_unique<WaitableOf<T>>(make(), wait, wake);
-          }};
+WaitableKind kind(
+    std::string name, std::string end, std::unique_ptr<T> (*make)(), Task<void> (*wait)(T&),
+    void (*wake)(T&) = [](T&) {}) {
+  return {std::move(name), std::move(end),
+          [=]() -> std::unique_ptr<Waitable> { return std::make_unique<WaitableOf<T>>(make(), wait, wake); }};
 }
 
 template <class T>
@@ -81,25 +81,24 @@ struct Flags {
   Condition shared{lock};
   bool holds = lock.try_acquire();
 };
-struct Cast {
-  Broadcast<int> sender{4};
-  Subscription<int> reader = sender.subscribe();
-};
-struct Values {
-  Watch<int> sender{1};
-  detail::WatchReader<int> reader = sender.subscribe();
-};
 struct Promised {
   Promise<int> promise;
 };
 struct MemoryEnds {
   explicit MemoryEnds(bool full) {
     std::tie(here, there) = memory_pair(1);
-    if (full) filled = spawn([](MemoryStream& stream) -> Task<void> { co_await stream.write_all("x"); }, std::ref(here));
+    if (full)
+      filled =
+          spawn([](MemoryStream& stream) -> Task<void> { co_await stream.write_all("x"); }, std::ref(here));
   }
-  MemoryStream here;
   MemoryStream there;
+  MemoryStream here;  // goes first
   JoinHandle<void> filled;
+};
+struct MemoryPeer {
+  MemoryPeer() { std::tie(*waiting, peer) = memory_pair(1); }
+  std::shared_ptr<MemoryStream> waiting = std::make_shared<MemoryStream>();
+  MemoryStream peer;
 };
 template <class T>
 struct Read {
@@ -110,11 +109,6 @@ struct Written {
   MemoryStream here;
   MemoryStream there;
   std::optional<StreamWriter<MemoryStream>> writer;
-};
-struct Tasks {
-  Event event;
-  JoinHandle<void> handle = spawn([](Event& e) -> Task<void> { co_await e.wait(); }, std::ref(event));
-  AsCompleted<void> results;
 };
 AsyncGenerator<int> slow_numbers() {
   co_await sleep(1ms);
@@ -151,12 +145,10 @@ void add_sync(std::vector<WaitableKind>& all) {
       [](Lock& lock) {
         if (lock.locked()) lock.release();
       }));
-  all.push_back(kind<Lock>(
-      "Lock.scoped(), and its Guard", "done", &make<Lock>,
-      [](Lock& lock) -> Task<void> {
-        const auto guard = co_await lock.scoped();
-        co_await sleep(2ms);
-      }));
+  all.push_back(kind<Lock>("Lock.scoped(), and its Guard", "done", &make<Lock>, [](Lock& lock) -> Task<void> {
+    const auto guard = co_await lock.scoped();
+    co_await sleep(2ms);
+  }));
   all.push_back(kind<Semaphore>(
       "Semaphore.acquire()", "Semaphore.acquire(): the Semaphore was destroyed",
       [] { return std::make_unique<Semaphore>(0); },
@@ -197,14 +189,14 @@ void add_sync(std::vector<WaitableKind>& all) {
       }));
   all.push_back(kind<Flags>(
       "Condition.wait() with a shared Lock that is held", "Condition.wait(): the Condition was destroyed",
-      &make<Flags>,
-      [](Flags& flags) -> Task<void> { co_await flags.shared.wait(); },
+      &make<Flags>, [](Flags& flags) -> Task<void> { co_await flags.shared.wait(); },
       [](Flags& flags) {
         if (flags.lock.try_acquire()) flags.shared.notify();
       }));
   all.push_back(kind<Barrier>(
-      "Barrier.wait()", "Barrier.wait(): the Barrier was destroyed", [] { return std::make_unique<Barrier>(9); },
-      [](Barrier& barrier) -> Task<void> { co_await barrier.wait(); }, [](Barrier& barrier) { barrier.reset(); }));
+      "Barrier.wait()", "Barrier.wait(): the Barrier was destroyed",
+      [] { return std::make_unique<Barrier>(9); },
+      [](Barrier& barrier) -> Task<void> { co_await barrier.wait(); }));
   all.push_back(kind<Latch>(
       "Latch.wait()", "Latch.wait(): the Latch was destroyed", [] { return std::make_unique<Latch>(1); },
       [](Latch& latch) -> Task<void> { co_await latch.wait(); },
@@ -220,20 +212,37 @@ void add_sync(std::vector<WaitableKind>& all) {
       [](Promised& promised) {
         if (promised.promise.wanted()) promised.promise.set_result(1);
       }));
-  all.push_back(kind<Cast>(
-      "Subscription.receive()", "done", &make<Cast>,
-      [](Cast& cast) -> Task<void> { co_await cast.reader.receive(); }, [](Cast& cast) { cast.sender.send(1); }));
+  all.push_back(kind<Broadcast<int>>(
+      "Broadcast", "done", [] { return std::make_unique<Broadcast<int>>(4); },
+      [](Broadcast<int>& sender) -> Task<void> {
+        Subscription<int> reader = sender.subscribe();
+        co_await reader.receive();
+      },
+      [](Broadcast<int>& sender) { sender.send(1); }));
   all.push_back(kind<Subscription<int>>(
-      "Subscription", "Subscription.receive(): the Subscription was destroyed",
+      "Subscription.receive()", "Subscription.receive(): the Subscription was destroyed",
       [] {
         static Broadcast<int> sender(4);
         return std::make_unique<Subscription<int>>(sender.subscribe());
       },
       [](Subscription<int>& reader) -> Task<void> { co_await reader.receive(); }));
-  all.push_back(kind<Values>(
-      "WatchReader.changed()", "done", &make<Values>,
-      [](Values& values) -> Task<void> { co_await values.reader.changed(); },
-      [](Values& values) { values.sender.set(2); }));
+  all.push_back(kind<Watch<int>>(
+      "Watch", "done", [] { return std::make_unique<Watch<int>>(1); },
+      [](Watch<int>& sender) -> Task<void> {
+        auto reader = sender.subscribe();
+        co_await reader.changed();
+      },
+      [](Watch<int>& sender) { sender.set(2); }));
+  using WatchReader = detail::WatchReader<int>;
+  all.push_back(kind<WatchReader>(
+      "WatchReader.wait_for()", "WatchReader.changed(): the WatchReader was destroyed",
+      [] {
+        static Watch<int> sender(1);
+        return std::make_unique<WatchReader>(sender.subscribe());
+      },
+      [](WatchReader& reader) -> Task<void> {
+        co_await reader.wait_for([](int value) { return value == 2; });
+      }));
 }
 
 template <class Q>
@@ -251,8 +260,7 @@ void add_queue(std::vector<WaitableKind>& all, const std::string& name) {
       [](Q& queue) -> Task<void> { co_await queue.put(2); }, [](Q& queue) { queue.try_get(); }));
   all.push_back(kind<Q>(
       name + ".join()", "Queue.join(): the Queue was destroyed", full,
-      [](Q& queue) -> Task<void> { co_await queue.join(); },
-      [](Q& queue) { queue.shutdown(true); }));
+      [](Q& queue) -> Task<void> { co_await queue.join(); }, [](Q& queue) { queue.shutdown(true); }));
 }
 
 void add_tasks_and_threads(std::vector<WaitableKind>& all) {
@@ -266,14 +274,14 @@ void add_tasks_and_threads(std::vector<WaitableKind>& all) {
       [] { return std::make_unique<SignalStream>(SIGUSR1); },
       [](SignalStream& signals) -> Task<void> { co_await signals.next(); },
       [](SignalStream&) { std::raise(SIGUSR1); }));
-  all.push_back(kind<Tasks>(
+  all.push_back(kind<AsCompleted<void>>(
       "AsCompleted.next()", "AsCompleted.next(): the AsCompleted was destroyed",
       [] {
-        auto tasks = std::make_unique<Tasks>();
-        tasks->results.add(spawn([]() -> Task<void> { co_await sleep(3ms); }));
-        return tasks;
+        auto results = std::make_unique<AsCompleted<void>>();
+        results->add(spawn([]() -> Task<void> { co_await sleep(3ms); }));
+        return results;
       },
-      [](Tasks& tasks) -> Task<void> { co_await tasks.results.next(); }));
+      [](AsCompleted<void>& results) -> Task<void> { co_await results.next(); }));
   all.push_back(kind<AsyncGenerator<int>>(
       "AsyncGenerator.next()", "AsyncGenerator.next(): the AsyncGenerator was destroyed",
       [] { return std::make_unique<AsyncGenerator<int>>(slow_numbers()); },
@@ -288,9 +296,7 @@ void add_tasks_and_threads(std::vector<WaitableKind>& all) {
       [](Channel<int>& channel) { channel.try_receive(); }));
   all.push_back(kind<ThreadPool>(
       "ThreadPool.run()", "done", [] { return std::make_unique<ThreadPool>(1); },
-      [](ThreadPool& pool) -> Task<void> {
-        co_await pool.run([] { std::this_thread::sleep_for(2ms); });
-      }));
+      [](ThreadPool& pool) -> Task<void> { co_await pool.run([] { std::this_thread::sleep_for(2ms); }); }));
 }
 
 void add_streams(std::vector<WaitableKind>& all) {
@@ -303,8 +309,14 @@ void add_streams(std::vector<WaitableKind>& all) {
       },
       [](MemoryEnds& ends) { ends.there.shutdown_write(); }));
   all.push_back(kind<MemoryEnds>(
-      "MemoryStream.write_all()", "write on a memory stream: ", [] { return std::make_unique<MemoryEnds>(true); },
+      "MemoryStream.write_all()", "write on a memory stream: Operation canceled",
+      [] { return std::make_unique<MemoryEnds>(true); },
       [](MemoryEnds& ends) -> Task<void> { co_await ends.here.write_all("yz"); }));
+  all.push_back(kind<MemoryPeer>("the peer of a MemoryStream", "write on a memory stream: Broken pipe",
+                                 &make<MemoryPeer>, [](MemoryPeer& pair) -> Task<void> {
+                                   const std::shared_ptr<MemoryStream> stream = pair.waiting;
+                                   co_await stream->write_all("xyz");
+                                 }));
   all.push_back(kind<MemoryListener>(
       "MemoryListener.accept()", "MemoryListener.accept(): the MemoryListener was destroyed",
       [] { return std::make_unique<MemoryListener>(); },
@@ -315,8 +327,8 @@ void add_streams(std::vector<WaitableKind>& all) {
       &make<Read<StreamReader<UnixStream>>>,
       [](Read<StreamReader<UnixStream>>& read) -> Task<void> { co_await read.reader.read_line(); }));
   all.push_back(kind<Read<StreamReader<UnixStream>>>(
-      "StreamReader.read_exactly() into a buffer", "StreamReader.read_exactly(): the StreamReader was destroyed",
-      &make<Read<StreamReader<UnixStream>>>,
+      "StreamReader.read_exactly() into a buffer",
+      "StreamReader.read_exactly(): the StreamReader was destroyed", &make<Read<StreamReader<UnixStream>>>,
       [](Read<StreamReader<UnixStream>>& read) -> Task<void> {
         std::string text(9, ' ');
         co_await read.reader.read_exactly(std::as_writable_bytes(std::span(text)));
@@ -332,27 +344,26 @@ void add_streams(std::vector<WaitableKind>& all) {
     made->writer->write("hello");
     return made;
   };
-  all.push_back(kind<Written>(
-      "StreamWriter.drain()", "StreamWriter.drain(): the StreamWriter was destroyed", written,
-      [](Written& stream) -> Task<void> { co_await stream.writer->drain(); }));
-  all.push_back(kind<Written>(
-      "StreamWriter.close()", "StreamWriter.drain(): the StreamWriter was destroyed", written,
-      [](Written& stream) -> Task<void> { co_await stream.writer->close(); }));
+  all.push_back(kind<Written>("StreamWriter.drain()", "StreamWriter.drain(): the StreamWriter was destroyed",
+                              written,
+                              [](Written& stream) -> Task<void> { co_await stream.writer->drain(); }));
+  all.push_back(kind<Written>("StreamWriter.close()", "StreamWriter.drain(): the StreamWriter was destroyed",
+                              written,
+                              [](Written& stream) -> Task<void> { co_await stream.writer->close(); }));
 }
 
 void add_descriptors(std::vector<WaitableKind>& all) {
-  all.push_back(kind<SocketEnds>(
-      "UnixStream.read_some()", "Operation canceled", &make<SocketEnds>,
-      [](SocketEnds& ends) -> Task<void> {
-        char buffer[8];
-        co_await ends.pair.first.read_some(buffer);
-      }));
-  all.push_back(kind<Listening>(
-      "TcpListener.accept()", "Operation canceled", &make<Listening>,
-      [](Listening& listening) -> Task<void> { co_await listening.listener.accept(); }));
-  all.push_back(kind<Datagrams>(
-      "UdpSocket.readable()", "Operation canceled", &make<Datagrams>,
-      [](Datagrams& datagrams) -> Task<void> { co_await datagrams.socket.readable(); }));
+  all.push_back(kind<SocketEnds>("UnixStream.read_some()", "Operation canceled", &make<SocketEnds>,
+                                 [](SocketEnds& ends) -> Task<void> {
+                                   char buffer[8];
+                                   co_await ends.pair.first.read_some(buffer);
+                                 }));
+  all.push_back(
+      kind<Listening>("TcpListener.accept()", "Operation canceled", &make<Listening>,
+                      [](Listening& listening) -> Task<void> { co_await listening.listener.accept(); }));
+  all.push_back(
+      kind<Datagrams>("UdpSocket.readable()", "Operation canceled", &make<Datagrams>,
+                      [](Datagrams& datagrams) -> Task<void> { co_await datagrams.socket.readable(); }));
   all.push_back(kind<Pipe>(
       "ReadPipe.read_some()", "Operation canceled", [] { return std::make_unique<Pipe>(make_pipe()); },
       [](Pipe& pipe) -> Task<void> {
@@ -367,9 +378,8 @@ void add_descriptors(std::vector<WaitableKind>& all) {
       "Process.communicate()", "done", &make<Child>,
       [](Child& child) -> Task<void> { co_await child.process.communicate(); },
       [](Child& child) { child.process.kill(SIGKILL); }));
-  all.push_back(kind<Child>(
-      "Process.stop()", "done", &make<Child>,
-      [](Child& child) -> Task<void> { co_await child.process.stop(1h); }));
+  all.push_back(kind<Child>("Process.stop()", "done", &make<Child>,
+                            [](Child& child) -> Task<void> { co_await child.process.stop(1h); }));
   all.push_back(kind<Served>(
       "Server.serve()", "done", &make<Served>,
       [](Served& served) -> Task<void> { co_await served.server.serve(); },

@@ -227,7 +227,8 @@ TEST_CASE("next of a generator that runs, or was moved from, is an error") {
   });
 }
 
-TEST_CASE("a generator that is destroyed while a task waits for it runs on to its next item, and no further") {
+TEST_CASE(
+    "a generator that is destroyed while a task waits for it runs on to its next item, and no further") {
   run_here([]() -> Task<void> {
     Event event;
     std::vector<std::string> log;
