@@ -147,7 +147,7 @@ void DescriptorOperation::abandon(int error) noexcept {
   leaving(true);
   fd_ = watch_->fd;
   finish();
-  place_.abandoned = error == ECANCELED;
+  place_.abandoned = error == ECANCELED && !watch_->reset;
   fail(error);
   if (task_->is_suspended_at(*this)) task_->end_wait();
   wake();

@@ -109,6 +109,7 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
   bool hangup = false;              ///< the peer sends no more: reads don't block
   bool awaits_second_look = false;  ///< the loop will check whether there is more to read: see SecondLook
   bool more_may_follow = false;  ///< it has found some: until a read finds none, a short one proves nothing
+  bool reset = false;            ///< its connection is being reset: who waits is to learn that, whatever else
   Side sides[2];
 
  private:
@@ -257,7 +258,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   void leave() noexcept;
   void notify(State state) noexcept;
   // The watch is going away: it fails with `error`; but with Cancelled, if its task is asked to stop before
-  // its turn comes and the owner has closed the descriptor.
+  // its turn comes and the owner has closed the descriptor (and not reset it).
   void abandon(int error) noexcept;
 
   WatchSlot* slot_;
