@@ -64,14 +64,16 @@ class HEDDLE_EXPORT Process {
   bool kill(int signal);
   /// SIGTERM.
   bool terminate();
-  /// SIGTERM, and SIGKILL if it still runs after `grace`; waits for its end. Cancelled, it may run on.
+  /// SIGTERM, and SIGKILL if it still runs after `grace`; waits for its end, also while this object is moved
+  /// or destroyed. Cancelled, it may run on.
   Task<ExitStatus> stop(Timeout grace);
 
   /// Writes `input` to it and closes its standard input, reads output and error to their ends, all at the
   /// same time, and waits for its end. Only streams that are pipes take part; std::logic_error when there is
   /// input, but no pipe for it. It is no error when the process doesn't read all of its input. Cancelled,
-  /// what was read is lost, the pipes are closed and the process runs on. This object must neither be moved
-  /// nor destroyed meanwhile. (Streams that grandchildren have inherited end when the last of them does.)
+  /// what was read is lost, the pipes are closed and the process runs on. It takes the pipes over, so this
+  /// object may be moved or destroyed meanwhile. (Streams that grandchildren have inherited end when the last
+  /// of them does.)
   Task<ProcessOutput> communicate(std::string input = {});
 
  private:

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../../runtime/core/wait_list.hpp"
+#include "../../runtime/core/wait_scope.hpp"
 #include "../operation/buffers.hpp"
 
 HEDDLE_HEADER_BEGIN
@@ -24,7 +25,8 @@ class WriteBuffer;
 /// Waits until another task has sent something, has stopped sending, or has written something.
 class HEDDLE_EXPORT WriteBufferOperation final : public WaitOperation {
  public:
-  explicit WriteBufferOperation(WaitList& waiters) noexcept : waiters_(waiters) {}
+  WriteBufferOperation(WaitList& waiters, WaitList& granted) noexcept
+      : waiters_(waiters), granted_(granted) {}
 
   bool await_ready() {
     check_can_begin();
@@ -32,13 +34,14 @@ class HEDDLE_EXPORT WriteBufferOperation final : public WaitOperation {
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    wait(waiters_, coroutine);
+    wait(waiters_, granted_, coroutine);
   }
-  void await_resume() const { check("StreamWriter.drain()"); }
+  void await_resume() { take("StreamWriter.drain()"); }
   WaitInfo describe() const noexcept override;
 
  private:
   WaitList& waiters_;
+  WaitList& granted_;
 };
 
 /// A list of chunks: small pieces are appended to the last one, a large string may become one itself. What is
@@ -48,7 +51,7 @@ class HEDDLE_EXPORT WriteBuffer {
   WriteBuffer() noexcept = default;
   WriteBuffer(const WriteBuffer&) = delete;
   WriteBuffer& operator=(const WriteBuffer&) = delete;
-  /// Terminates the program if a task is sending from it.
+  /// A task that sends from it is asked to stop.
   ~WriteBuffer();
 
   /// Throws std::bad_alloc; then nothing has changed. After fail() it does nothing.
@@ -78,26 +81,39 @@ class HEDDLE_EXPORT WriteBuffer {
   bool failed() const noexcept { return error_ != nullptr; }
 
   /// A task sends. Only one may at a time; others wait for changed().
-  bool sending() const noexcept { return sending_; }
-  class Sending {
+  bool sending() const noexcept { return sending_ != nullptr; }
+  /// The buffer may go meanwhile: then the task is asked to stop, and the memory that is sent lives as long
+  /// as this.
+  class HEDDLE_EXPORT Sending {
    public:
-    explicit Sending(WriteBuffer& buffer) noexcept : buffer_(buffer) { buffer.sending_ = true; }
+    explicit Sending(WriteBuffer& buffer) noexcept : buffer_(&buffer) { buffer.sending_ = this; }
     Sending(const Sending&) = delete;
     Sending& operator=(const Sending&) = delete;
     ~Sending() {
-      buffer_.sending_ = false;
-      buffer_.waiters_.grant_all();
+      if (buffer_ != nullptr) buffer_->end_sending();
     }
 
+    /// `size` bytes were sent. Throws if the buffer is gone.
+    void advance(std::size_t size) {
+      check();
+      buffer_->advance(size);
+    }
+    /// Throws if the buffer is gone.
+    void check() { scope_.check("StreamWriter.drain()"); }
+
    private:
-    WriteBuffer& buffer_;
+    friend class WriteBuffer;
+    WriteBuffer* buffer_;
+    std::vector<std::string> chunks_;  // of the buffer that is gone
+    WaitScope scope_;
   };
-  WriteBufferOperation changed() noexcept { return WriteBufferOperation(waiters_); }
+  WriteBufferOperation changed() noexcept { return WriteBufferOperation(waiters_, granted_); }
 
  private:
   [[noreturn]] void throw_error();
   void append(std::string&& chunk);
   void note_written(std::size_t size) noexcept;
+  void end_sending() noexcept;
 
   std::vector<std::string> chunks_;
   std::size_t first_ = 0;  // the first chunk that isn't sent whole
@@ -107,8 +123,9 @@ class HEDDLE_EXPORT WriteBuffer {
   std::uint64_t sent_ = 0;
   std::exception_ptr error_;
   bool reported_ = false;
-  bool sending_ = false;
+  Sending* sending_ = nullptr;
   WaitList waiters_;
+  WaitList granted_;  // who goes on, until its turn
 };
 
 }  // namespace heddle::detail

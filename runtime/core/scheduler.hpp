@@ -27,6 +27,14 @@ struct Report;
 
 namespace heddle::detail {
 
+/// `from` + `time`, saturating.
+constexpr TimePoint later(TimePoint from, Duration time) noexcept {
+  Duration::rep sum = 0;
+  if (__builtin_add_overflow(from.time_since_epoch().count(), time.count(), &sum)) [[unlikely]]
+    return time > Duration(0) ? TimePoint::max() : TimePoint::min();
+  return TimePoint(Duration(sum));
+}
+
 /// The part of an EventLoop that tasks, operations and timers use. It owns the tasks that were spawned on it.
 /// Everything is for the loop's own thread.
 class HEDDLE_EXPORT Scheduler : public TaskOwner {
@@ -55,10 +63,16 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
 
   std::uint64_t next_task_id() noexcept { return ++last_task_id_; }
   void count_budget_yield() noexcept { ++budget_yields_; }
-  /// Something will be posted to this loop from outside: it isn't a deadlock to wait for that.
+  /// Something will be posted to this loop from outside: it isn't a deadlock to wait for that, and virtual
+  /// time waits for it.
   void expect_outside_work() noexcept { ++outside_work_; }
   void end_outside_work() noexcept { --outside_work_; }
-  /// Tasks that start now are cancelled at once.
+  /// Something may be posted to it, or not: it is no deadlock either, but virtual time goes on.
+  void allow_for_outside_work() noexcept { ++possible_outside_work_; }
+  void end_possible_outside_work() noexcept { --possible_outside_work_; }
+  /// Asks all tasks to stop, but for `spared`; those that start from now on are cancelled at once. Once.
+  void begin_close(const TaskState* spared = nullptr) noexcept;
+  /// begin_close() was called.
   bool closing() const noexcept { return phase_ != Phase::OPEN; }
   /// Nothing runs any more; callbacks are dropped when their turn comes.
   bool closed() const noexcept { return phase_ >= Phase::DROPPING; }
@@ -99,6 +113,7 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
 
   bool has_virtual_time() const noexcept { return virtual_time_; }
   bool has_outside_work() const noexcept { return outside_work_ > 0; }
+  bool may_have_outside_work() const noexcept { return possible_outside_work_ > 0; }
   std::uint64_t tasks_spawned() const noexcept { return last_task_id_; }
   std::uint64_t budget_yields() const noexcept { return budget_yields_; }
 
@@ -118,6 +133,7 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   std::uint64_t last_task_id_ = 0;
   std::uint64_t budget_yields_ = 0;
   std::uint64_t outside_work_ = 0;
+  std::uint64_t possible_outside_work_ = 0;
   Scheduler* next_loop_ = nullptr;  // of the process
 };
 

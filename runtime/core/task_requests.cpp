@@ -20,14 +20,14 @@ bool TaskState::cancel_inside(unsigned shields) noexcept {
   return true;
 }
 
-void TaskState::cancel_all(TaskState* first) noexcept {
-  ask_all(first);
+void TaskState::cancel_all(TaskState* first, const TaskState* spared) noexcept {
+  ask_all(first, spared);
   forget_all(first);
 }
 
-void TaskState::ask_all(TaskState* first) noexcept {
+void TaskState::ask_all(TaskState* first, const TaskState* spared) noexcept {
   for (TaskState* task = first; task != nullptr; task = task->next_sibling_)
-    if (task->asked_ == Asked::NO) task->ask_along(0);
+    if (task->asked_ == Asked::NO && task != spared) task->ask_along(0);
 }
 
 void TaskState::forget_all(TaskState* first) noexcept {

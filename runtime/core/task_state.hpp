@@ -39,9 +39,9 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   /// The same for a part of the task (a timeout, a group) that came to be inside of `shields` shields: only
   /// those that were raised since hold its request off.
   bool cancel_inside(unsigned shields) noexcept;
-  /// cancel() for `first` and its siblings. Who joins another of them, or one that is asked by them, passes
+  /// cancel() for `first` and its siblings, but for `spared`. Who joins another of them, or one that is asked by them, passes
   /// nothing on, so each task is asked once.
-  static void cancel_all(TaskState* first) noexcept;
+  static void cancel_all(TaskState* first, const TaskState* spared = nullptr) noexcept;
   /// What tells a request that cancel_inside(shields) makes now from others, for take_back().
   StopRequests::Count mark_request(unsigned shields) const noexcept {
     return requests_.mark(shields, innermost_shield());
@@ -268,7 +268,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   TaskState* ask(unsigned shields) noexcept;
   void ask_along(unsigned shields) noexcept;
   void forget_asked() noexcept;
-  static void ask_all(TaskState* first) noexcept;
+  static void ask_all(TaskState* first, const TaskState* spared = nullptr) noexcept;
   static void forget_all(TaskState* first) noexcept;
   void stop_wait() noexcept;
 

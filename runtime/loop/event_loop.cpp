@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "event_loop.hpp"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -342,8 +340,8 @@ EventLoop::Found EventLoop::wait_or_detect_deadlock(Timeout timeout) {
     virtual_now_ += timeout.duration();
     return {};
   }
-  if (descriptors_->anyone_waits() ||
-      (signals_ != nullptr && signals_->awaits_any_but(dumps_on_sigquit_ ? SIGQUIT : 0)))
+  if (descriptors_->anyone_waits() || may_have_outside_work() ||
+      (signals_ != nullptr && signals_->can_wake_anybody()))
     return select(timeout);
   mailbox_->awake();
   const std::string tasks = "deadlock: nothing can happen any more\n" + dump_tasks(*this);

@@ -49,10 +49,13 @@ struct LoopOptions {
   System* system = nullptr;
   /// Time stands still while something is ready, and jumps to the next deadline when nothing is: an hour of
   /// sleep() takes microseconds. For tests whose other ends are in the same loop: what comes from outside
-  /// may come late. While a to_thread() call is out, or OutsideWork stands, time waits for it.
+  /// may come late. While a to_thread() call is out, a task waits for one of another thread's loop, or
+  /// OutsideWork stands, time waits for it.
   bool virtual_time = false;
-  /// Instead of waiting for ever where nothing can happen any more, throw Deadlock. On with virtual_time. A
-  /// thread that will call call_soon_threadsafe() has to hold OutsideWork.
+  /// Instead of waiting for ever where nothing can happen any more, throw Deadlock. On with virtual_time. It
+  /// is none to wait for what another thread, a process or a signal may end: a descriptor, a signal, a call
+  /// on a thread, a task of another loop, an item of a Channel, the threads of run_on_threads(). A thread
+  /// that will call call_soon_threadsafe() has to hold OutsideWork.
   bool detect_deadlock = false;
   /// SIGQUIT (Ctrl-\) prints the tasks on stderr instead of ending the process: see dump_tasks().
   bool dump_on_sigquit = false;
@@ -285,7 +288,6 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   bool stopped_ = false;              // the run that runs now, or the next, is to end after its turn
   bool woken_ = false;
   bool detect_deadlock_;
-  bool dumps_on_sigquit_;
   bool embedded_ = false;  // somebody waits for fileno()
   TimePoint polled_{};     // when the selector was polled last
   detail::TurnLimit limit_;

@@ -70,7 +70,6 @@ void EventLoop::end() noexcept {
   const Running running(*this);
   LateMail late;
   late_mail_ = &late;
-  phase_ = Phase::CLOSING;
   end_tasks(late);
   late_mail_ = nullptr;
   phase_ = Phase::DROPPING;  // from here on callbacks are dropped when their turn comes
@@ -95,7 +94,7 @@ bool EventLoop::has_task_to_end(std::uint64_t last_id) const noexcept {
 }
 
 void EventLoop::end_tasks(LateMail& late) noexcept {
-  cancel_children();
+  begin_close();
   const std::uint64_t last_id = tasks_spawned();
   int failed_with = 0;
   bool without_selector = false;

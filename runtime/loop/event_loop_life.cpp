@@ -45,15 +45,16 @@ EventLoop::EventLoop(const LoopOptions& options)
           make_table(*this, options, !options.virtual_time && &system() == &kernel_system(), &other_event)),
       owns_selector_(options.custom_selector == nullptr),
       has_real_time_(!options.virtual_time && (&system() == &kernel_system() || system().has_kernel_clock())),
-      detect_deadlock_(options.detect_deadlock || options.virtual_time),
-      dumps_on_sigquit_(options.dump_on_sigquit) {
+      detect_deadlock_(options.detect_deadlock || options.virtual_time) {
   reads_kernel_events_ = selector().has_wait_raw();
   selector().set_system(system());
   try {
     mailbox_ = new Mailbox;
     selector().register_(mailbox_->descriptor(), EVENT_READ);
-    if (dumps_on_sigquit_)
+    if (options.dump_on_sigquit) {
       add_signal_handler(SIGQUIT, [](const EventLoop* loop) { print_tasks(*loop); }, this);
+      signals_->set_passive(SIGQUIT);
+    }
     if (options.shuffle_seed != 0) add_observer(*(shuffle_ = new Shuffle(options.shuffle_seed)));
     if (!options.slow_turn.only_polls() && !options.slow_turn.forever())
       add_observer(*(monitor_ = new TurnMonitor(options.slow_turn.duration(), options.slow_turn_handler,

@@ -124,8 +124,8 @@ void DescriptorOperation::leave() noexcept {
 }
 
 Operation::Stop DescriptorOperation::cancel() noexcept {
-  if (done()) return Stop::TOO_LATE;
-  leave();
+  if (done() && !place_.abandoned) return Stop::TOO_LATE;
+  if (!done()) leave();
   fail(ECANCELED);  // so that the result alone shows that there is something to throw
   place_.state = State::STOPPED;
   return Stop::STOPPED;
@@ -147,6 +147,7 @@ void DescriptorOperation::abandon(int error) noexcept {
   leaving(true);
   fd_ = watch_->fd;
   finish();
+  place_.abandoned = error == ECANCELED && !watch_->reset;
   fail(error);
   if (task_->is_suspended_at(*this)) task_->end_wait();
   wake();

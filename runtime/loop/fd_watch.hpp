@@ -113,6 +113,7 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
   bool hangup = false;              ///< the peer sends no more: reads don't block
   bool awaits_second_look = false;  ///< the loop will check whether there is more to read: see SecondLook
   bool more_may_follow = false;  ///< it has found some: until a read finds none, a short one proves nothing
+  bool reset = false;            ///< its connection is being reset: who waits is to learn that, whatever else
   Side sides[2];
 
  private:
@@ -147,7 +148,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// `owned`: the slot's owner closes the descriptor through DescriptorTable::release, so the registration
   /// may stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
-      : slot_(&slot), fd_(fd), place_{State::NEW, direction, owned, 0} {}
+      : slot_(&slot), fd_(fd), place_{State::NEW, direction, owned, false} {}
   DescriptorOperation(const DescriptorOperation&) = delete;
   ~DescriptorOperation() = default;
 
@@ -247,7 +248,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     State state;
     Direction direction;
     bool owned;
-    std::uint8_t spare;
+    bool abandoned;  // its owner closed the descriptor
   };
 
   /// It may have been awaited before.
@@ -260,7 +261,9 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   static void remove(DescriptorOperation*& list, DescriptorOperation& member) noexcept;
   void leave() noexcept;
   void notify(State state) noexcept;
-  void abandon(int error) noexcept;  // the watch is going away
+  // The watch is going away: it fails with `error`; but with Cancelled, if its task is asked to stop before
+  // its turn comes and the owner has closed the descriptor (and not reset it).
+  void abandon(int error) noexcept;
 
   WatchSlot* slot_;
   FdWatch* watch_;                 // set when it tries or waits; nullptr: there is none yet
@@ -297,7 +300,7 @@ bool DescriptorOperation::try_once(Op& self) {
 template <class Op>
 void DescriptorOperation::suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   self.task_ = current.task;
-  self.place_ = {self.place_.state, self.direction(), self.owned(), 0};
+  self.place_ = {self.place_.state, self.direction(), self.owned(), false};
   self.wait();
   self.suspend(self, coroutine, frame);
 }
@@ -318,7 +321,7 @@ inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> 
     return false;
   self.task_ = current.task;
   self.watch_ = watch;
-  self.place_ = {State::WAITING, self.direction(), self.owned(), 0};
+  self.place_ = {State::WAITING, self.direction(), self.owned(), false};
   side.enter(self);
   current.task->suspend(self, &Op::step, coroutine, frame);
   return true;

@@ -181,8 +181,15 @@ void LoopSignals::adopt() noexcept {
   process_.store(::getpid());
 }
 
+bool LoopSignals::can_wake_anybody() const noexcept {
+  for (int signum = 1; signum <= most; ++signum)
+    if (users_[signum] > (signum == passive_ ? 1U : 0U)) return true;
+  return false;
+}
+
 bool LoopSignals::set_callback(int signum, Callback* callback) {
   if (callback != nullptr) start_catching(signum);
+  if (signum == passive_) passive_ = 0;
   Callback* const replaced = std::exchange(callbacks_[signum], callback);
   if (replaced == nullptr) return false;
   stop_catching(signum);

@@ -33,8 +33,8 @@ class [[nodiscard]] EventOperation : public WaitOperation {
 
 }  // namespace detail
 
-/// A flag that tasks can wait for, as asyncio.Event. On the loop's thread only. It must outlive its use; who
-/// waits when it is destroyed gets std::logic_error.
+/// A flag that tasks can wait for, as asyncio.Event. On the loop's thread only. Who waits
+/// when it is destroyed gets std::logic_error.
 class Event {
  public:
   bool is_set() const noexcept { return set_; }

@@ -39,6 +39,8 @@ class HEDDLE_EXPORT FutureState : public FrameAllocated {
  public:
   bool done() const noexcept { return outcome_ != Outcome::PENDING; }
   bool cancelled() const noexcept { return outcome_ == Outcome::CANCELLED; }
+  /// The Promise was destroyed before it had given a result.
+  bool broken() const noexcept { return outcome_ == Outcome::ERROR && !error_; }
   /// The exception that was given instead of a value; it counts as retrieved by that.
   std::exception_ptr error() noexcept;
   bool cancel() noexcept;
@@ -159,6 +161,7 @@ class FutureOperation : public WaitOperation {
  protected:
   void check_value() const {
     check("co_await of a Future");
+    if (awaited_->broken()) check_task();
     awaited_->check_value();
   }
 
@@ -172,8 +175,9 @@ class ShieldedFuture;
 
 /// A result to come. Any number of tasks may `co_await future`; each gets a T&, valid as long as the Future
 /// is, to copy or move from. `co_await std::move(future)` moves the value out. Both throw the exception that
-/// was given instead, BrokenPromise, or Cancelled after cancel(). Cancel-safe: unlike asyncio's, the Future
-/// isn't cancelled with a task that waits for it. Move-only, and may be empty. On the loop's thread only.
+/// was given instead, BrokenPromise (Cancelled instead, if the task was asked to stop meanwhile), or
+/// Cancelled after cancel(). Cancel-safe: unlike asyncio's, the Future isn't cancelled with a task that waits
+/// for it. Move-only, and may be empty. On the loop's thread only.
 template <class T = void>
 class [[nodiscard]] Future {
   static_assert(!std::is_reference_v<T>, "a Future yields a value: use a pointer instead of a reference");

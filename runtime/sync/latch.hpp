@@ -38,8 +38,8 @@ class [[nodiscard]] LatchOperation final : public WaitOperation {
 
 }  // namespace detail
 
-/// A counter that goes down to zero once, as std::latch, for tasks. On the loop's thread only. It must
-/// outlive its use; who waits when it is destroyed gets std::logic_error.
+/// A counter that goes down to zero once, as std::latch, for tasks. On the loop's thread only. Who waits
+/// when it is destroyed gets std::logic_error.
 class Latch {
  public:
   explicit Latch(std::size_t count) noexcept : count_(count) {}

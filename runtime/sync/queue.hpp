@@ -333,7 +333,7 @@ class BasicQueue<T, Store>::GetOperation final : public detail::WaitOperation {
 
 /// First in, first out, as asyncio.Queue. At most `maxsize` items (0: any number); T is any movable type.
 /// Tasks that wait in get() or put() are served in the order in which they came. On the loop's thread only.
-/// It must outlive its use; who waits when it is destroyed gets std::logic_error.
+/// Who waits when it is destroyed gets std::logic_error.
 ///
 /// What moving an item throws comes out of the call that moves it, and the queue is as it was: an item that
 /// couldn't be got is the next one still. (For one that a task had been given while it waited, there may be

@@ -102,8 +102,8 @@ class AsCompleted final : public detail::CompletionList {
     }
   };
   /// Waits for the next task to be done and yields its handle, which has the result; a handle that is false
-  /// when there are no more tasks. Cancelling it loses none. Who waits when this is destroyed gets a false
-  /// one.
+  /// when there are no more tasks. Cancelling it loses none. Who waits when this is destroyed gets
+  /// std::logic_error.
   NextOperation next() noexcept { return NextOperation(*this); }
 };
 

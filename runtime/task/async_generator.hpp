@@ -23,7 +23,7 @@ namespace detail {
 
 [[noreturn]] HEDDLE_EXPORT void throw_generator_empty();
 [[noreturn]] HEDDLE_EXPORT void throw_generator_running();
-[[noreturn]] HEDDLE_EXPORT void terminate_generator_running() noexcept;
+[[noreturn]] HEDDLE_EXPORT void throw_generator_destroyed();
 
 template <class T>
 class AsyncGeneratorPromise final : public TaskPromiseBase {
@@ -63,7 +63,8 @@ class AsyncGeneratorPromise final : public TaskPromiseBase {
 
   T* item_ = nullptr;  // until it is taken
   std::exception_ptr error_;
-  bool running_ = false;  // somebody waits for the next item
+  bool running_ = false;    // somebody waits for the next item
+  bool abandoned_ = false;  // and owns the coroutine now: the generator was destroyed
 };
 
 }  // namespace detail
@@ -76,9 +77,11 @@ class AsyncGeneratorPromise final : public TaskPromiseBase {
 ///
 /// The body runs only while somebody waits for next(), as a part of that task: a request to stop the task
 /// comes out of the co_await in the body. What the body throws comes out of next(). When the generator goes
-/// before its end, the body's locals are destroyed where it stands, at a co_yield. For one task at a time: to
-/// destroy it while a task waits for next() ends the program. Parameters are kept as in a Task. (GCC 12
-/// destroys an aggregate twice in `co_yield Aggregate{...}`: name it first, and co_yield std::move(name).)
+/// before its end, the body's locals are destroyed where it stands, at a co_yield. For one task at a time.
+/// When it is destroyed while a task waits for next(), the body goes on to its next co_yield, or its end;
+/// then its locals are destroyed, and that task gets std::logic_error, or what the body has thrown.
+/// Parameters are kept as in a Task. (GCC 12 destroys an aggregate twice in `co_yield Aggregate{...}`: name
+/// it first, and co_yield std::move(name).)
 template <class T>
 class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
   static_assert(!std::is_reference_v<T> && !std::is_void_v<T>,
@@ -101,8 +104,10 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
   }
   ~AsyncGenerator() {
     if (!coroutine_) return;
-    if (coroutine_.promise().running_) detail::terminate_generator_running();
-    coroutine_.destroy();
+    if (coroutine_.promise().running_)
+      coroutine_.promise().abandoned_ = true;
+    else
+      coroutine_.destroy();
   }
 
   class [[nodiscard]] Next {
@@ -129,6 +134,8 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
     std::optional<T> await_resume() {
       promise_type& promise = coroutine_.promise();
       promise.running_ = false;
+      if (promise.abandoned_) [[unlikely]]
+        end_abandoned();
       if (promise.error_) std::rethrow_exception(std::exchange(promise.error_, nullptr));
       std::optional<T> item;  // one variable is returned, so that it isn't moved any more
       if (!coroutine_.done()) {
@@ -139,6 +146,13 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
     }
 
    private:
+    [[noreturn]] void end_abandoned() {
+      const std::exception_ptr error = std::move(coroutine_.promise().error_);
+      coroutine_.destroy();
+      if (error) std::rethrow_exception(error);
+      detail::throw_generator_destroyed();
+    }
+
     Handle coroutine_;
   };
 

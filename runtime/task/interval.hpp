@@ -23,7 +23,10 @@ enum class MissedTick : unsigned char {
 };
 
 /// A point of time every `period`. Each tick is reckoned from the one before and not from when it was
-/// noticed, so that delays don't add up. One task at a time may wait for it.
+/// noticed, so that delays don't add up. One task at a time may wait for it; when it is destroyed that one
+/// gets std::logic_error. A copy has the same period and the same next tick, and nobody waits for it; what an
+/// Interval is assigned that a task waits for is what the task waits for from then on. On the loop's thread
+/// only.
 class HEDDLE_EXPORT Interval final {
  public:
   /// The first tick comes a period from now, by the running loop's clock. Throws ValueError for a period that
@@ -31,6 +34,11 @@ class HEDDLE_EXPORT Interval final {
   explicit Interval(Timeout period, MissedTick missed = MissedTick::SKIP);
   /// The first tick comes at `first`, a point of the loop's time().
   Interval(Deadline first, Timeout period, MissedTick missed = MissedTick::SKIP);
+  Interval(const Interval& other) noexcept
+      : period_(other.period_), next_(other.next_), missed_(other.missed_) {}
+  /// Throws std::bad_alloc as reset_at() does.
+  Interval& operator=(const Interval& other);
+  ~Interval();
 
   class HEDDLE_EXPORT Tick final : public detail::Operation, private detail::Timer {
    public:
@@ -47,15 +55,22 @@ class HEDDLE_EXPORT Interval final {
     }
     TimePoint await_resume();
 
+    bool advance() const noexcept { return !armed(); }
     Stop cancel() noexcept override;
+    detail::WaitInfo describe() const noexcept override;
 
    private:
+    friend class Interval;
+
     static void expire(detail::Timer& timer) noexcept;
     void arm();
+    void rearm(TimePoint deadline);
+    void abandon() noexcept;
 
     Interval& interval_;
-    bool fired_ = false;
+    bool due_ = false;
     bool stopped_ = false;
+    bool abandoned_ = false;
   };
 
   /// Waits for the next tick, or not at all if it is overdue, and yields when it was due. A tick that was not
@@ -63,10 +78,11 @@ class HEDDLE_EXPORT Interval final {
   /// another task waits.
   Tick tick() noexcept { return Tick(*this); }
 
-  /// The next tick comes a period from now.
+  /// The next tick comes a period from now; also for the task that waits for it. Throws std::bad_alloc as
+  /// reset_at() does.
   void reset();
-  /// The next tick comes at `next`.
-  void reset_at(Deadline next) noexcept { next_ = next.time(); }
+  /// The next tick comes at `next`. Throws std::bad_alloc if a task waits, and then nothing has changed.
+  void reset_at(Deadline next);
 
   Duration period() const noexcept { return period_; }
   /// When the next tick is due.
@@ -78,7 +94,7 @@ class HEDDLE_EXPORT Interval final {
   Duration period_;
   TimePoint next_;
   MissedTick missed_;
-  bool waited_for_ = false;
+  Tick* waiting_ = nullptr;  // until its turn
 };
 
 /// An Interval; the first tick comes a period from now.

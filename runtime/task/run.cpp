@@ -83,6 +83,8 @@ class InterruptGuard {
 
 }  // namespace
 
+void ClosesLoop::task_done(TaskState&) noexcept { loop_.begin_close(spared_); }
+
 void check_no_loop_runs() {
   if (current.loop != nullptr)
     throw std::logic_error(
@@ -91,6 +93,7 @@ void check_no_loop_runs() {
 
 bool drive_main(EventLoop& loop, TaskState& main) {
   const InterruptGuard guard(loop.mailbox());
+  const ClosesLoop closes(main);
   bool interrupted = false;
   while (!main.done()) {
     loop.run_until_complete(main);

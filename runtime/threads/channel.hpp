@@ -50,11 +50,12 @@ class [[nodiscard]] ChannelSend final : public ChannelOperation {
     if (waiter_.state != ChannelWaiter::State::IDLE ||
         channel().send(item_, &waiter_) != ChannelWaiter::State::WAITING)
       wake();
+    begin_wait();
     suspend(*this, coroutine);
   }
   void await_resume() {
-    check_stopped();
-    if (waiter_.state == ChannelWaiter::State::CLOSED) throw ChannelClosed();
+    end_wait();
+    if (waiter_.state == ChannelWaiter::State::CLOSED) throw_closed();
   }
 
   Stop cancel() noexcept override {
@@ -94,10 +95,11 @@ class [[nodiscard]] ChannelReceive final : public ChannelOperation {
     if (waiter_.state != ChannelWaiter::State::IDLE ||
         channel().receive(item_, &waiter_) != ChannelWaiter::State::WAITING)
       wake();
+    begin_wait();
     suspend(*this, coroutine);
   }
   std::optional<T> await_resume() {
-    check_stopped();
+    end_wait();
     return take_value(item_);
   }
 
@@ -117,7 +119,7 @@ class [[nodiscard]] ChannelReceive final : public ChannelOperation {
 
 /// Hands items from any number of senders to any number of receivers, tasks of any loops and plain threads,
 /// in the order in which they were sent; of those who wait the first is served. A copy refers to the same
-/// channel, which lives as long as the last of them, and whoever waits at it.
+/// channel, which is closed when the last of them is destroyed.
 ///
 /// Cancelling loses nothing: an item that was received is delivered, and one that wasn't sent is still in the
 /// send operation (see ChannelSend::item()). T must be movable without throwing; its constructors and
@@ -128,8 +130,7 @@ class Channel {
   static constexpr std::size_t unlimited = ~std::size_t{0};
 
   /// `capacity` items fit in it before senders have to wait. 0: each waits until its item is received.
-  explicit Channel(std::size_t capacity)
-      : state_(detail::Ref<detail::ChannelState<T>>::adopt(*new detail::ChannelState<T>(capacity))) {}
+  explicit Channel(std::size_t capacity) : state_(State::adopt(*new detail::ChannelState<T>(capacity))) {}
   // No moves: there is always a channel.
   Channel(const Channel&) noexcept = default;
   Channel& operator=(const Channel&) noexcept = default;
@@ -171,14 +172,16 @@ class Channel {
   /// send() for a thread without a loop: blocks it. Throws TimeoutError when `timeout` has passed.
   void blocking_send(T item, Timeout timeout = {}) {
     detail::check_may_block("blocking_send()", "co_await send()");
+    const Kept kept(*state_);
     detail::Item<T> sent(std::move(item));
-    check_sent(state_->send_blocking(sent, timeout));
+    check_sent(kept->send_blocking(sent, timeout));
   }
   /// The same for receive().
   std::optional<T> blocking_receive(Timeout timeout = {}) {
     detail::check_may_block("blocking_receive()", "co_await receive()");
+    const Kept kept(*state_);
     detail::Item<T> item;
-    if (state_->receive_blocking(item, timeout) == State::WAITING) throw TimeoutError();
+    if (kept->receive_blocking(item, timeout) == State::WAITING) throw TimeoutError();
     return detail::take_value(item);
   }
 
@@ -198,7 +201,9 @@ class Channel {
     return state;
   }
 
-  detail::Ref<detail::ChannelState<T>> state_;
+  using State = detail::Ref<detail::ChannelState<T>, detail::ChannelSide>;
+  using Kept = detail::Ref<detail::ChannelState<T>>;  // while a thread is blocked: this may go meanwhile
+  State state_;
 };
 
 }  // namespace heddle

@@ -57,6 +57,10 @@ class HEDDLE_EXPORT ChannelCore {
   void add_reference() noexcept;
   void release() noexcept;
 
+  /// One more Channel, or one less; when the last of them goes it is closed.
+  void add_handle() noexcept;
+  void drop_handle() noexcept;
+
   void close() noexcept;
   bool closed() noexcept;
   std::size_t size() noexcept;
@@ -93,8 +97,16 @@ class HEDDLE_EXPORT ChannelCore {
  private:
   struct Sync;
   Sync* sync_;
-  ChannelList served_;       // to be woken when the lock is released
-  unsigned references_ = 1;  // atomic accesses only
+  ChannelList served_;  // to be woken when the lock is released
+  // Atomic accesses only. One reference is that of all handles.
+  unsigned references_ = 1;
+  unsigned handles_ = 1;
+};
+
+/// How the Channels are counted.
+struct ChannelSide {
+  static void add(ChannelCore& channel) noexcept { channel.add_handle(); }
+  static void drop(ChannelCore& channel) noexcept { channel.drop_handle(); }
 };
 
 /// The core with its items. Under its lock only pointers to them move: what their constructors and destructor
@@ -221,9 +233,15 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
   /// What await_ready() returns after an attempt that ended in `state`.
   bool is_ready(ChannelWaiter::State state) noexcept;
   void prepare_to_wait(void* item) noexcept;
-  void check_stopped() const {
+  /// It is suspended.
+  void begin_wait() noexcept;
+  /// Its turn has come: throws Cancelled if it was stopped.
+  void end_wait() {
+    if (std::exchange(waits_, false)) end_outside_work();
     if (stopped_) throw_cancelled();
   }
+  /// Throws Cancelled instead, if the task was asked to stop.
+  [[noreturn]] static void throw_closed();
 
   Ref<ChannelCore> channel_;
   ChannelWaiter waiter_;
@@ -235,7 +253,9 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
     ChannelOperation& operation;
   };
   static void on_message(Runnable& message) noexcept;
+  static void end_outside_work() noexcept;
 
+  bool waits_ = false;  // from when it is suspended until its turn
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};
 };

@@ -146,8 +146,10 @@ class HEDDLE_EXPORT RemoteWait : public Operation {
 
   static void on_done(Runnable& message) noexcept;
   void begin_wait() noexcept;
+  void end_wait() noexcept;
 
   RemoteWait* next_ = nullptr;  // the one that came before
+  bool outside_ = false;        // the task is another loop's
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};
 };

@@ -28,6 +28,7 @@ namespace detail {
 
 class Mailbox;
 class ThreadJobWaiter;
+class ThreadPoolState;
 
 }  // namespace detail
 
@@ -88,6 +89,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
 
  private:
   friend class heddle::ThreadPool;
+  friend class ThreadPoolState;
   friend class IntrusiveList<ThreadJob>;
   enum class State : unsigned char { NEW, QUEUED, RUNNING, DONE };
 
@@ -97,7 +99,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
   ThreadJobWaiter* waiter_ = nullptr;
   Ref<Mailbox> mailbox_;
   TaskLocals* locals_ = nullptr;  // of the task that waits
-  ThreadPool* pool_ = nullptr;
+  Ref<ThreadPoolState> pool_;
   unsigned references_ = 1;   // atomic accesses only
   State state_ = State::NEW;  // the same; until RUNNING, as the place in the queue, under the pool's lock
   bool stop_ = false;         // the same
@@ -219,7 +221,7 @@ class HEDDLE_EXPORT ThreadPool {
                       std::string_view name = "heddle pool");
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
-  /// shutdown().
+  /// shutdown(): so who waits for a call gets what it returned.
   ~ThreadPool();
 
   /// The pool of to_thread(). It is never shut down, so that a call which hangs can't keep the process from
@@ -264,14 +266,10 @@ class HEDDLE_EXPORT ThreadPool {
 
  private:
   friend class detail::ThreadJob;
-  struct State;
 
-  void submit(detail::ThreadJob& job);
-  void add_thread();
-  void serve() noexcept;
-  State& state() const;
+  detail::ThreadPoolState& state() const;
 
-  mutable State* state_;  // atomic accesses only
+  mutable detail::ThreadPoolState* state_;  // atomic accesses only
 };
 
 }  // namespace heddle
