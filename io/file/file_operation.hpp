@@ -40,6 +40,10 @@ class HEDDLE_EXPORT FileDescription {
   unsigned references_ = 1;
 };
 
+/// Whether read(2), which has yielded 0, has met no end: `fd` is a FIFO that no process has opened for
+/// writing yet.
+bool awaits_writer(System& system, int fd) noexcept;
+
 /// Which call to make.
 enum class FileCall : std::uint8_t {
   READ,      ///< read(2): once, at the descriptor's own position

@@ -64,7 +64,7 @@ class HEDDLE_EXPORT UnixStream : public StreamSocket<detail::UnixSocket, detail:
   }
   /// Reads some bytes, and the descriptors that came with them into `fds`. (read_some() drops them.)
   [[nodiscard]] detail::ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
-    return detail::ReceiveFdsOperation(fd(), buffer, fds);
+    return detail::ReceiveFdsOperation(fd(), buffer.first(detail::of_one_turn(buffer.size())), fds);
   }
   [[nodiscard]] detail::ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
     return receive_with_fds(std::as_writable_bytes(buffer), fds);

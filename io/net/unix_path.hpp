@@ -19,8 +19,10 @@ class System;
 
 /// How to bind to a path.
 struct UnixBindOptions {
-  /// Replace a socket at the path that no process has open any more. A socket in use, and any other file, is
-  /// EADDRINUSE.
+  /// Replace a socket at the path that no process has open any more: connecting is refused, and the kernel
+  /// lists none that was bound to it (/proc/net/unix: of this network namespace). A socket in use, also by
+  /// one that doesn't listen yet, and any other file, is EADDRINUSE; so is every one where the list can't be
+  /// read.
   bool replace_stale = false;
   bool unlink = true;  ///< remove the path when the socket is closed
 };

@@ -25,6 +25,7 @@ namespace heddle::detail {
 
 int ChildProcess::try_reap() noexcept {
   if (reaped_) return error_ != 0 ? -error_ : 1;
+  if (ended_ && keeps_pid_) return 1;
   if (thread_waits_) {
     // Not before the thread has seen the end: it waits by the pid, which may be reused once the child is
     // reaped.
@@ -32,14 +33,15 @@ int ChildProcess::try_reap() noexcept {
     if (::poll(&entry, 1, 0) <= 0) return 0;
   }
   siginfo_t info = {};
-  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG) < 0) {
+  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | (keeps_pid_ ? WNOWAIT : 0)) < 0) {
     if (errno == EINTR) return 0;
     error_ = errno;
     reaped_ = true;
     return -error_;
   }
   if (info.si_pid == 0) return 0;
-  reaped_ = true;
+  ended_ = true;
+  reaped_ = !keeps_pid_;
   if (info.si_code == CLD_EXITED)
     status_.code = info.si_status;
   else
@@ -56,7 +58,7 @@ bool ChildProcess::reap() {
 
 int ChildProcess::kill(int signal) const noexcept {
   // In the child of a fork() it is the parent's process.
-  if (reaped_ || !process_.is_here()) return -ESRCH;
+  if (reaped_ || (ended_ && !group_) || !process_.is_here()) return -ESRCH;
   return ::kill(group_ ? -pid_ : pid_, signal) < 0 ? -errno : 0;
 }
 
@@ -177,6 +179,7 @@ constinit std::atomic<Reaper*> Reaper::shared_reaper{nullptr};
 
 void ChildProcess::release() noexcept {
   if (--references_ != 0) return;
+  keeps_pid_ = false;  // nobody will send it a signal
   // The reaper's thread outlives the loop: so no loop watches the descriptor, and the loop's System isn't
   // needed to close it.
   exit_ = Fd(exit_.release(), kernel_system());

@@ -103,7 +103,8 @@ class HEDDLE_EXPORT Command {
     return *this;
   }
   /// It leads a process group of its own: signals sent by its Process go to the whole group, and those of the
-  /// terminal (Ctrl-C) don't reach it.
+  /// terminal (Ctrl-C) don't reach it. It stays a zombie from its end until its Process is gone (and nobody
+  /// waits for it), so that the group's number can't become another's.
   Command& new_group(bool on = true) noexcept {
     new_group_ = on;
     return *this;

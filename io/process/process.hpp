@@ -44,7 +44,8 @@ class HEDDLE_EXPORT Process {
   Process& operator=(Process&& other) noexcept;
   ~Process() { drop(); }
 
-  /// Its process id, also after its end (when it may have been reused); -1 for an empty Process.
+  /// Its process id, also after its end (when it may have been reused, unless it leads a group); -1 for an
+  /// empty Process.
   int pid() const noexcept;
 
   /// Our ends of its standard streams: those that are Stdio::pipe(); the others are closed.
@@ -59,8 +60,9 @@ class HEDDLE_EXPORT Process {
   /// The same without waiting; nullopt while it runs.
   std::optional<ExitStatus> poll() const;
 
-  /// Sends a signal, to its group if it leads one (Command::new_group). False if it has been reaped, and in
-  /// the child of a fork(), whose sibling it is. Throws std::system_error (EINVAL, EPERM).
+  /// Sends a signal, to its group if it leads one (Command::new_group): to those who are left in it, also
+  /// after its own end. False if it has ended and leads none, and in the child of a fork(), whose sibling it
+  /// is. Throws std::system_error (EINVAL, EPERM).
   bool kill(int signal);
   /// SIGTERM.
   bool terminate();

@@ -60,6 +60,14 @@ struct Current {
   void call_answered() noexcept {
     if (steps > 0) steps -= attention;
   }
+  /// The running task has done, by one operation, what takes as long as `operations` of them, and the step as
+  /// long as `more_steps` besides itself: so it has to wait its turn, and the selector is polled, that much
+  /// earlier.
+  void charge(int operations, int more_steps) noexcept {
+    if (budget > 0) budget = operations < budget ? budget - operations : 0;
+    const int left = -1 - step_number();
+    if (left > 0) steps += more_steps < left ? more_steps : left;
+  }
 
  private:
   static constexpr int attention = 1 << 30;  // more than any number of steps

@@ -105,6 +105,48 @@ FdWatch& DescriptorTable::watch(int fd) {
   return *made;
 }
 
+// By a change that is taken back. epoll refuses it where another file has the number (ENOENT).
+bool DescriptorTable::is_current(FdWatch& watch) noexcept {
+  if (!watch.registered) return true;
+  constexpr EventMask both = EVENT_READ | EVENT_WRITE;
+  const EventMask events = watch.registered;
+  try {
+    selector_->modify(watch.fd, events == both ? EVENT_READ : both, &watch);
+    selector_->modify(watch.fd, events, &watch);
+    return true;
+  } catch (const std::exception&) {
+    // It is unregistered now, if there was a refusal; without memory for the change it is as it was.
+    return selector_->find(watch.fd) != nullptr;
+  }
+}
+
+// Its owner still has it, and learns at its next operation that the descriptor is gone.
+void DescriptorTable::lose(FdWatch& watch) noexcept {
+  for (FdWatch::Side& side : watch.sides) abandon_waiters(side, EBADF);
+  const Callbacks callbacks = take_callbacks(watch);
+  if (selector_->find(watch.fd) != nullptr) selector_->unregister(watch.fd);
+  watch.registered = EventMask(0);
+  if (watch.owned) {
+    IntrusiveList<FdWatch>::remove(watch);
+    watch.table = nullptr;
+    watch.set_edge(false);
+    for (FdWatch::Side& side : watch.sides) side.lose();
+  } else {
+    forget(watch);
+  }
+  abandon(callbacks);
+}
+
+FdWatch* DescriptorTable::give_way(int fd, bool to_owner, FdWatch* known) noexcept {
+  FdWatch* const found = known != nullptr ? known : find(fd);
+  if (found == nullptr || found->table != this) return found;
+  for (const FdWatch::Side& side : found->sides)  // it waits for both directions
+    if (!found->owned && side.first() != nullptr && side.first()->task_ == current.task) return found;
+  if (to_owner ? !found->owned && is_current(*found) : is_current(*found)) return found;
+  lose(*found);
+  return nullptr;
+}
+
 bool DescriptorTable::adopt(FdWatch& watch) noexcept {
   if (watch.table != nullptr || find(watch.fd) != nullptr) return false;
   watch.table = this;
@@ -251,6 +293,7 @@ bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callba
   bool replaced = false;
   try {
     if (fd < 0) throw ValueError("a callback for a negative descriptor");
+    if (watch != nullptr) watch = give_way(fd, false, watch);
     if (watch == nullptr) watch = &this->watch(fd);
     if (watch->edge()) {  // a callback is called as long as the descriptor is ready
       selector_->unregister(fd);

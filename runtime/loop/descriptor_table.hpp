@@ -39,6 +39,13 @@ class HEDDLE_EXPORT DescriptorTable {
   FdWatch* find(int fd) const noexcept;
   /// The same, made if need be. Throws std::bad_alloc.
   FdWatch& watch(int fd);
+  /// Somebody is about to wait for `fd` who hasn't before; an owner of the descriptor, or of its number
+  /// alone. A watch of the same number may be of a file that was closed behind the back of those who wait,
+  /// and a selector reports nothing of the one that has the number now. Two owners can't both be right: the
+  /// later one is. Otherwise the selector is asked, where it can tell (epoll), and made to watch the present
+  /// file (io_uring). Those who are wrong get EBADF. Returns the watch that is left, nullptr if there is
+  /// none.
+  FdWatch* give_way(int fd, bool to_owner, FdWatch* known) noexcept;
   /// Takes over the watch of an owned descriptor whose loop has closed. False if that has not, or somebody
   /// waits here for the same number.
   bool adopt(FdWatch& watch) noexcept;
@@ -106,6 +113,8 @@ class HEDDLE_EXPORT DescriptorTable {
   void want(FdWatch& watch, EventMask events);
   void want_quietly(FdWatch& watch, EventMask events) noexcept;
   void forget(FdWatch& watch) noexcept;
+  bool is_current(FdWatch& watch) noexcept;
+  void lose(FdWatch& watch) noexcept;
   static void abandon_waiters(FdWatch::Side& side, int error) noexcept;
 
   Scheduler& loop_;

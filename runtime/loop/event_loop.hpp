@@ -73,7 +73,7 @@ struct LoopOptions {
 /// What a loop has counted since it was made.
 struct LoopCounters {
   std::uint64_t turns = 0;          ///< of the loop: up to 64 steps, mostly after a poll of the selector
-  std::uint64_t resumes = 0;        ///< steps: turns of tasks, and callbacks
+  std::uint64_t resumes = 0;        ///< steps: turns of tasks, and callbacks; of many bytes, one per 16 KB
   std::uint64_t polls = 0;          ///< calls of the selector
   std::uint64_t waits = 0;          ///< of those, that might sleep
   std::uint64_t events = 0;         ///< ready descriptors

@@ -76,11 +76,15 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
     void clear_drained() noexcept { state_ = drained; }
     /// The first leaves.
     void promote() noexcept;
+    /// Nobody waits here any more, nor may try: every operation has to ask FdWatch::lost().
+    void lose() noexcept { state_ = lost_; }
+    bool lost() const noexcept { return (state_ & lost_) != 0; }
 
    private:
     // In one byte, so that one test answers what may_try() and may_wait() ask.
     static constexpr std::uint8_t drained = 1;
     static constexpr std::uint8_t taken = 2;  // there is a first
+    static constexpr std::uint8_t lost_ = 4;
     std::uint8_t state_ = 0;
     DescriptorOperation* first_ = nullptr;  // while it is taken
   };
@@ -100,6 +104,9 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
     edge_table = edge ? table : nullptr;
     awaits_second_look = false;
   }
+  /// The descriptor was closed behind its owner's back, and another file has its number: see
+  /// DescriptorTable::give_way().
+  bool lost() const noexcept { return sides[0].lost(); }
   bool idle() const noexcept {
     return sides[0].first() == nullptr && sides[1].first() == nullptr && sides[0].callback == nullptr &&
            sides[1].callback == nullptr;
@@ -108,9 +115,10 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
   DescriptorTable* table = nullptr;       ///< its loop's; nullptr after the loop has closed
   DescriptorTable* edge_table = nullptr;  ///< the same, while the registration is edge-triggered
   int fd = -1;
-  EventMask registered{0};          ///< what the selector was asked for
-  bool owned = false;               ///< an owner of the descriptor holds this watch and will release it
-  bool hangup = false;              ///< the peer sends no more: reads don't block
+  EventMask registered{0};  ///< what the selector was asked for
+  bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
+  /// The peer sends no more, or there is urgent data: until a read finds nothing, a short one proves nothing.
+  bool hangup = false;
   bool awaits_second_look = false;  ///< the loop will check whether there is more to read: see SecondLook
   bool more_may_follow = false;  ///< it has found some: until a read finds none, a short one proves nothing
   bool reset = false;            ///< its connection is being reset: who waits is to learn that, whatever else
@@ -209,7 +217,8 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     if (watch == nullptr) [[unlikely]]
       return;
     watch->side(direction).set_drained();
-    if (direction == Direction::READ) watch->more_may_follow = false;
+    // (What would block has disproved a hang-up: it was urgent data, which has been passed by now.)
+    if (direction == Direction::READ) watch->more_may_follow = watch->hangup = false;
   }
   /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
   static void drained_unless_hangup(Direction direction, FdWatch* watch) noexcept {
