@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "../../../io/stream/stream_reader.hpp"
 #include "../../../runtime/task/task_group.hpp"
@@ -194,9 +195,9 @@ TEST_CASE("cancelled or failing at each await of a handshake, of either side, TL
   const auto error = std::make_exception_ptr(
       std::system_error(std::make_error_code(std::errc::connection_reset), "injected"));
   for (const TlsContext& server : {server_context(), named})
-    for (const std::size_t capacity : {100, 1'000, 65'536}) {
+    for (const std::size_t capacity : std::vector<std::size_t>{100, 1'000, 65'536}) {
       INFO(capacity);
-      const auto talk = [&]() -> Task<void> { return talk_in_memory(client, server, capacity); };
+      const auto talk = [&]() -> Task<void> { co_await talk_in_memory(client, server, capacity); };
       // The side that isn't disturbed may be the first to fail, because its peer is gone.
       const auto check = [](const DisturbedRun& run) {
         if (!run.failed_with<TlsError>() && !run.failed_with<std::system_error>()) check_usual_end(run);

@@ -92,7 +92,7 @@ struct Outcomes {
   int out_of_memory = 0;
   std::vector<std::string> others;
 };
-/// How `scenario` ends when each third of OpenSSL's allocations fails, one in each run.
+/// How `scenario` ends when an allocation of OpenSSL's fails: each third of them, one in each run.
 Outcomes fail_each(const std::function<void()>& scenario) {
   Outcomes ends;
   scenario();

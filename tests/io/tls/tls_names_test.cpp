@@ -174,7 +174,7 @@ TEST_CASE(
   REQUIRE(SSL_CTX_set1_groups_list(named.state().context, "P-384") == 1);
   TlsContext server = TlsContext::server(server_options(certificates().example));
   server.add_name("localhost", named);
-  for (const std::size_t capacity : {1, 7, 200, 65536})
+  for (const std::size_t capacity : std::vector<std::size_t>{1, 7, 200, 65536})
     for (const bool known : {true, false}) {
       const TlsContext client = known ? TlsContext::client(known_client_options()) : client_context();
       run_in_virtual_time([&]() -> Task<void> {
