@@ -88,6 +88,14 @@ class StreamReader {
     if (size > buffer_.size()) throw ValueError("StreamReader.consume() of more than is buffered");
     return buffer_.take(size);
   }
+  /// Takes all of these, for who reads the stream itself from now on. Throws std::logic_error while a task
+  /// reads.
+  std::string take_buffered() {
+    buffer_.check_idle();
+    std::string bytes(buffer_.text());
+    buffer_.take(bytes.size());
+    return bytes;
+  }
   /// Waits for more and adds it to buffered(); yields false when the stream has ended. Throws
   /// LimitOverrunError when the limit is reached.
   Task<bool> fill();
