@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "export.hpp"
+#include "export.hpp"  // first
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -24,3 +26,5 @@ class ProcessMark {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

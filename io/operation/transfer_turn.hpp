@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 
 #include "../../runtime/core/current.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -31,3 +35,5 @@ inline void charge_transfer(std::ptrdiff_t moved) noexcept {
 }
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 
 #include "../../selector/system.hpp"
 #include "../../selector/timeout.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -31,3 +35,5 @@ class Deadline {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <coroutine>
 #include <type_traits>
@@ -13,6 +15,8 @@
 #include "operation.hpp"
 #include "runnable.hpp"
 #include "transfer.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -125,3 +129,5 @@ class ForeignAwaiter final : public ForeignAwait {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <utility>
 
 #include "frame_allocator.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -93,3 +97,5 @@ class ItemList {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -39,8 +39,8 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   /// The same for a part of the task (a timeout, a group) that came to be inside of `shields` shields: only
   /// those that were raised since hold its request off.
   bool cancel_inside(unsigned shields) noexcept;
-  /// cancel() for `first` and its siblings, but for `spared`. Who joins another of them, or one that is asked by them, passes
-  /// nothing on, so each task is asked once.
+  /// cancel() for `first` and its siblings, but for `spared`. Who joins another of them, or one that is asked
+  /// by them, passes nothing on, so each task is asked once.
   static void cancel_all(TaskState* first, const TaskState* spared = nullptr) noexcept;
   /// What tells a request that cancel_inside(shields) makes now from others, for take_back().
   StopRequests::Count mark_request(unsigned shields) const noexcept {

@@ -2,8 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "../../selector/export.hpp"
+#include "../../selector/export.hpp"  // first
+
 #include "stop_requests.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -44,3 +47,5 @@ class HEDDLE_EXPORT WaitScope {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
 
 #include "intrusive_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -68,3 +72,5 @@ class WeakLink final : private WeakLinkBase {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

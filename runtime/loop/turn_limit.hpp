@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 
 #include "../../selector/system.hpp"
 #include "../../selector/timeout.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -61,3 +65,5 @@ class TurnLimit {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END
