@@ -2,12 +2,13 @@
 // SPDX-License-Identifier: MIT
 #include "foreign.hpp"
 
+#include <cstdio>
+#include <exception>
 #include <new>
 #include <utility>
 
 #include "scheduler.hpp"
 #include "task_state.hpp"
-#include "wait_list.hpp"
 
 namespace heddle::detail {
 
@@ -82,7 +83,8 @@ TaskState& TaskState::suspend_guest(Operation& operation, void (*step)(Runnable&
   operation.task_ = guest;
   return *guest;
 } catch (const std::bad_alloc&) {
-  terminate_with("no memory for a coroutine that isn't heddle's to wait in");
+  std::fputs("heddle: no memory for a coroutine that isn't heddle's to wait in\n", stderr);
+  std::terminate();
 }
 
 void TaskState::end_guest_turn() noexcept {

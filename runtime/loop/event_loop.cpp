@@ -321,7 +321,7 @@ inline EventLoop::Found EventLoop::select(Timeout timeout) {
     // select(2) says only that one of its descriptors was closed by somebody. If none was that tasks wait
     // for, it is the selector itself, or the wake-up.
     if (!descriptors_->fail_closed()) {
-      static_cast<void>(wake_up(*this));
+      static_cast<void>(wake_up());
       throw;
     }
   } catch (...) {

@@ -130,7 +130,7 @@ class Channel {
   static constexpr std::size_t unlimited = ~std::size_t{0};
 
   /// `capacity` items fit in it before senders have to wait. 0: each waits until its item is received.
-  explicit Channel(std::size_t capacity) : state_(State::adopt(*new detail::ChannelState<T>(capacity))) {}
+  explicit Channel(std::size_t capacity) : state_(Shared::adopt(*new detail::ChannelState<T>(capacity))) {}
   // No moves: there is always a channel.
   Channel(const Channel&) noexcept = default;
   Channel& operator=(const Channel&) noexcept = default;
@@ -201,9 +201,9 @@ class Channel {
     return state;
   }
 
-  using State = detail::Ref<detail::ChannelState<T>, detail::ChannelSide>;
+  using Shared = detail::Ref<detail::ChannelState<T>, detail::ChannelSide>;
   using Kept = detail::Ref<detail::ChannelState<T>>;  // while a thread is blocked: this may go meanwhile
-  State state_;
+  Shared state_;
 };
 
 }  // namespace heddle
