@@ -43,7 +43,7 @@ class World:
         self.tasks = {}
         self.groups = {}
         self.queues = [peer_sync.Queue(size) for size in programs.QUEUES]
-        self.locks = [asyncio.Lock() for _ in range(programs.LOCKS)]
+        self.locks = [peer_sync.Lock() for _ in range(programs.LOCKS)]
         self.semaphores = [asyncio.Semaphore(permits) for permits in programs.SEMAPHORES]
         self.conditions = [peer_sync.Condition() for _ in range(programs.CONDITIONS)]
         self.events = [asyncio.Event() for _ in range(programs.EVENTS)]
@@ -105,8 +105,7 @@ class World:
         await asyncio.sleep(time)
 
     async def do_yield(self, me):
-        checkpoint()
-        await asyncio.sleep(0)
+        await peer.yield_once()
 
     async def do_spawn(self, me, number, block):
         self.start(number, block)

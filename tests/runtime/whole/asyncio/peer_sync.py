@@ -1,10 +1,19 @@
-"""More of peer.py: what tasks wait at for each other. Locks, semaphores and events are asyncio's own."""
+"""More of peer.py: what tasks wait at for each other. Semaphores and events are asyncio's own."""
 # SPDX-License-Identifier: MIT
 
 import asyncio
 import collections
 
 from peer import checkpoint
+
+
+class Lock(asyncio.Lock):
+    """Difference 13: who is to be stopped, but has not had its turn yet, is passed over."""
+
+    def _wake_up_first(self):
+        waiter = next((waiter for waiter in self._waiters or () if not waiter.cancelled()), None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(True)
 
 
 class QueueShutDown(Exception):
@@ -120,7 +129,7 @@ class Condition:
     """asyncio.Condition. Difference 13: who is notified, or stopped, queues for the lock there and then, not when its turn comes."""
 
     def __init__(self):
-        self.lock = asyncio.Lock()
+        self.lock = Lock()
         self.lock._waiters = collections.deque()
         self.waiters = []
 
