@@ -83,13 +83,6 @@ inline Task<TlsPair<MemoryStream>> tls_memory_pair(TlsContext client, TlsContext
   co_return pair;
 }
 
-template <class Body>
-auto run_in_virtual_time(Body body) {
-  LoopOptions options;
-  options.virtual_time = true;
-  return run(body(), options);
-}
-
 template <class S>
 Task<std::string> read_once(BasicTlsStream<S>& stream, std::size_t most = 65536) {
   std::string buffer(most, '\0');

@@ -46,7 +46,7 @@ Task<void> two_yields() {
   co_await yield();
 }
 
-DisturbOptions in_virtual_time() {
+DisturbOptions disturbed_in_virtual_time() {
   DisturbOptions options;
   options.loop.virtual_time = true;
   return options;
@@ -172,7 +172,7 @@ TEST_CASE("an exception comes out of each operation in the place of its result")
         check_usual_end(run);
         CHECK(run.failed_with_injected() == (run.disturbance == Disturbance::THROW));
       },
-      in_virtual_time());
+      disturbed_in_virtual_time());
   CHECK(count.places == 5);
   CHECK(count.failed == 5);
   CHECK(caught == 5);
@@ -238,7 +238,7 @@ TEST_CASE("each allocation fails once, of the loop, of coroutines and of what th
         check_usual_end(run);
         CHECK((run.disturbance == Disturbance::NONE || run.number == ++last));
       },
-      in_virtual_time());
+      disturbed_in_virtual_time());
   CHECK(count.places >= 20);
   CHECK(count.failed >= 20);
 }
