@@ -103,6 +103,8 @@ class HEDDLE_EXPORT DescriptorWrite final : public DescriptorTransfer {
 template <class Transfer>
 class [[nodiscard]] PipeOperation {
  public:
+  using Native = void;
+
   PipeOperation(const Transfer& transfer, const FileTransfer& file, bool is_file) noexcept
       : transfer_(transfer), file_(file), is_file_(is_file) {}
 

@@ -57,6 +57,8 @@ class HEDDLE_EXPORT AcceptOperation final
 template <class Stream>
 class [[nodiscard]] Accept {
  public:
+  using Native = void;
+
   explicit Accept(const AcceptOperation& operation) noexcept : operation_(operation) {}
 
   bool await_ready() const noexcept { return false; }

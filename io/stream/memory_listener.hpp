@@ -21,6 +21,8 @@ class HEDDLE_EXPORT MemoryListener {
   /// What accept() is.
   class HEDDLE_EXPORT Accept {
    public:
+    using Native = void;
+
     explicit Accept(MemoryListener& listener) noexcept : get_(listener.waiting_.get()) {}
 
     bool await_ready() { return get_.await_ready(); }

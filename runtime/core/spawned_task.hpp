@@ -9,6 +9,7 @@
 #include <exception>
 #include <new>
 #include <source_location>
+#include <type_traits>
 
 #include "frame_allocator.hpp"
 #include "scheduler.hpp"
@@ -57,8 +58,17 @@ class SpawnedTask final : public TaskState, public FrameAllocated {
   T take() {
     mark_retrieved();
     if (outcome() != Outcome::VALUE) throw_outcome();
-    take_value();
-    return static_cast<T&&>(value_);
+    begin_taking();
+    if constexpr (std::is_nothrow_move_constructible_v<T>) {
+      return static_cast<T&&>(value_);
+    } else {
+      try {
+        return static_cast<T&&>(value_);
+      } catch (...) {
+        end_taking();
+        throw;
+      }
+    }
   }
 
  private:

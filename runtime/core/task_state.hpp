@@ -222,12 +222,14 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 
   /// Throws what the task ended with, if that is no value.
   [[noreturn]] void throw_outcome() const;
-  /// To be called by who takes the value; it is given once. Throws std::logic_error.
-  void take_value() {
+  /// The value is about to be taken; it is given once. Throws std::logic_error.
+  void begin_taking() {
     if (taken_) [[unlikely]]
       throw_value_taken();
     taken_ = true;
   }
+  /// Moving it has thrown: it is still there.
+  void end_taking() noexcept { taken_ = false; }
   /// Moves the outcome out of the coroutine's promise; an exception by keep_error().
   virtual Outcome settle() noexcept = 0;
   Outcome keep_error(const std::exception_ptr& error) noexcept;
@@ -297,7 +299,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   // |                     | cancel_all()                               |                                           |
   // | outcome_            | PENDING until the task is done             | finish(), once                            |
   // | retrieved_          | somebody has seen the exception            | mark_retrieved(), any time                |
-  // | taken_              | somebody has got the value                 | take_value(), once                        |
+  // | taken_              | somebody has got the value                 | begin_taking(); end_taking() clears                        |
   // | root_               | the outermost coroutine; null: it is done  | finish(), end_unstarted()                 |
   // | owner_              | null: it is done                           | finish()                                  |
   // | extras_or_observer_ | see has_extras and has_locals              | make_extras(), make_locals(), add_ and    |

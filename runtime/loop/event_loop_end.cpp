@@ -95,6 +95,10 @@ bool EventLoop::has_task_to_end(std::uint64_t last_id) const noexcept {
 
 void EventLoop::end_tasks(LateMail& late) noexcept {
   begin_close();
+  if (!is_in_its_process()) try {  // the child of a fork(), which hasn't taken it over: nothing of the parent's is used
+      set_selector("poll");
+    } catch (const std::exception&) {
+    }
   const std::uint64_t last_id = tasks_spawned();
   int failed_with = 0;
   bool without_selector = false;

@@ -50,8 +50,7 @@ void TaskGroup::child_done(TaskState& child) noexcept {
   } else if (child.outcome() != Outcome::CANCELLED || on_cancelled_ != OnCancelled::ENDS) {
     return;
   }
-  if (aborting_) return;
-  if (asked_to_stop_ && child.outcome() == Outcome::CANCELLED) return;
+  if (aborting_ || asked_to_stop_) return;  // they have been asked
   child_cancelled_ = child.outcome() == Outcome::CANCELLED;
   abort();
   if (closing_) return;

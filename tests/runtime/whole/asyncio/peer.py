@@ -11,7 +11,6 @@ import heapq
 import types
 
 
-KNOWN = set()  # what is not yet as it is meant to be; see compare.py
 AT_ONCE = ("asyncio.tasks", "peer_several")  # whose functions are called by a task as it ends
 
 
@@ -114,7 +113,7 @@ class PeerTask(asyncio.tasks._PyTask):
 
     def _Task__wakeup(self, future):
         # Difference 2: a request to stop that comes when the task has what it waits for takes nothing away.
-        if self._must_cancel and (not future.cancelled() or isinstance(future, PeerTask) and "second" in KNOWN):
+        if self._must_cancel and not future.cancelled():
             self._must_cancel = False
             self._coro.late = True
         super()._Task__wakeup(future)
@@ -304,7 +303,7 @@ class Group:
             failure = error
         self.closing = True
         cancelled = isinstance(failure, asyncio.CancelledError)
-        if failure is not None and (not self.aborting or "twice" in KNOWN):
+        if failure is not None and not self.aborting:
             self.abort()
         # Difference 7: compared with the requests from before the group, as timeout() does, not with none.
         if self.own is not None and self.parent.take_back(self.own) <= self.before:
