@@ -44,6 +44,7 @@ struct Current {
   /// `attention` was added.
   int steps = 0;
   int granted = 0;  ///< of this turn's steps, those that are taken and those that `steps` still counts
+  int charged = 0;  ///< steps that are taken besides, and that `steps` didn't count
   std::coroutine_handle<> target;  ///< a coroutine to go on with, where the compiler can't jump to it
 
   /// A task has ended, or `target` is set: the loop attends to that when the step is over.
@@ -65,8 +66,10 @@ struct Current {
   /// earlier.
   void charge(int operations, int more_steps) noexcept {
     if (budget > 0) budget = operations < budget ? budget - operations : 0;
-    const int left = -1 - step_number();
-    if (left > 0) steps += more_steps < left ? more_steps : left;
+    const int left = -1 - (steps > 0 ? steps - attention : steps);
+    const int taken = more_steps < left ? more_steps : left > 0 ? left : 0;
+    steps += taken;
+    charged += more_steps - taken;
   }
 
  private:

@@ -146,19 +146,6 @@ void EventLoop::run_once(Timeout limit) {
   if (embedded_) mailbox_->fall_asleep();  // what is posted now has to make fileno() readable
 }
 
-int EventLoop::fileno() {
-  check_process();
-  const int fd = closed() ? -1 : selector().descriptor();
-  if (fd < 0)
-    throw std::logic_error(closed() ? std::string("fileno() of an event loop that is closed")
-                                    : std::string("the selector ") + selector().name() +
-                                          " has no descriptor that another loop could wait for");
-  embedded_ = true;
-  selector().set_nested(true);
-  mailbox_->fall_asleep();
-  return fd;
-}
-
 // A turn of a loop that nobody else drives.
 void EventLoop::next_turn() {
   if (observers_ == nullptr && owns_selector_ && has_real_time_ && !ready_.empty()) {
@@ -212,9 +199,24 @@ inline void EventLoop::begin_steps() noexcept {
   current.grant(limit_.begin(current.now));
 }
 
-// All steps that were granted are taken. `next` comes next of what was taken from the queue.
+// All steps that were granted are taken. `next` comes next in the round.
 [[gnu::noinline]] bool EventLoop::take_more_steps(const Runnable* next) noexcept {
+  if (current.charged != 0) current.granted += limit_.charge(std::exchange(current.charged, 0));
   if (limit_.is_full() || (next == nullptr && ready_.empty())) return false;
+  if (next == nullptr)
+    current.grant(limit_.more(time()));
+  else
+    current.grant(limit_.measures_each() ? limit_.more_within_round(time()) : limit_.until_round());
+  if (current.steps == 0) later_.take_all(ready_);
+  return current.steps < 0;
+}
+
+// A round has ended. True if another may begin.
+[[gnu::noinline]] bool EventLoop::take_another_round() noexcept {
+  if (ready_.empty()) return true;
+  const int taken = current.step_number();
+  limit_.end_round(taken);
+  current.granted = taken;
   current.grant(limit_.more(time()));
   if (current.steps == 0) later_.take_all(ready_);
   return current.steps < 0;
@@ -229,7 +231,9 @@ inline void EventLoop::end_steps() noexcept {
 
 void EventLoop::run_ready() noexcept {
   begin_steps();
-  while (Runnable* next = ready_.take()) {
+  while (!limit_.waits_for_round() || take_another_round()) {
+    Runnable* next = ready_.take();
+    if (next == nullptr) break;
     do {
       Runnable& turn = *next;
       next = turn.next;             // the turn may end its life, or queue it again
@@ -254,6 +258,7 @@ void EventLoop::run_ready_observed() noexcept {
   while (current.steps < 0 || take_more_steps(next)) {
     leave_tasks();
     if (next == nullptr) {
+      if (limit_.waits_for_round() && !take_another_round()) break;
       next = ready_.take();
       if (next == nullptr) break;
       for (LoopObserver* each = observers_; each != nullptr; each = each->next_observer_)

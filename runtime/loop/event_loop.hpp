@@ -268,6 +268,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   void take_turn(Timeout limit);
   void begin_steps() noexcept;
   bool take_more_steps(const detail::Runnable* next) noexcept;
+  bool take_another_round() noexcept;
   void end_steps() noexcept;
   void run_ready() noexcept;
   void run_ready_observed() noexcept;

@@ -95,7 +95,8 @@ bool EventLoop::has_task_to_end(std::uint64_t last_id) const noexcept {
 
 void EventLoop::end_tasks(LateMail& late) noexcept {
   begin_close();
-  if (!is_in_its_process()) try {  // the child of a fork(), which hasn't taken it over: nothing of the parent's is used
+  if (!is_in_its_process())
+    try {  // the child of a fork(), which hasn't taken it over: nothing of the parent's is used
       set_selector("poll");
     } catch (const std::exception&) {
     }

@@ -95,7 +95,20 @@ LoopCounters EventLoop::counters() const noexcept {
   return counters;
 }
 
-// Moving.
+// Its selector.
+
+int EventLoop::fileno() {
+  check_process();
+  const int fd = closed() ? -1 : selector().descriptor();
+  if (fd < 0)
+    throw std::logic_error(closed() ? std::string("fileno() of an event loop that is closed")
+                                    : std::string("the selector ") + selector().name() +
+                                          " has no descriptor that another loop could wait for");
+  embedded_ = true;
+  selector().set_nested(true);
+  mailbox_->fall_asleep();
+  return fd;
+}
 
 void EventLoop::set_selector(std::string_view name) {
   auto made = make_selector(name);
