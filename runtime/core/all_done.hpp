@@ -30,6 +30,8 @@ class HEDDLE_EXPORT AllDone final : public Operation {
     if (waiting != nullptr) std::exchange(waiting, nullptr)->wake();
   }
 
+  /// Requests to stop end the wait from now on.
+  void pass_nothing_on() noexcept { owner_ = nullptr; }
   /// What is waited for has changed meanwhile.
   void describe_as(const char* what, bool for_children) noexcept {
     what_ = what;

@@ -23,6 +23,10 @@ void TaskOwner::remove_child(TaskState& child) noexcept {
   if (children_ == nullptr) AllDone::notify(waiting_);
 }
 
+void TaskOwner::pass_nothing_on() noexcept {
+  if (waiting_ != nullptr) waiting_->pass_nothing_on();
+}
+
 Operation::Stop AllDone::cancel() noexcept {
   if (waiting_ == nullptr) return Stop::TOO_LATE;
   if (owner_ != nullptr) {

@@ -38,6 +38,8 @@ class HEDDLE_EXPORT TaskOwner {
   /// The same, but a request to stop who waits doesn't end the wait: it is passed on to all children, and
   /// `asked` set.
   AllDone all_done(bool& asked) noexcept;
+  /// From now on it is ended by a request, as one by all_done() is.
+  void pass_nothing_on() noexcept;
 
   /// `child` has its outcome and is on the list no more. A loop has nothing to do then, and isn't called.
   virtual void child_done(TaskState& /*child*/) noexcept {}

@@ -47,7 +47,7 @@ Task<std::tuple<ValueOrNothing<T>...>> gather_tasks(Task<T>... tasks) {
 /// Awaits all `awaitables` at the same time, each in a task of its own, and yields their results in this
 /// order (Nothing for void). The first that fails has its exception thrown, after the others were cancelled
 /// and joined; the same for one that ends cancelled though nobody has asked the caller to stop. Each request
-/// to stop the caller is passed on to all of them, as in asyncio.
+/// to stop the caller until then is passed on to all of them, as in asyncio.
 template <Awaitable... A>
 HEDDLE_CORO_OWNER auto gather(A&&... awaitables) {
   return detail::gather_tasks(as_task(std::forward<A>(awaitables))...);

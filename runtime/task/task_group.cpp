@@ -53,6 +53,7 @@ void TaskGroup::child_done(TaskState& child) noexcept {
   if (aborting_ || asked_to_stop_) return;  // they have been asked
   child_cancelled_ = child.outcome() == Outcome::CANCELLED;
   abort();
+  pass_nothing_on();
   if (closing_) return;
   own_request_ = parent_.mark_request(parent_shields_);
   cancelled_parent_ = parent_.cancel_inside(parent_shields_);
@@ -79,7 +80,7 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(const std::exception_ptr&
   }
   while (first_child() != nullptr) {
     try {
-      if (on_cancelled_ == OnCancelled::ENDS)
+      if (on_cancelled_ == OnCancelled::ENDS && !aborting_)
         co_await all_done(asked_to_stop_);
       else
         co_await all_done();
