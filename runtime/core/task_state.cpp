@@ -238,6 +238,8 @@ void TaskState::end_turn() noexcept {
   current.call_answered();
   TaskState* const task = current.task;  // none, if a callback has resumed a coroutine that is no task's
   if (task != nullptr && task->waiting_ == nullptr && task->root_.done()) task->finish();
+  if (current.keeps_error) [[unlikely]]
+    end_trace();
 }
 
 void TaskState::finish() noexcept {
