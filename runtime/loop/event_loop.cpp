@@ -211,9 +211,8 @@ inline void EventLoop::begin_steps() noexcept {
   return current.steps < 0;
 }
 
-// A round has ended. True if another may begin.
+// A round has ended, and there is another. True if that may begin.
 [[gnu::noinline]] bool EventLoop::take_another_round() noexcept {
-  if (ready_.empty()) return true;
   const int taken = current.step_number();
   limit_.end_round(taken);
   current.granted = taken;
@@ -231,9 +230,7 @@ inline void EventLoop::end_steps() noexcept {
 
 void EventLoop::run_ready() noexcept {
   begin_steps();
-  while (!limit_.waits_for_round() || take_another_round()) {
-    Runnable* next = ready_.take();
-    if (next == nullptr) break;
+  while (Runnable* next = ready_.take()) {
     do {
       Runnable& turn = *next;
       next = turn.next;             // the turn may end its life, or queue it again
@@ -247,6 +244,7 @@ void EventLoop::run_ready() noexcept {
         return end_steps();
       }
     } while (next != nullptr);
+    if (limit_.waits_for_round() && !ready_.empty() && !take_another_round()) break;
   }
   end_steps();
 }
@@ -258,7 +256,8 @@ void EventLoop::run_ready_observed() noexcept {
   while (current.steps < 0 || take_more_steps(next)) {
     leave_tasks();
     if (next == nullptr) {
-      if (limit_.waits_for_round() && !take_another_round()) break;
+      if (limit_.waits_for_round() && current.step_number() > 0 && !ready_.empty() && !take_another_round())
+        break;
       next = ready_.take();
       if (next == nullptr) break;
       for (LoopObserver* each = observers_; each != nullptr; each = each->next_observer_)

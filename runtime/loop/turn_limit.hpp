@@ -31,18 +31,19 @@ class TurnLimit {
   /// A turn begins at `now`. Returns how many steps it takes before one of the others is to be called: 1
   /// to 64.
   int begin(TimePoint now) noexcept {
-    int first = 1;
     // The loop may have waited since the turn before, if that has left nothing: how long it was is not known
     // then, unless both were short together.
     const bool was_short = now - began_ < most_time;
-    measures_each_ = left_any_ && !was_short;
-    waits_for_round_ = false;
-    if (was_short) {
-      first = 2 * taken_ > first_ / 2 ? 2 * taken_ : first_ / 2;
-      if (first < 1) first = 1;
-      if (first > most_steps) first = most_steps;
-    }
     began_ = now;
+    measures_each_ = left_any_ && !was_short;
+    waits_for_round_ = !left_any_ && !was_short;
+    if (!was_short) {
+      first_ = 1;
+      return granted_ = measures_each_ ? 1 : most_steps;
+    }
+    int first = 2 * taken_ > first_ / 2 ? 2 * taken_ : first_ / 2;
+    if (first < 1) first = 1;
+    if (first > most_steps) first = most_steps;
     return granted_ = first_ = first;
   }
   /// The turn is over when it has taken what it was granted: no need to measure.

@@ -53,7 +53,7 @@ Turn take_turn(TurnLimit& limit, TimePoint& clock, int ready, int round,
   int granted = limit.begin(clock);
   int in_round = 0;
   while (granted > 0 && turn.steps < ready) {
-    if (in_round == 0 && limit.waits_for_round()) {
+    if (in_round == 0 && turn.steps > 0 && limit.waits_for_round()) {
       limit.end_round(turn.steps);
       ++turn.reads;
       granted = limit.more(clock);
