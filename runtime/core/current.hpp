@@ -44,8 +44,8 @@ struct Current {
   /// `attention` was added.
   int steps = 0;
   int granted = 0;  ///< of this turn's steps, those that are taken and those that `steps` still counts
-  bool keeps_error = false;  ///< the exception that left a coroutine in this turn: end_trace()
-  int charged = 0;  ///< steps that are taken besides, and that `steps` didn't count
+  bool keeps_error = false;        ///< the exception that left a coroutine in this turn: end_trace()
+  int charged = 0;                 ///< steps that are taken besides, and that `steps` didn't count
   std::coroutine_handle<> target;  ///< a coroutine to go on with, where the compiler can't jump to it
 
   /// A task has ended, or `target` is set: the loop attends to that when the step is over.

@@ -17,7 +17,9 @@ template <class... A>
 constexpr bool native = (detail::NativeAwaitable<A> && ...);
 
 template <class T>
-T& of() noexcept;
+T& of() noexcept {
+  return *static_cast<T*>(nullptr);
+}
 
 struct Ours {
   TcpStream& tcp;
@@ -34,7 +36,7 @@ struct Ours {
   std::string_view text;
   std::span<const std::string_view> texts;
 };
-Ours& it = of<Ours>();
+extern Ours& it;
 
 static_assert(native<decltype(it.tcp.read_some(it.room)), decltype(it.tcp.write_all(it.text)),
                      decltype(it.tcp.write_some(it.text)), decltype(it.tcp.readable()),
