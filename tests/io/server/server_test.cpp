@@ -575,14 +575,15 @@ Task<SlowRead> read_slowly(TcpStream& stream) {
   SlowRead result;
   std::vector<char> buffer(1 << 20);
   TimePoint before = EventLoop::running().time();
-  while (const std::size_t size = co_await stream.read_some(std::span(buffer))) {
+  for (;;) {
+    const std::size_t size = co_await stream.read_some(std::span(buffer));
+    if (size == 0) co_return result;
     result.size += size;
     co_await sleep(20ms);
     const TimePoint now = EventLoop::running().time();
     result.longest_pause = std::max(result.longest_pause, now - before);
     before = now;
   }
-  co_return result;
 }
 
 }  // namespace
@@ -592,10 +593,10 @@ TEST_CASE("a handler isn't idle while its peer takes what it writes, however lon
     ServerOptions options;
     options.idle = 700ms;
     Server server(options);
-    const Address address = server.listen(any_port(), [](TcpStream& client) -> Task<void> {
-      const std::string much(64 << 20, 'x');
-      co_await client.write_all(much);
-    });
+    // Made before: that alone may take as long as a handler may be idle.
+    const std::string much(64 << 20, 'x');
+    const Address address = server.listen(
+        any_port(), [&much](TcpStream& client) -> Task<void> { co_await client.write_all(much); });
     auto serving = spawn(server.serve());
     bool whole = false;
     // A machine that stops this process for as long as a handler may be idle makes the peer a silent one:
