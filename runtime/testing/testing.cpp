@@ -121,6 +121,7 @@ class Harness {
   }
 
   void run_and_check(std::uint64_t number) {
+    const FrameCacheBypass bypass;  // also of the check, which may destroy what the run has made
     DisturbedRun run;
     const std::string wrong = run_scenario(number, run);
     disturbed_ = run.disturbance != Disturbance::NONE;
@@ -143,7 +144,6 @@ class Harness {
 
   // Runs the scenario once, on a new loop. Returns what was wrong, empty if nothing was.
   std::string run_scenario(std::uint64_t number, DisturbedRun& run) {
-    const FrameCacheBypass bypass;
     Disturber disturber(disturbance_, number, injected_, options_);
     std::string wrong;
     UnfinishedRun all;
