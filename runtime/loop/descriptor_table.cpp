@@ -191,9 +191,9 @@ void DescriptorTable::want(FdWatch& watch, EventMask events) {
       selector_->modify(watch.fd, events, &watch);
     watch.registered = events;
   } catch (...) {
-    // What the selector refuses before it has asked the kernel stays as it was.
+    // What the selector refuses before it has asked the kernel stays as it was, and may be somebody else's.
     const SelectorKey* const key = selector_->find(watch.fd);
-    watch.registered = key != nullptr ? key->events : EventMask(0);
+    watch.registered = key != nullptr && find(watch.fd) == &watch ? key->events : EventMask(0);
     throw;
   }
 }
