@@ -95,20 +95,6 @@ void EventLoop::post(PostedCall& call) noexcept {
 
 // The turn.
 
-void EventLoop::check_runnable() const {
-  if (current.loop != nullptr)
-    throw std::logic_error(
-        "an event loop is running on this thread already: co_await or spawn() the task instead");
-  if (closed()) throw std::logic_error("the event loop is closed");
-  check_process();
-}
-
-void EventLoop::check_process() const {
-  if (!is_in_its_process())
-    throw std::logic_error(
-        "the event loop was made before fork(): the child has to call its set_selector() first");
-}
-
 namespace {
 
 // However a run ends, the stop() that it has heeded is no other one's.
