@@ -57,6 +57,21 @@ function(heddle_add_library layer)
       VERSION ${PROJECT_VERSION}
       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
     heddle_set_warnings(${target})
+    target_compile_definitions(${target} PRIVATE HEDDLE_BUILDS_ITSELF)
+    get_target_property(type ${target} TYPE)
+    if(type STREQUAL "STATIC_LIBRARY")
+      target_compile_definitions(${target} PUBLIC HEDDLE_STATIC)  # selector/export.hpp says why
+    endif()
+    # A library with heddle in it stays in memory after dlclose(): threads that have used it have yet to end. It calls
+    # its own functions, also the standard library's templates for types of heddle.
+    if(NOT WIN32 AND NOT APPLE)
+      if(type STREQUAL "STATIC_LIBRARY")
+        set(in_library "$<IN_LIST:$<TARGET_PROPERTY:TYPE>,SHARED_LIBRARY$<SEMICOLON>MODULE_LIBRARY>")
+        target_link_options(${target} INTERFACE "$<${in_library}:LINKER:-z,nodelete,-Bsymbolic-functions>")
+      else()
+        target_link_options(${target} PRIVATE LINKER:-z,nodelete)
+      endif()
+    endif()
     # Position-independent, but nobody replaces single functions of ours: calls within the library may be inlined.
     target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU,Clang>:-fno-semantic-interposition>)
   else()

@@ -6,6 +6,7 @@
 #include <heddle/io/address/resolver.hpp>
 #include <heddle/io/net/tcp.hpp>
 #include <heddle/runtime/task/run.hpp>
+#include <new>
 
 #include "options.hpp"
 
@@ -23,7 +24,14 @@ heddle::Task<void> serve(Options options) {
   std::printf("listening on %s (selector %s)\n", to_string(listener.local_address()).c_str(),
               heddle::EventLoop::running().selector_name());
   std::fflush(stdout);
-  for (;;) heddle::spawn(echo(co_await listener.accept()));
+  for (;;) {
+    auto client = co_await listener.accept();
+    try {
+      heddle::spawn(echo(std::move(client)));
+    } catch (const std::bad_alloc&) {
+      // No memory for another client: this one is closed, and the others go on.
+    }
+  }
 }
 
 int main(int argc, char** argv) {

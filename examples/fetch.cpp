@@ -68,31 +68,60 @@ struct Outcome {
   bool ok() const { return error.empty() && status < 400; }
 };
 
+/// Digits and nothing else, of a number that there is.
+std::optional<std::uint64_t> number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc() || rest != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// What the line says of the body's length, if that is its field.
+std::optional<std::uint64_t> content_length(std::string_view line) {
+  constexpr std::string_view name = "Content-Length:";
+  if (line.size() < name.size() || ::strncasecmp(line.data(), name.data(), name.size()) != 0)
+    return std::nullopt;
+  line.remove_prefix(std::min(line.find_first_not_of(" \t", name.size()), line.size()));
+  line = line.substr(0, line.find_last_not_of(" \t") + 1);
+  const auto value = number(line);
+  if (!value) throw std::runtime_error("the answer's Content-Length is no number of bytes");
+  return value;
+}
+
+/// Without a zone, which means nothing to anybody else (RFC 6874, section 4).
+std::string host_field(const heddle::HostPort& server) {
+  return to_string(heddle::HostPort(server.host.substr(0, server.host.find('%')), server.port));
+}
+
 /// Asks in HTTP/1.0, where what comes is the body itself, and ends with the connection.
 template <heddle::Stream S>
 heddle::Task<void> ask(S& server, const Target& target, Outcome& outcome) {
-  const std::string request = "GET " + target.path + " HTTP/1.0\r\nHost: " + to_string(target.server) +
+  const std::string request = "GET " + target.path + " HTTP/1.0\r\nHost: " + host_field(target.server) +
                               "\r\nUser-Agent: heddle-fetch\r\nAccept: */*\r\n\r\n";
   co_await server.write_all(request);
   heddle::StreamReader reader(server);
   const auto status = co_await reader.read_line();
   if (!status || !status->starts_with("HTTP/1.") || status->size() < 12)
     throw std::runtime_error("the answer is not HTTP");
-  std::from_chars(status->data() + 9, status->data() + 12, outcome.status);
+  const auto code = number(status->substr(9, 3));
+  if (!code || *code < 100 || (status->size() > 12 && status->at(12) != ' '))
+    throw std::runtime_error("the answer is not HTTP");
+  outcome.status = static_cast<unsigned>(*code);
   std::optional<std::uint64_t> length;
   for (;;) {
     const auto line = co_await reader.read_line();
     if (!line) throw std::runtime_error("the answer ends within its head");
     if (line->empty()) break;
-    constexpr std::string_view name = "Content-Length:";
-    if (line->size() <= name.size() || ::strncasecmp(line->data(), name.data(), name.size()) != 0) continue;
-    const std::size_t digits = std::min(line->find_first_not_of(' ', name.size()), line->size());
-    length.emplace();
-    std::from_chars(line->data() + digits, line->data() + line->size(), *length);
+    const auto value = content_length(*line);
+    if (value && length && *value != *length)
+      throw std::runtime_error("the answer has two lengths");  // two readers may take two of them
+    if (value) length = value;
   }
   std::array<char, 65536> buffer;
   while (!length || outcome.bytes < *length) {
-    const std::size_t size = co_await reader.read_some(buffer);
+    const std::uint64_t left = length ? *length - outcome.bytes : buffer.size();
+    const auto wanted = std::span(buffer).first(std::min<std::uint64_t>(left, buffer.size()));
+    const std::size_t size = co_await reader.read_some(wanted);
     if (size == 0) break;
     outcome.bytes += size;
   }

@@ -54,6 +54,7 @@ class Conversation {
           deadline_ = heddle::TimePoint();
           something_came_ = false;
         } else {
+          if (request_.take_expectation()) out_ += "HTTP/1.1 100 Continue\r\n\r\n";
           goes_on = co_await receive();
         }
       }

@@ -85,7 +85,7 @@ void HttpRequest::clear() {
   url_.clear();
   name_.clear();
   body_ = 0;
-  begun_ = complete_ = in_value_ = has_host_ = false;
+  begun_ = complete_ = in_value_ = has_host_ = expects_ = false;
   http_parser_pause(&parser_, 0);
 }
 
@@ -122,12 +122,19 @@ int HttpRequest::head_complete() {
     refused_ = HTTP_STATUS_METHOD_NOT_ALLOWED;
   else if ((parser_.flags & F_CONTENTLENGTH) != 0 && parser_.content_length > longest_body)
     refused_ = HTTP_STATUS_PAYLOAD_TOO_LARGE;
+  else if (const std::string& expected = values_[EXPECT]; !expected.empty() && parser_.http_minor > 0) {
+    // HTTP/1.0 has no such thing, and is to be taken at its word (RFC 9110, section 10.1.1).
+    if (::strcasecmp(expected.c_str(), "100-continue") != 0)
+      refused_ = HTTP_STATUS_EXPECTATION_FAILED;
+    else
+      expects_ = has_body;
+  }
   return refused_ != 0;
 }
 
 HttpRequest::Header HttpRequest::header() const noexcept {
   constexpr std::array<const char*, OTHER> names{
-      "Host", "Range", "If-Range", "If-None-Match", "If-Modified-Since", "Transfer-Encoding"};
+      "Host", "Range", "If-Range", "If-None-Match", "If-Modified-Since", "Transfer-Encoding", "Expect"};
   for (unsigned char i = 0; i < OTHER; ++i)
     if (::strcasecmp(name_.c_str(), names[i]) == 0) return static_cast<Header>(i);
   return OTHER;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 class HttpRequest {
  public:
@@ -29,6 +30,8 @@ class HttpRequest {
   bool complete() const noexcept { return complete_; }
   /// The status that refuses it; 0: it is fine so far. What follows a bad request can't be understood.
   unsigned refused() const noexcept { return refused_; }
+  /// The head has come, and the client waits for a word before it sends the body; true once.
+  bool take_expectation() noexcept { return std::exchange(expects_, false); }
 
   bool is_head() const noexcept { return parser_.method == HTTP_HEAD; }
   /// The connection goes on after it.
@@ -53,6 +56,7 @@ class HttpRequest {
     IF_NONE_MATCH,
     IF_MODIFIED_SINCE,
     TRANSFER_ENCODING,
+    EXPECT,
     OTHER
   };
   struct Callbacks;
@@ -75,6 +79,7 @@ class HttpRequest {
   bool begun_ = false;
   bool complete_ = false;
   bool keeps_alive_ = false;
+  bool expects_ = false;
 };
 
 /// Which part of a file is asked for, and the status of the answer: 200, 206, or 416 for none of it.

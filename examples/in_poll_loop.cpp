@@ -11,6 +11,7 @@
 #include <heddle/io/net/tcp.hpp>
 #include <heddle/runtime/loop/event_loop.hpp>
 #include <heddle/runtime/task/join_handle.hpp>
+#include <new>
 
 heddle::Task<void> echo(heddle::TcpStream client) try {
   std::array<std::byte, 16384> buffer;
@@ -24,7 +25,14 @@ heddle::Task<void> serve() {
   std::printf("listening on %s (selector %s)\n", to_string(listener.local_address()).c_str(),
               heddle::EventLoop::running().selector_name());
   std::fflush(stdout);
-  for (;;) heddle::spawn(echo(co_await listener.accept()));
+  for (;;) {
+    auto client = co_await listener.accept();
+    try {
+      heddle::spawn(echo(std::move(client)));
+    } catch (const std::bad_alloc&) {
+      // No memory for another client: this one is closed, and the others go on.
+    }
+  }
 }
 
 // How long poll() may wait before heddle has something to do by itself.

@@ -8,6 +8,7 @@
 #include <heddle/io/tls/tls_stream.hpp>
 #include <heddle/runtime/task/run.hpp>
 #include <heddle/runtime/task/timeout.hpp>
+#include <new>
 
 #include "options.hpp"
 
@@ -31,7 +32,14 @@ heddle::Task<void> serve(Options options, heddle::TlsContext context) {
   std::printf("listening on %s (selector %s)\n", to_string(listener.local_address()).c_str(),
               heddle::EventLoop::running().selector_name());
   std::fflush(stdout);
-  for (;;) heddle::spawn(echo(co_await listener.accept(), context));
+  for (;;) {
+    auto client = co_await listener.accept();
+    try {
+      heddle::spawn(echo(std::move(client), context));
+    } catch (const std::bad_alloc&) {
+      // No memory for another client: this one is closed, and the others go on.
+    }
+  }
 }
 
 int main(int argc, char** argv) {

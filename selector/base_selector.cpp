@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -19,6 +21,22 @@ namespace {
 
 // From this descriptor on, one fcntl(2) checks that it is open before the table grows to hold it.
 constexpr int FAR = 1 << 16;
+
+// How often in one select() a stray event is purged before the mechanism is taken to be unable to, and how
+// often a wait that was refused for want of resources is tried again.
+constexpr int MOST_PURGES = 4;
+constexpr int MOST_REFUSALS = 7;
+
+// The kernel is short of something now: asked again in a while it may answer otherwise.
+bool passes_by(int error) noexcept {
+  return error == EAGAIN || error == EBUSY || error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
+// 1 ms, and twice as long each time: 127 ms after MOST_REFUSALS of them.
+void pause(int times_before) noexcept {
+  const timespec time{0, 1'000'000L << times_before};
+  ::nanosleep(&time, nullptr);
+}
 
 }  // namespace
 
@@ -49,6 +67,7 @@ BaseSelector::BaseSelector(BaseSelector&& other) noexcept
       ready_end_(std::exchange(other.ready_end_, nullptr)),
       interrupted_(other.interrupted_),
       closed_(other.closed_),
+      process_(other.process_),
       change_call_(other.change_call_),
       wait_call_(other.wait_call_),
       hook_(other.hook_),
@@ -59,7 +78,7 @@ BaseSelector::BaseSelector(BaseSelector&& other) noexcept
 }
 
 SelectorKey BaseSelector::register_(FileObj fileobj, EventMask events, SelectorData data, Trigger trigger) {
-  check_open();
+  check_usable();
   check_mask("register", fileobj, events);
   const int fd = lookup("register", fileobj);
   if (find(fd) != nullptr) refuse<KeyError>("register", fileobj, "is already registered");
@@ -90,12 +109,14 @@ SelectorKey BaseSelector::unregister(FileObj fileobj) {
   Slot& slot = registered("unregister", fileobj);
   const SelectorKey key = slot.key;
   drop(slot);
-  do_unregister(key, slot.generation);
+  // A child of fork() shares the parent's set: what it took out of that, the parent would wait for in vain.
+  if (process_.is_here()) [[likely]]
+    do_unregister(key, slot.generation);
   return key;
 }
 
 SelectorKey BaseSelector::modify(FileObj fileobj, EventMask events, SelectorData data) {
-  check_open();
+  check_usable();
   check_mask("modify", fileobj, events);
   Slot& slot = registered("modify", fileobj);
   SelectorKey key = slot.key;
@@ -136,7 +157,7 @@ static void let_handlers_run() noexcept {
 }
 
 ReadyList BaseSelector::select(Timeout timeout) {
-  check_open();
+  check_usable();
   ready_.reserve(size_);
   ready_end_ = ready_.data();
   stray_ = false;
@@ -151,7 +172,7 @@ ReadyList BaseSelector::select(Timeout timeout) {
 }
 
 KernelEvents BaseSelector::wait_raw(Timeout timeout, int most) {
-  check_open();
+  check_usable();
   const TimePoint started = timeout.forever() || timeout.only_polls() ? TimePoint() : now();
   Timeout left = timeout;
   for (;;) {
@@ -181,20 +202,32 @@ Ready BaseSelector::read(const KernelEvent& event, const Registration& registrat
 }
 
 void BaseSelector::purge() {
-  if (const int error = do_purge(); error != 0) throw_errno(error, wait_call_, descriptor());
+  check_usable();
+  const int error = do_purge();
+  if (error == 0) return;
+  if (!passes_by(error)) throw_errno(error, wait_call_, descriptor());
+  pause(0);  // the event comes back at once, and is to be purged then
 }
 
-// The first wait has ended without a result: by a signal, earlier than its timeout, or with a stray event.
+// The first wait has ended without a result: by a signal, earlier than its timeout, with a stray event, or an
+// error.
 ReadyList BaseSelector::wait_again(Timeout timeout, TimePoint started, int error) {
   Timeout left = timeout;
+  int purges = 0;
+  int refusals = 0;
   for (;;) {
     bool must_repeat = true;  // though no time is left, because what is ready was not reported
     if (stray_) {
       error = do_purge();
-      // The wait is repeated, and reports again what is ready. Where the purge failed it can't be: what was
-      // found beside the stray event is all there is.
-      if (error != 0 && !ready().empty()) break;
-      if (error != 0) throw_errno(error, wait_call_, descriptor());
+      const bool failed = error != 0 && !passes_by(error);
+      if (failed && ready().empty()) throw_errno(error, wait_call_, descriptor());
+      // The wait is repeated, and reports again what is ready. Where the event comes back it can't be: what
+      // was found beside it is all there is, and waiting for more must not take all of the processor.
+      if (error != 0 || ++purges > MOST_PURGES) {
+        if (!ready().empty() || left.only_polls()) break;
+        pause(0);
+        must_repeat = false;
+      }
       ready_end_ = ready_.data();
     } else if (error == EINTR) {
       ready_end_ = ready_.data();
@@ -204,7 +237,9 @@ ReadyList BaseSelector::wait_again(Timeout timeout, TimePoint started, int error
         break;
       }
     } else if (error != 0) {
-      throw_errno(error, wait_call_, descriptor());
+      if (!passes_by(error) || refusals == MOST_REFUSALS) throw_errno(error, wait_call_, descriptor());
+      ready_end_ = ready_.data();
+      pause(refusals++);
     } else if (!ready().empty() || left.only_polls()) {
       break;
     } else {
@@ -252,6 +287,13 @@ int BaseSelector::next(int fd) const noexcept {
 
 void BaseSelector::refuse_closed() const {
   throw SelectorClosed(std::string(name()) + " selector is closed");
+}
+
+void BaseSelector::refuse_forked() const {
+  const std::string message =
+      "the " + std::string(name()) + " selector was made before fork(): its child has to make one of its own";
+  do_refused(message.c_str());
+  throw std::logic_error(message);
 }
 
 void BaseSelector::check_mask(const char* call, FileObj fileobj, EventMask events) const {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 
@@ -9,13 +11,15 @@
 #include "capabilities.hpp"
 #include "errors.hpp"
 #include "events.hpp"
-#include "export.hpp"
 #include "kernel_event.hpp"
+#include "process_mark.hpp"
 #include "ready.hpp"
 #include "selector_key.hpp"
 #include "selector_map.hpp"
 #include "system.hpp"
 #include "timeout.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -26,6 +30,11 @@ enum class Trigger : std::uint8_t { LEVEL, EDGE };
 /// Says which of the registered file objects are ready for what was asked. One thread at a time; selectors
 /// are independent of each other. Every call but close(), closed() and the noexcept ones throws
 /// SelectorClosed after close().
+///
+/// In the child of a fork() it is the parent's: register_(), modify(), select(), wait_raw() and purge() throw
+/// std::logic_error there, on every mechanism. unregister() only forgets the registration and close() only
+/// closes the child's copy of the kernel object, so that nothing is taken from the parent; what reads the
+/// table works.
 class HEDDLE_EXPORT BaseSelector {
  public:
   virtual ~BaseSelector();
@@ -62,7 +71,8 @@ class HEDDLE_EXPORT BaseSelector {
   /// What select() would report for an event of a current registration; without events if that is nothing.
   [[nodiscard]] Ready read(const KernelEvent& event, const Registration& registration) const noexcept;
   /// To be called when wait_raw() has returned an event that belongs to no current registration, or it would
-  /// be returned again and again. Throws std::system_error.
+  /// be returned again and again. It may be so for a while, and this takes 1 ms then, where there is no
+  /// descriptor or memory for it. Throws std::system_error.
   void purge();
 
   /// Throws KeyError when it is not registered.
@@ -83,6 +93,10 @@ class HEDDLE_EXPORT BaseSelector {
   [[nodiscard]] virtual Capabilities capabilities() const noexcept = 0;
   /// The kernel object's descriptor, -1 where there is none.
   [[nodiscard]] virtual int descriptor() const noexcept { return -1; }
+  /// Whether another selector, or poll(2), watches descriptor() from now on. Then what is registered is
+  /// watched between two select() as well, so that the descriptor shows it; io_uring pays for that with a
+  /// system call a wait and one a change. At first nobody does.
+  virtual void set_nested(bool) noexcept {}
 
   /// `hook(argument)` is asked each time a signal interrupts the wait: true makes select() return, empty, at
   /// once. Null: never give up.
@@ -123,8 +137,8 @@ class HEDDLE_EXPORT BaseSelector {
   /// Stops watching, also when the descriptor is closed already.
   virtual void do_unregister(const SelectorKey& key, std::uint32_t generation) noexcept = 0;
   /// One system call that waits, and a report() for each descriptor that is ready. Returns 0 or an errno;
-  /// after EINTR it is called again. It must not wait longer than `timeout`; if it returns earlier without a
-  /// report, it is called again with the time that is left.
+  /// after EINTR it is called again, and some times after EAGAIN, EBUSY and ENOMEM. It must not wait longer
+  /// than `timeout`; if it returns earlier without a report, it is called again with the time that is left.
   virtual int do_wait(Timeout timeout) = 0;
   /// For wait_raw(). Returns 0 or an errno.
   virtual int do_wait_raw(Timeout timeout, int most, KernelEvents& events);
@@ -132,7 +146,8 @@ class HEDDLE_EXPORT BaseSelector {
   /// masked out afterwards.
   virtual void do_read(const KernelEvent& event, Ready& ready) const noexcept;
   /// Called after a wait that returned a stray event, one that belongs to no current registration. Makes the
-  /// kernel forget its source, so that the next wait doesn't return it again. Returns 0 or an errno.
+  /// kernel forget its source, so that the next wait doesn't return it again. Returns 0 or an errno; after
+  /// EMFILE, ENFILE and ENOMEM it is called again in a while.
   virtual int do_purge();
   /// Closes what the kernel keeps for this selector.
   virtual void do_close() noexcept = 0;
@@ -150,6 +165,9 @@ class HEDDLE_EXPORT BaseSelector {
   /// Of a registered descriptor.
   [[nodiscard]] std::uint32_t generation(int fd) const noexcept;
   [[nodiscard]] Trigger trigger(int fd) const noexcept;
+  /// This is not the child of a fork() that came after the selector was made. There only do_close() is
+  /// called.
+  [[nodiscard]] bool is_in_its_process() const noexcept { return process_.is_here(); }
   /// How many are registered.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// The next registered descriptor above `fd` (start with -1), or -1.
@@ -167,7 +185,13 @@ class HEDDLE_EXPORT BaseSelector {
     if (closed_) [[unlikely]]
       refuse_closed();
   }
+  void check_usable() const {
+    check_open();
+    if (!process_.is_here()) [[unlikely]]
+      refuse_forked();
+  }
   [[noreturn]] void refuse_closed() const;
+  [[noreturn]] void refuse_forked() const;
   [[nodiscard]] ReadyList ready() const noexcept { return {ready_.data(), ready_end_}; }
   void check_mask(const char* call, FileObj fileobj, EventMask events) const;
   [[nodiscard]] int lookup(const char* call, FileObj fileobj) const;
@@ -186,6 +210,7 @@ class HEDDLE_EXPORT BaseSelector {
   bool stray_ = false;
   bool interrupted_ = false;
   bool closed_ = false;
+  detail::ProcessMark process_;
   const char* change_call_;
   const char* wait_call_;
   bool (*hook_)(void*) = nullptr;
@@ -247,10 +272,8 @@ class BaseSelector::Reports {
       return;
     }
     const EventMask fired = slot.key.events & events;
-    if (!fired) [[unlikely]] {
-      stray_ = true;
-      return;
-    }
+    if (!fired) [[unlikely]]
+      return;  // it is this registration's, and tells nothing that was asked for
     end_->key = slot.key;
     end_->events = fired;
     end_->hangup = hangup;
@@ -273,3 +296,5 @@ inline void BaseSelector::report(int fd, std::uint32_t generation, EventMask eve
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

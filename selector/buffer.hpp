@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <cstddef>
 
-#include "export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -56,3 +58,5 @@ class Buffer {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

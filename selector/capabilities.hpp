@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 enum class Capability : unsigned {
@@ -37,3 +41,5 @@ constexpr Capabilities operator|(Capability a, Capability b) noexcept {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

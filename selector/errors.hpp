@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <stdexcept>
 
-#include "export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -35,3 +37,5 @@ class HEDDLE_EXPORT SelectorClosed : public std::runtime_error {
 [[noreturn]] HEDDLE_EXPORT void throw_errno(int err, const char* operation, int fd);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

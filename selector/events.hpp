@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <string>
 
-#include "export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -56,3 +58,5 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,8 +2,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <cstdint>
 #include <span>
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -29,3 +33,5 @@ struct
 using KernelEvents = std::span<const KernelEvent>;
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <cstddef>
 #include <span>
 #include <utility>
 
 #include "selector_key.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -47,3 +51,5 @@ template <>
 struct std::tuple_element<1, heddle::Ready> {
   using type = const heddle::EventMask;
 };
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -9,7 +11,8 @@
 #include <typeinfo>
 
 #include "events.hpp"
-#include "export.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -104,3 +107,5 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

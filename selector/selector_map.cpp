@@ -12,7 +12,7 @@ const SelectorKey* SelectorMap::find(FileObj fileobj) const noexcept {
   return selector_->find(selector_->search(fileobj));
 }
 
-SelectorKey SelectorMap::at(FileObj fileobj) const { return selector_->get_key(fileobj); }
+SelectorKey SelectorMap::at(FileObj fileobj) const { return selector_->registered("get_key", fileobj).key; }
 
 SelectorMap::Iterator SelectorMap::begin() const noexcept { return {selector_, selector_->next(-1)}; }
 

@@ -2,11 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <cstddef>
 #include <iterator>
 
-#include "export.hpp"
 #include "selector_key.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -27,7 +30,8 @@ class HEDDLE_EXPORT SelectorMap {
   /// unregister().
   [[nodiscard]] const SelectorKey* find(FileObj fileobj) const noexcept;
   [[nodiscard]] bool contains(FileObj fileobj) const noexcept { return find(fileobj) != nullptr; }
-  /// Throws KeyError when it is not registered.
+  /// Throws KeyError when it is not registered (as nothing is once the selector is closed), ValueError for a
+  /// negative descriptor.
   [[nodiscard]] SelectorKey at(FileObj fileobj) const;
   [[nodiscard]] SelectorKey operator[](FileObj fileobj) const { return at(fileobj); }
   [[nodiscard]] Iterator begin() const noexcept;
@@ -68,3 +72,5 @@ class HEDDLE_EXPORT SelectorMap::Iterator {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,17 +2,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-
-#include "export.hpp"
 
 struct iovec;
 struct mmsghdr;
 struct msghdr;
 struct sockaddr;
 struct stat;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -77,8 +79,8 @@ class HEDDLE_EXPORT System {
   /// A descriptor that is readable when the child process `pid` has ended; -ENOSYS where the kernel has none.
   virtual int pidfd_open(int pid) noexcept;
 
-  // Files, which block: these calls, and read() and write() of a file, are made on other threads, several at
-  // once.
+  // Files, which block: these calls, and read(), write() and poll_now() of a file, are made on other threads,
+  // several at once.
 
   virtual int open(const char* path, int flags, unsigned mode) noexcept;
   virtual std::ptrdiff_t pread(int fd, void* data, std::size_t size, std::int64_t offset) noexcept;
@@ -143,3 +145,5 @@ class HEDDLE_EXPORT KernelSystem : public System {
 HEDDLE_EXPORT System& kernel_system() noexcept;
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,13 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "export.hpp"  // first
+
 #include <chrono>
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <type_traits>
 
-#include "export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -83,3 +85,5 @@ constexpr std::int64_t Timeout::nanoseconds(Rep count) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

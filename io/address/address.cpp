@@ -11,7 +11,12 @@
 #include <charconv>
 #include <cstring>
 
+#include "error_text.hpp"
+#include "host_name.hpp"
+
 namespace heddle {
+
+using namespace detail;
 
 namespace {
 
@@ -45,7 +50,10 @@ unsigned fill(unsigned char* storage, std::string_view host, std::uint16_t port)
   const std::size_t percent = text.find('%');
   const std::string number = text.substr(0, percent);
   if (::inet_pton(AF_INET6, number.c_str(), &v6.sin6_addr) != 1) return 0;
-  if (percent != std::string::npos && (v6.sin6_scope_id = scope_of(text.substr(percent + 1))) == 0) return 0;
+  if (percent != std::string::npos) {
+    const std::string zone = text.substr(percent + 1);
+    if (!may_be_zone(zone) || (v6.sin6_scope_id = scope_of(zone)) == 0) return 0;
+  }
   v6.sin6_family = AF_INET6;
   v6.sin6_port = htons(port);
   std::memcpy(storage, &v6, sizeof v6);
@@ -56,7 +64,7 @@ unsigned fill(unsigned char* storage, std::string_view host, std::uint16_t port)
 
 Address::Address(std::string_view host, std::uint16_t port) : length_(fill(storage_, host, port)) {
   static_assert(sizeof storage_ >= sizeof(sockaddr_in6));
-  if (length_ == 0) throw ValueError("\"" + std::string(host) + "\" is not a numeric IPv4 or IPv6 address");
+  if (length_ == 0) throw ValueError("\"" + printable(host) + "\" is not a numeric IPv4 or IPv6 address");
 }
 
 Address Address::parse(std::string_view text) {
@@ -72,8 +80,7 @@ Address Address::parse(std::string_view text) {
     host = host.substr(1, host.size() - 2);
   else if (host.find(':') != std::string_view::npos)
     good = false;
-  if (!good)
-    throw ValueError("\"" + std::string(text) + "\" is not an address like 127.0.0.1:80 or [::1]:80");
+  if (!good) throw ValueError("\"" + printable(text) + "\" is not an address like 127.0.0.1:80 or [::1]:80");
   return Address(host, port);
 }
 

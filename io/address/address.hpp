@@ -2,15 +2,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "../../selector/errors.hpp"
-#include "../../selector/export.hpp"
 
 struct sockaddr;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -19,8 +22,9 @@ class HEDDLE_EXPORT Address {
  public:
   /// No address at all.
   Address() noexcept = default;
-  /// A numeric host: "127.0.0.1", "::1", "fe80::1%eth0"; to listen on, "::" is every address of the machine
-  /// and "0.0.0.0" every IPv4 one. Throws ValueError for what isn't numeric.
+  /// A numeric host: "127.0.0.1", "::1", "fe80::1%eth0", with the name or the number of an interface; to
+  /// listen on, "::" is every address of the machine and "0.0.0.0" every IPv4 one. Throws ValueError for what
+  /// isn't numeric.
   Address(std::string_view host, std::uint16_t port);
   /// "127.0.0.1:80" or "[::1]:80". Throws ValueError.
   static Address parse(std::string_view text);
@@ -55,3 +59,5 @@ class HEDDLE_EXPORT Address {
 HEDDLE_EXPORT std::string to_string(const Address& address);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

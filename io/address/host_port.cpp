@@ -7,6 +7,7 @@
 
 #include "address.hpp"
 #include "error_text.hpp"
+#include "host_name.hpp"
 
 namespace heddle {
 
@@ -25,12 +26,6 @@ std::uint16_t port_of(std::string_view text, std::string_view digits) {
   if (digits.empty() || error != std::errc() || rest != end)
     refuse(text, "\"" + printable(digits) + "\" is not a port, which is a number up to 65535");
   return port;
-}
-
-// No host name has these: they are a typing error, or an attempt at injection.
-bool is_forbidden(char letter) noexcept {
-  const auto code = static_cast<unsigned char>(letter);
-  return code <= ' ' || code == 0x7f || letter == '/' || letter == '[' || letter == ']' || letter == '@';
 }
 
 }  // namespace
@@ -54,8 +49,7 @@ HostPort HostPort::parse(std::string_view text, std::optional<std::uint16_t> def
     host = text.substr(0, colon);
     if (colon != std::string_view::npos) rest = text.substr(colon);
     if (host.empty()) refuse(text, "there is no host");
-    if (std::any_of(host.begin(), host.end(), is_forbidden))
-      refuse(text, "there is a character that no host has");
+    if (!may_be_host(host)) refuse(text, "there is a character that no host has");
   }
   if (!rest.empty()) return {std::string(host), port_of(text, rest.substr(1))};
   if (!default_port) refuse(text, "there is no port, as in example.com:80");

@@ -2,13 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "../../selector/errors.hpp"
-#include "../../selector/export.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -30,3 +33,5 @@ struct HEDDLE_EXPORT HostPort {
 HEDDLE_EXPORT std::string to_string(const HostPort& where);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

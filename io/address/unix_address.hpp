@@ -2,14 +2,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <string>
 #include <string_view>
 
 #include "../../selector/errors.hpp"
-#include "../../selector/export.hpp"
 
 struct sockaddr;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -56,3 +59,5 @@ class HEDDLE_EXPORT UnixAddress {
 HEDDLE_EXPORT std::string to_string(const UnixAddress& address);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

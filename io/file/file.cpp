@@ -63,6 +63,7 @@ int read_whole(System& system, int fd, std::string& bytes) {
     const std::ptrdiff_t n = system.read(fd, bytes.data() + size, bytes.size() - size);
     if (n == -EINTR) continue;
     if (n < 0) return static_cast<int>(n);
+    if (n == 0 && awaits_writer(system, fd)) return -EAGAIN;
     if (n == 0) break;
     size += static_cast<std::size_t>(n);
     if (size == bytes.size()) bytes.resize(size * 2);

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +14,8 @@
 #include "../../runtime/core/task.hpp"
 #include "../operation/fd.hpp"
 #include "file_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -34,8 +38,9 @@ constexpr FileMode operator|(FileMode a, FileMode b) noexcept {
 /// at once, in no particular order. Buffers are the caller's and must live until the co_await returns:
 /// cancelled before a thread has begun with it, an operation isn't made; later it is waited for, its result
 /// is delivered, and the request to stop comes out of the next co_await. All throw std::system_error, EBADF
-/// once the file is closed. A FIFO or a terminal is opened without waiting, and its operations fail with
-/// EAGAIN: use ReadPipe and WritePipe for these.
+/// once the file is closed. A FIFO or a terminal is opened without waiting (to write to a FIFO that nobody
+/// reads: ENXIO), and where an operation would have to wait, also for a FIFO's first writer, it fails with
+/// EAGAIN; these have no offsets, either (ESPIPE): use ReadPipe and WritePipe for them.
 class HEDDLE_EXPORT File {
  public:
   File() noexcept = default;
@@ -120,7 +125,8 @@ class HEDDLE_EXPORT File {
   detail::FileDescription* file_ = nullptr;
 };
 
-/// All bytes of a file. Cancelled, it waits for a read that has begun. Throws std::system_error.
+/// All bytes of a file. Cancelled, it waits for a read that has begun. Throws std::system_error: EISDIR for a
+/// directory, ENXIO for a socket, EAGAIN for a FIFO or terminal that has no end yet.
 HEDDLE_EXPORT Task<std::string> read_file(std::string path);
 
 /// Makes `data` the content of a file, which is created if there is none; with FileMode::APPEND it is
@@ -130,3 +136,5 @@ HEDDLE_EXPORT Task<void> write_file(std::string path, std::string data,
                                     FileMode mode = FileMode::CREATE | FileMode::TRUNCATE);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: MIT
 #include "file_operation.hpp"
 
+#include <poll.h>
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -14,6 +17,12 @@ void FileDescription::release() noexcept {
   if (--references_ != 0) return;
   if (fd_ >= 0) system_.close(fd_);
   delete this;
+}
+
+// read(2) yields 0 then, as at the end; poll(2) reports a hang-up only where there was a writer.
+bool awaits_writer(System& system, int fd) noexcept {
+  struct stat file;
+  return ::fstat(fd, &file) == 0 && S_ISFIFO(file.st_mode) && system.poll_now(fd, POLLIN) == 0;
 }
 
 namespace {
@@ -39,7 +48,7 @@ class FileCallJob final : public ThreadJob {
   std::int64_t make_call() noexcept {
     switch (call_) {
       case FileCall::READ:
-        return uninterrupted([this] { return system_.read(fd_, data_, size_); });
+        return read();
       case FileCall::WRITE:
         return transfer_all(
             false, [this](char* data, std::size_t size, auto) { return system_.write(fd_, data, size); });
@@ -63,6 +72,11 @@ class FileCallJob final : public ThreadJob {
     }
     const int closed = system_.close(fd_);
     return closed == -EINTR ? 0 : closed;  // closed all the same (close(2))
+  }
+
+  std::int64_t read() noexcept {
+    const std::int64_t n = uninterrupted([this] { return system_.read(fd_, data_, size_); });
+    return n == 0 && size_ != 0 && awaits_writer(system_, fd_) ? -EAGAIN : n;
   }
 
   template <class Transfer>

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -9,6 +11,8 @@
 #include "../../runtime/threads/to_thread.hpp"
 #include "../../selector/system.hpp"
 #include "../operation/result.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -35,6 +39,10 @@ class HEDDLE_EXPORT FileDescription {
   System& system_;
   unsigned references_ = 1;
 };
+
+/// Whether read(2), which has yielded 0, has met no end: `fd` is a FIFO that no process has opened for
+/// writing yet.
+bool awaits_writer(System& system, int fd) noexcept;
 
 /// Which call to make.
 enum class FileCall : std::uint8_t {
@@ -127,3 +135,5 @@ class HEDDLE_EXPORT FileCommand final : public FileOperation {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

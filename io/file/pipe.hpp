@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <span>
@@ -9,6 +11,8 @@
 
 #include "../operation/fd.hpp"
 #include "pipe_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -135,3 +139,5 @@ HEDDLE_EXPORT WritePipe stdout_stream();
 HEDDLE_EXPORT WritePipe stderr_stream();
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -3,6 +3,7 @@
 #include "pipe_operation.hpp"
 
 #include <cerrno>
+#include <utility>
 
 #include "../../runtime/core/scheduler.hpp"
 
@@ -19,6 +20,7 @@ bool would_block(std::ptrdiff_t result) noexcept { return result == -EAGAIN || r
 inline bool DescriptorRead::attempt(int fd, FdWatch* watch) noexcept {
   do result_ = current.system->read(fd, data_, size_);
   while (result_ == -EINTR);
+  charge_transfer(result_);
   if (!would_block(result_)) return true;
   drained(direction(), watch);
   return false;
@@ -40,8 +42,8 @@ void DescriptorRead::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame*
 inline bool DescriptorRead::advance() noexcept { return DescriptorOperation::advance(*this); }
 
 inline bool DescriptorWrite::attempt(int fd, FdWatch* watch) noexcept {
-  for (;;) {
-    result_ = current.system->write(fd, data_ + written_, size_ - written_);
+  for (const std::size_t end = written_ + of_one_turn(size_ - written_);;) {
+    result_ = current.system->write(fd, data_ + written_, end - written_);
     if (result_ == -EINTR) continue;
     if (would_block(result_)) {
       drained(direction(), watch);
@@ -50,7 +52,12 @@ inline bool DescriptorWrite::attempt(int fd, FdWatch* watch) noexcept {
     if (result_ == 0 && all_) result_ = -EIO;  // it takes nothing, but reports no error
     if (result_ < 0) return true;
     written_ += static_cast<std::size_t>(result_);
-    if (all_ && written_ < size_) continue;
+    charge_transfer(result_);
+    if (all_ && written_ < end) continue;
+    if (all_ && written_ < size_) {
+      goes_on_ = true;
+      return false;
+    }
     result_ = static_cast<std::ptrdiff_t>(written_);
     return true;
   }
@@ -66,10 +73,19 @@ bool DescriptorWrite::await_ready() {
   return true;
 }
 
-void DescriptorWrite::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
-  suspend_waiting(*this, coroutine, frame);
+void DescriptorWrite::after_attempt() noexcept {
+  if (std::exchange(goes_on_, false)) unpause();
 }
 
-inline bool DescriptorWrite::advance() noexcept { return DescriptorOperation::advance(*this); }
+void DescriptorWrite::suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
+  suspend_waiting(*this, coroutine, frame);
+  after_attempt();
+}
+
+inline bool DescriptorWrite::advance() noexcept {
+  if (DescriptorOperation::advance(*this)) return true;
+  after_attempt();
+  return false;
+}
 
 }  // namespace heddle::detail

@@ -2,13 +2,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <span>
 
 #include "../../runtime/loop/fd_watch.hpp"
 #include "../operation/fd.hpp"
 #include "../operation/result.hpp"
+#include "../operation/transfer_turn.hpp"
 #include "file_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -36,10 +41,11 @@ class HEDDLE_EXPORT DescriptorTransfer : public DescriptorOperation {
   std::ptrdiff_t result_ = 0;  ///< what the call returned: a negative errno where it failed
 };
 
+/// One read(2), of at most most_per_turn bytes.
 class HEDDLE_EXPORT DescriptorRead final : public DescriptorTransfer {
  public:
   DescriptorRead(Fd& fd, std::span<std::byte> buffer)
-      : DescriptorTransfer(fd, buffer.data(), buffer.size()) {}
+      : DescriptorTransfer(fd, buffer.data(), of_one_turn(buffer.size())) {}
 
   bool await_ready();
   template <class Promise>
@@ -61,7 +67,8 @@ class HEDDLE_EXPORT DescriptorRead final : public DescriptorTransfer {
   bool attempt(int fd, FdWatch* watch) noexcept;
 };
 
-/// One write(2), or, if `all`, as many as the whole buffer takes.
+/// One write(2), of at most most_per_turn bytes, or, if `all`, as many as the whole buffer takes: so much at
+/// each turn of the task.
 class HEDDLE_EXPORT DescriptorWrite final : public DescriptorTransfer {
  public:
   DescriptorWrite(Fd& fd, std::span<const std::byte> buffer, bool all)
@@ -85,8 +92,10 @@ class HEDDLE_EXPORT DescriptorWrite final : public DescriptorTransfer {
   static constexpr Direction direction() noexcept { return Direction::WRITE; }
   void suspend_here(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   bool attempt(int fd, FdWatch* watch) noexcept;
+  void after_attempt() noexcept;
 
   bool all_;
+  bool goes_on_ = false;  // its turn is over, and the next goes on
   std::size_t written_ = 0;
 };
 
@@ -94,6 +103,8 @@ class HEDDLE_EXPORT DescriptorWrite final : public DescriptorTransfer {
 template <class Transfer>
 class [[nodiscard]] PipeOperation {
  public:
+  using Native = void;
+
   PipeOperation(const Transfer& transfer, const FileTransfer& file, bool is_file) noexcept
       : transfer_(transfer), file_(file), is_file_(is_file) {}
 
@@ -120,3 +131,5 @@ using PipeRead = PipeOperation<DescriptorRead>;
 using PipeWrite = PipeOperation<DescriptorWrite>;
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

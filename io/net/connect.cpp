@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "../../runtime/core/scheduler.hpp"
@@ -40,6 +41,21 @@ std::string time_text(Timeout timeout) {
   return ": no answer within " + std::to_string(timeout.milliseconds()) + " ms";
 }
 
+// Where nobody listens at a port of this machine, and the kernel picks that very port for the client, TCP's
+// simultaneous open connects the socket to itself.
+bool is_connected_to_itself(System& system, int fd, std::uint16_t port) noexcept {
+  Address own;
+  unsigned length = Address::capacity();
+  if (system.getsockname(fd, own.data(), &length) < 0) return false;
+  own.set_length(std::min(length, Address::capacity()));
+  if (own.port() != port) return false;
+  Address peer;
+  length = Address::capacity();
+  if (system.getpeername(fd, peer.data(), &length) < 0) return false;
+  peer.set_length(std::min(length, Address::capacity()));
+  return own == peer;
+}
+
 // Makes a socket and connects it. A Failure with error 0 means success; a system_error is not thrown.
 Task<Failure> connect_one(Fd& socket, const Address& address, const ConnectOptions& options) {
   System& system = current_system();
@@ -58,6 +74,13 @@ Task<Failure> connect_one(Fd& socket, const Address& address, const ConnectOptio
     if (bound < 0) co_return Failure{-bound, "bind", number};
   }
   const Result<void> result = co_await ConnectOperation(socket, address).as_result();
+  if (result && is_connected_to_itself(system, number, address.port())) {
+    // Reset, so that the port isn't kept from who may be about to listen there.
+    const linger at_once{1, 0};
+    system.setsockopt(number, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    socket.close();
+    co_return Failure{ECONNREFUSED, "connect", number};
+  }
   co_return result.failure();
 }
 
@@ -157,7 +180,7 @@ Task<Fd> run_race(const std::vector<Address>& addresses, const ConnectOptions& o
       } else if (race.running == 0) {
         break;
       }
-      co_await Race::Wait(race, next != addresses.end() ? Timeout(options.attempt_delay) : Timeout());
+      co_await Race::Wait(race, next != addresses.end() ? options.attempt_delay : Timeout());
     }
     group.cancel();
   };

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <string>
 #include <system_error>
@@ -16,6 +18,8 @@
 #include "../operation/fd.hpp"
 #include "../operation/result.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 /// How to connect.
@@ -24,7 +28,7 @@ struct ConnectOptions {
   Timeout timeout = {};
   /// When an address hasn't answered for so long, the next is tried beside it (RFC 8305 recommends 250 ms, at
   /// least 100). One that has failed is followed by the next at once.
-  Duration attempt_delay = std::chrono::milliseconds(250);
+  Timeout attempt_delay = std::chrono::milliseconds(250);
   /// What to bind to before connecting; port 0: the system picks one. Only addresses of its family are tried.
   Address local = {};
 };
@@ -87,3 +91,5 @@ HEDDLE_EXPORT Task<Fd> connect_host(HostPort target, ConnectOptions options);
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <string>
 #include <vector>
 
 #include "../operation/fd.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -35,3 +39,5 @@ struct HEDDLE_EXPORT InheritedSocket {
 HEDDLE_EXPORT std::vector<InheritedSocket> take_inherited_sockets();
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <optional>
 #include <string>
 
 #include "../address/address.hpp"
 #include "socket.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -85,3 +89,5 @@ class HEDDLE_EXPORT TcpSocket : public IpSocket {
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -57,6 +57,7 @@ void Socket::abort() noexcept {
   if (!fd_.is_open()) return;
   const Linger at_once{1, 0};
   fd_.system().setsockopt(fd_.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  if (detail::FdWatch* const watch = fd_.slot().watch; watch != &detail::FdWatch::none) watch->reset = true;
   fd_.close();
 }
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <optional>
 #include <system_error>
@@ -9,6 +11,8 @@
 #include "../operation/fd.hpp"
 
 struct sockaddr;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -37,7 +41,9 @@ class HEDDLE_EXPORT Socket {
   [[nodiscard]] detail::ReadinessOperation readable() { return fd_.readable(); }
   [[nodiscard]] detail::ReadinessOperation writable() { return fd_.writable(); }
 
-  /// SO_LINGER: how long close() goes on sending in the background; nullopt: the system's default.
+  /// SO_LINGER: how long what close() leaves unsent is sent in the background, which close() never waits for:
+  /// the connection is given up when the peer has taken nothing for so long (TCP_USER_TIMEOUT, on Linux; 0:
+  /// at once, and the peer sees a reset). nullopt: the system's default.
   void set_linger(std::optional<std::chrono::seconds> time);
   std::optional<std::chrono::seconds> linger() const;
   /// SO_RCVBUF, SO_SNDBUF, in bytes; Linux doubles them.
@@ -87,3 +93,5 @@ HEDDLE_EXPORT Fd make_socket(int family, int type, int protocol = 0);
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

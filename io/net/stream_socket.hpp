@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +20,8 @@
 #include "../operation/vector_operation.hpp"
 #include "socket.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 namespace detail {
@@ -29,9 +33,10 @@ HEDDLE_EXPORT Task<void> finish_connection(Socket& socket, Timeout limit);
 
 /// A connected socket of the kind `Base`. Any number of tasks of one loop may read and write at the same
 /// time: operations of a direction complete in the order in which they were started. Buffers must live until
-/// the co_await returns. All operations throw std::system_error (ECONNRESET, EPIPE, ... ; ECANCELED when the
-/// stream is closed under them; EBADF when it was closed before) and Cancelled. `co_await
-/// operation.as_result()` yields a Result instead of a system_error.
+/// the co_await returns. One turn of a task moves at most 256 KB by an operation, so that the
+/// others and the selector have their turns, however fast the peer is. All operations throw std::system_error
+/// (ECONNRESET, EPIPE, ... ; ECANCELED when the stream is closed under them; EBADF when it was closed before)
+/// and Cancelled. `co_await operation.as_result()` yields a Result instead of a system_error.
 template <class Base, detail::ShortRead short_read>
 class StreamSocket : public Base {
  public:
@@ -130,3 +135,5 @@ class StreamSocket : public Base {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,6 +13,8 @@
 #include "connect.hpp"
 #include "ip_socket.hpp"
 #include "stream_socket.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -76,3 +80,5 @@ class HEDDLE_EXPORT TcpListener : public detail::TcpSocket {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <span>
 #include <string_view>
 
 #include "../operation/datagram_batch.hpp"
 #include "../operation/datagram_operation.hpp"
 #include "ip_socket.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -99,3 +103,5 @@ class HEDDLE_EXPORT UdpSocket : public IpSocket {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -79,7 +79,7 @@ Connecting<UnixStream> UnixStream::connect(UnixAddress address) {
 
 SendFdsOperation UnixStream::send_with_fds(std::span<const std::byte> buffer, std::span<const int> fds) {
   if (buffer.empty()) throw ValueError("descriptors are sent with at least one byte on a stream");
-  return SendFdsOperation(fd(), buffer, fds);
+  return SendFdsOperation(fd(), buffer, fds, most_per_turn);
 }
 
 // BoundUnixSocket.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
 
 #include "../address/unix_address.hpp"
@@ -12,6 +14,8 @@
 #include "socket.hpp"
 #include "stream_socket.hpp"
 #include "unix_path.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -60,7 +64,7 @@ class HEDDLE_EXPORT UnixStream : public StreamSocket<detail::UnixSocket, detail:
   }
   /// Reads some bytes, and the descriptors that came with them into `fds`. (read_some() drops them.)
   [[nodiscard]] detail::ReceiveFdsOperation receive_with_fds(std::span<std::byte> buffer, std::span<Fd> fds) {
-    return detail::ReceiveFdsOperation(fd(), buffer, fds);
+    return detail::ReceiveFdsOperation(fd(), buffer.first(detail::of_one_turn(buffer.size())), fds);
   }
   [[nodiscard]] detail::ReceiveFdsOperation receive_with_fds(std::span<char> buffer, std::span<Fd> fds) {
     return receive_with_fds(std::as_writable_bytes(buffer), fds);
@@ -81,7 +85,8 @@ class HEDDLE_EXPORT BoundUnixSocket : public UnixSocket {
   /// Removes the path that bind() made, and closes the socket. Operations that wait end with ECANCELED.
   void close() noexcept;
   void abort() noexcept { close(); }
-  /// The path stays when the socket is closed: another process owns it now, as after a fork.
+  /// The path stays when the socket is closed: another process owns it now. (In the child of a fork() that
+  /// comes after bind() it stays anyway.)
   void keep_path() noexcept { path_.forget(); }
 
  protected:
@@ -182,3 +187,5 @@ HEDDLE_EXPORT std::pair<UnixStream, UnixStream> socket_pair();
 HEDDLE_EXPORT std::pair<UnixDatagram, UnixDatagram> datagram_pair();
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -16,7 +16,9 @@ namespace {
 constexpr auto accept_pause = std::chrono::milliseconds(50);
 // Connections that fail or are refused as fast as they are accepted must not starve other tasks, which may be
 // about to free descriptors.
-constexpr int most_per_turn = 16;
+constexpr int most_failures = 16;
+// Making a socket takes about as long as moving so many bytes.
+constexpr std::ptrdiff_t cost = 4 * static_cast<std::ptrdiff_t>(bytes_of_operation);
 
 Fd reserve() noexcept {
   System& system = current_system();
@@ -37,7 +39,7 @@ bool AcceptOperation::attempt(int fd, FdWatch* watch) noexcept {
   if (still_pausing()) return false;
   if (exhausted_ && !spare_->is_open()) *spare_ = reserve();
   exhausted_ = false;
-  for (int left = most_per_turn;; --left) {
+  for (int left = most_failures;; --left) {
     if (left == 0) return retry_after(Duration(0));
     result_ = kernel().accept(fd, nullptr, nullptr);
     switch (-result_) {
@@ -76,6 +78,7 @@ bool AcceptOperation::attempt(int fd, FdWatch* watch) noexcept {
         exhausted_ = true;
         return retry_after(accept_pause);
       default:
+        charge_transfer(result_ >= 0 ? cost : 0);
         return true;
     }
   }
@@ -88,7 +91,7 @@ int AcceptOperation::refuse_one(int fd) noexcept {
   if (spare_ == nullptr || !spare_->is_open()) return -EMFILE;
   spare_->close();
   const int refused = kernel().accept(fd, nullptr, nullptr);
-  if (refused >= 0) kernel().close(refused);
+  if (refused >= 0) Fd(refused, kernel()).close();  // it may linger, as its listener does
   *spare_ = reserve();
   return refused < 0 ? refused : 0;
 }

@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "socket_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -53,6 +57,8 @@ class HEDDLE_EXPORT AcceptOperation final
 template <class Stream>
 class [[nodiscard]] Accept {
  public:
+  using Native = void;
+
   explicit Accept(const AcceptOperation& operation) noexcept : operation_(operation) {}
 
   bool await_ready() const noexcept { return false; }
@@ -74,3 +80,5 @@ class [[nodiscard]] Accept {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <span>
 #include <string_view>
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -46,3 +50,5 @@ struct ConstBuffer {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -27,6 +27,9 @@ using namespace detail;
 namespace {
 
 constexpr std::size_t most_messages = 1024;  // per call (UIO_MAXIOV)
+// Datagrams are mostly shorter than there is room for: so many are received at once, however much that is.
+constexpr std::size_t least_messages = 16;
+constexpr std::size_t least_cost = 1024;  // of sending one, in bytes that take as long
 
 }  // namespace
 
@@ -56,6 +59,7 @@ DatagramBatch::DatagramBatch(DatagramBatch&& other) noexcept
       datagram_size_(other.datagram_size_),
       size_(std::exchange(other.size_, 0)),
       sent_(std::exchange(other.sent_, 0)),
+      failed_(std::exchange(other.failed_, false)),
       bytes_(std::exchange(other.bytes_, nullptr)),
       addresses_(std::exchange(other.addresses_, nullptr)),
       entries_(std::exchange(other.entries_, nullptr)),
@@ -66,6 +70,7 @@ DatagramBatch& DatagramBatch::operator=(DatagramBatch&& other) noexcept {
   std::swap(datagram_size_, other.datagram_size_);
   std::swap(size_, other.size_);
   std::swap(sent_, other.sent_);
+  std::swap(failed_, other.failed_);
   std::swap(bytes_, other.bytes_);
   std::swap(addresses_, other.addresses_);
   std::swap(entries_, other.entries_);
@@ -119,18 +124,24 @@ void DatagramBatch::prepare(std::size_t first, std::size_t end, bool to_receive)
   }
 }
 
-void DatagramBatch::note_received(std::size_t count) noexcept {
+// Returns how many bytes those are.
+std::ptrdiff_t DatagramBatch::note_received(std::size_t count) noexcept {
+  std::size_t bytes = 0;
   size_ = count;
   sent_ = 0;
+  failed_ = false;
   for (std::size_t i = 0; i < count; ++i) {
     entries_[i] = {messages_[i].msg_len, (messages_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0};
     addresses_[i].set_length(std::min<unsigned>(messages_[i].msg_hdr.msg_namelen, Address::capacity()));
+    bytes += entries_[i].size;
   }
+  return static_cast<std::ptrdiff_t>(bytes);
 }
 
 bool ReceiveBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
   DatagramBatch& batch = *batch_;
-  const std::size_t most = std::min(batch.capacity_, most_messages);
+  const std::size_t of_turn = std::max(most_per_turn / batch.datagram_size_, least_messages);
+  const std::size_t most = std::min({batch.capacity_, most_messages, of_turn});
   batch.prepare(0, most, true);
   result_ =
       uninterrupted([&] { return kernel().recvmmsg(fd, batch.messages_, static_cast<unsigned>(most), 0); });
@@ -139,7 +150,7 @@ bool ReceiveBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
     return false;
   }
   // Fewer than `most` don't mean that the socket is drained: recvmmsg(2) stops at an error, too.
-  if (result_ >= 0) batch.note_received(static_cast<std::size_t>(result_));
+  if (result_ >= 0) charge_transfer(batch.note_received(static_cast<std::size_t>(result_)));
   return true;
 }
 
@@ -147,33 +158,51 @@ template class detail::SocketOperationOf<ReceiveBatchOperation, Direction::READ>
 
 bool SendBatchOperation::await_ready() {
   sent_ = 0;
+  batch_->failed_ = false;
   if (batch_->sent_ < batch_->size_) return false;
   batch_->sent_ = 0;
   return done_at_once();
 }
 
+// Makes one call, for the datagrams from sent() to `end`; false if it has failed.
+bool SendBatchOperation::send(int fd, std::size_t end) noexcept {
+  DatagramBatch& batch = *batch_;
+  const auto count = static_cast<unsigned>(end - batch.sent_);
+  result_ = uninterrupted([&] { return kernel().sendmmsg(fd, batch.messages_ + batch.sent_, count, 0); });
+  if (result_ < 0) return false;
+  std::size_t bytes = 0;
+  for (const std::size_t sent = batch.sent_ + static_cast<std::size_t>(result_); batch.sent_ < sent; ++sent_)
+    bytes += batch.entries_[batch.sent_++].size;
+  charge_transfer(static_cast<std::ptrdiff_t>(bytes));
+  return true;
+}
+
 bool SendBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
   DatagramBatch& batch = *batch_;
-  while (batch.sent_ < batch.size_) {
-    const std::size_t end = std::min(batch.size_, batch.sent_ + most_messages);
-    batch.prepare(batch.sent_, end, false);
-    result_ = uninterrupted([&] {
-      return kernel().sendmmsg(fd, batch.messages_ + batch.sent_, static_cast<unsigned>(end - batch.sent_),
-                               0);
-    });
+  std::size_t end = batch.sent_;
+  for (std::size_t bytes = 0; end < batch.size_ && bytes < most_per_turn; ++end)
+    bytes += batch.entries_[end].size + least_cost;
+  end = std::min(end, batch.sent_ + most_messages);
+  batch.prepare(batch.sent_, end, false);
+  while (batch.sent_ < end) {
+    if (send(fd, end)) continue;
     if (would_block(result_)) {
       drained(direction(), watch);
       return false;
     }
-    if (result_ < 0) return true;
-    batch.sent_ += static_cast<std::size_t>(result_);
-    sent_ += static_cast<std::size_t>(result_);
+    // A socket reports the error of a datagram that was sent earlier once, in place of sending: who fails
+    // twice is to blame itself.
+    const std::ptrdiff_t error = result_;
+    batch.failed_ = !send(fd, batch.sent_ + 1) && !would_block(result_);
+    if (!batch.failed_) result_ = error;
+    return true;
   }
+  if (batch.sent_ < batch.size_) return at_next_turn();
   batch.sent_ = 0;
   result_ = 0;
   return true;
 }
 
-template class detail::SocketOperationOf<SendBatchOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<SendBatchOperation, Direction::WRITE, SteppedOperation>;
 
 }  // namespace heddle

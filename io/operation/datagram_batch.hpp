@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <span>
 #include <string_view>
@@ -11,6 +13,8 @@
 #include "socket_operation.hpp"
 
 struct mmsghdr;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class ReceiveBatchOperation;
@@ -38,7 +42,10 @@ class HEDDLE_EXPORT DatagramBatch {
   bool empty() const noexcept { return size_ == 0; }
   bool full() const noexcept { return size_ == capacity_; }
   /// Drops them.
-  void clear() noexcept { size_ = sent_ = 0; }
+  void clear() noexcept {
+    size_ = sent_ = 0;
+    failed_ = false;
+  }
 
   /// The bytes of a datagram, by index below size().
   std::span<std::byte> operator[](std::size_t index) noexcept;
@@ -58,10 +65,14 @@ class HEDDLE_EXPORT DatagramBatch {
     push(std::as_bytes(std::span(text)), to);
   }
 
-  /// How many of them send_batch() has sent. When it threw, that is the index of the one that can't be sent.
+  /// How many of them send_batch() has sent. When it threw, that is the index of the next one.
   std::size_t sent() const noexcept { return sent_; }
-  /// Skips that one: the next send_batch() goes on with the one after it.
-  void skip() noexcept { sent_ += sent_ < size_; }
+  /// send_batch() threw because of that one, which can't be sent (EMSGSIZE, ENETUNREACH, ...). Otherwise the
+  /// error was left by one that was sent earlier (ECONNREFUSED: nobody was there), and awaiting send_batch()
+  /// again goes on.
+  bool failed() const noexcept { return failed_; }
+  /// Skips it if it can't be sent: the next send_batch() goes on with the one after it.
+  void skip() noexcept { sent_ += std::exchange(failed_, false); }
 
  private:
   friend class detail::ReceiveBatchOperation;
@@ -73,12 +84,13 @@ class HEDDLE_EXPORT DatagramBatch {
   };
 
   void prepare(std::size_t first, std::size_t end, bool to_receive) noexcept;
-  void note_received(std::size_t count) noexcept;
+  std::ptrdiff_t note_received(std::size_t count) noexcept;
 
   std::size_t capacity_;
   std::size_t datagram_size_;
   std::size_t size_ = 0;
   std::size_t sent_ = 0;
+  bool failed_ = false;  // the datagram at sent_ can't be sent
   std::byte* bytes_ = nullptr;
   Address* addresses_ = nullptr;
   Entry* entries_ = nullptr;
@@ -106,8 +118,9 @@ class HEDDLE_EXPORT ReceiveBatchOperation final
 
 /// Sends the datagrams of a batch, from sent() on, and yields how many those were. Not cancel-safe, but
 /// sent() says how many went out, and awaiting it again goes on there. When all are sent, sent() is 0 again.
+/// When it fails, failed() says whether the next datagram is to blame.
 class HEDDLE_EXPORT SendBatchOperation final
-    : public SocketOperationOf<SendBatchOperation, Direction::WRITE> {
+    : public SocketOperationOf<SendBatchOperation, Direction::WRITE, SteppedOperation> {
  public:
   SendBatchOperation(Fd& socket, DatagramBatch& batch) : SocketOperationOf(socket), batch_(&batch) {}
 
@@ -120,6 +133,8 @@ class HEDDLE_EXPORT SendBatchOperation final
   bool attempt(int fd, FdWatch* watch) noexcept;
 
  private:
+  bool send(int fd, std::size_t end) noexcept;
+
   DatagramBatch* batch_;
   std::size_t sent_ = 0;
 };
@@ -127,3 +142,5 @@ class HEDDLE_EXPORT SendBatchOperation final
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -27,6 +27,7 @@ bool ReceiveDatagramOperation::attempt(int fd, FdWatch* watch) noexcept {
   message.msg_iovlen = 1;
   result_ = uninterrupted([&] { return kernel().recvmsg(fd, &message, 0); });
   truncated_ = (message.msg_flags & MSG_TRUNC) != 0;
+  charge_transfer(result_);
   if (!would_block(result_)) return true;
   drained(direction(), watch);
   return false;
@@ -48,6 +49,7 @@ bool ReceiveFromOperation<SomeAddress>::attempt(int fd, FdWatch* watch) noexcept
     return false;
   }
   truncated_ = (message.msg_flags & MSG_TRUNC) != 0;
+  charge_transfer(this->result_);
   from_.set_length(message.msg_namelen < SomeAddress::capacity() ? message.msg_namelen
                                                                  : SomeAddress::capacity());
   return true;
@@ -67,6 +69,7 @@ bool SendDatagramOperation::attempt(int fd, FdWatch* watch) noexcept {
   message.msg_iov = &piece;
   message.msg_iovlen = 1;
   result_ = uninterrupted([&] { return kernel().sendmsg(fd, &message, 0); });
+  charge_transfer(result_);
   if (!would_block(result_)) return true;
   // Writable all the same: the receiver's queue is full, and no event reports when it has room.
   if (to_ != nullptr && to_->sa_family == AF_UNIX && kernel().poll_now(fd, POLLOUT) == POLLOUT)

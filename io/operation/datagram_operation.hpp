@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <span>
 
 #include "socket_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -103,3 +107,5 @@ class HEDDLE_EXPORT SendDatagramOperation final
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

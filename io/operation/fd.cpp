@@ -2,7 +2,13 @@
 // SPDX-License-Identifier: MIT
 #include "fd.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <string>
 #include <system_error>
 
@@ -20,13 +26,41 @@ Fd::Fd(int fd) noexcept : Fd(fd, current_system()) {}
 
 int Fd::release() noexcept {
   FdWatch* const watch = std::exchange(slot_.watch, &FdWatch::none);
+  const bool lost = watch->lost();
   if (watch != &FdWatch::none) DescriptorTable::release(*watch);
-  return std::exchange(slot_.fd, -1);
+  const int fd = std::exchange(slot_.fd, -1);
+  return lost ? -1 : fd;
 }
+
+namespace {
+
+// close(2) of a socket with SO_LINGER waits for its peer on Linux, also when the socket is non-blocking: as
+// long as anybody's peer likes, up to that time. Without SO_LINGER the kernel sends what is left all the
+// same, in the background, and TCP_USER_TIMEOUT ends that.
+void never_wait_for_peer(System& system, int fd) noexcept {
+  linger value{};
+  unsigned size = sizeof value;
+  if (system.getsockopt(fd, SOL_SOCKET, SO_LINGER, &value, &size) < 0) return;  // mostly: it is no socket
+  if (value.l_onoff == 0 || value.l_linger <= 0) return;
+#ifdef TCP_USER_TIMEOUT
+  unsigned limit = 0;
+  size = sizeof limit;
+  const auto most = static_cast<unsigned>(std::min<long long>(value.l_linger * 1000LL, INT_MAX));
+  if (system.getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, &size) == 0 &&
+      (limit == 0 || limit > most))
+    system.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &most, sizeof most);
+#endif
+  value.l_onoff = 0;
+  system.setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof value);
+}
+
+}  // namespace
 
 void Fd::close() noexcept {
   const int fd = release();
-  if (fd >= 0) system_->close(fd);  // closed even when it fails (close(2))
+  if (fd < 0) return;
+  never_wait_for_peer(*system_, fd);
+  system_->close(fd);  // closed even when it fails (close(2))
 }
 
 void Fd::throw_closed(const char* operation) {

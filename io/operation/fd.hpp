@@ -2,17 +2,25 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
 
 #include "../../runtime/loop/fd_watch.hpp"
 #include "../../runtime/loop/ready.hpp"
 #include "../../selector/system.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 /// The sole owner of a descriptor, which must be non-blocking. It joins the event loop on which it is first
 /// waited for and stays with it: from then on it is used, moved and closed on that loop's thread. It may
 /// outlive the loop, and join another one then.
+///
+/// Nobody else may close it. If somebody does, and another Fd of the loop gets the number and waits, this one
+/// has lost it: whatever waits for it, and all that it is asked to wait for later, fails with EBADF, and it
+/// closes nothing.
 class HEDDLE_EXPORT Fd {
  public:
   Fd() noexcept = default;
@@ -38,9 +46,10 @@ class HEDDLE_EXPORT Fd {
   bool is_open() const noexcept { return slot_.fd >= 0; }
 
   /// Every operation that waits for the descriptor ends with ECANCELED and never uses the number again; then
-  /// the descriptor is unregistered and closed. No effect when it is closed already.
+  /// the descriptor is unregistered and closed. It never waits for a peer: see Socket::set_linger(). No
+  /// effect when it is closed already.
   void close() noexcept;
-  /// The same without closing: the caller owns the descriptor now.
+  /// The same without closing: the caller owns the descriptor now. -1 when it was lost.
   int release() noexcept;
 
   /// As heddle::readable() and writable(), and the registration stays, so waiting again costs no system call.
@@ -73,3 +82,5 @@ class HEDDLE_EXPORT Fd {
 HEDDLE_EXPORT System& current_system() noexcept;
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -40,6 +40,7 @@ bool ReceiveFdsOperation::attempt(int fd, FdWatch* watch) noexcept {
   received_ = 0;
   truncated_ = (message.msg_flags & MSG_TRUNC) != 0;
   lost_ = (message.msg_flags & MSG_CTRUNC) != 0;
+  charge_transfer(result_);
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -64,8 +65,9 @@ template class detail::SocketOperationOf<ReceiveFdsOperation, Direction::READ>;
 
 bool SendFdsOperation::attempt(int fd, FdWatch* watch) noexcept {
   alignas(cmsghdr) unsigned char control[control_size];
+  const std::size_t end = sent_ + std::min(size_ - sent_, most_at_once_);
   do {
-    iovec piece{const_cast<std::byte*>(data_) + sent_, size_ - sent_};
+    iovec piece{const_cast<std::byte*>(data_) + sent_, end - sent_};
     msghdr message{};
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
@@ -87,8 +89,9 @@ bool SendFdsOperation::attempt(int fd, FdWatch* watch) noexcept {
     }
     if (result_ < 0) return true;
     sent_ += static_cast<std::size_t>(result_);
-  } while (sent_ < size_);
-  return true;
+    charge_transfer(result_);
+  } while (sent_ < end);
+  return sent_ == size_ || at_next_turn();
 }
 
 void SendFdsOperation::throw_too_many(std::size_t count) {
@@ -96,6 +99,6 @@ void SendFdsOperation::throw_too_many(std::size_t count) {
                    std::to_string(count));
 }
 
-template class detail::SocketOperationOf<SendFdsOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<SendFdsOperation, Direction::WRITE, SteppedOperation>;
 
 }  // namespace heddle::detail

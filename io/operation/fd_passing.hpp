@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <span>
 
 #include "socket_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -49,18 +53,22 @@ class HEDDLE_EXPORT ReceiveFdsOperation final
 
 /// Yields when everything is sent; the descriptors go with the first byte. They stay the caller's, and may be
 /// closed then. Not cancel-safe on a stream: cancelled or failed, it may have sent a part.
-class HEDDLE_EXPORT SendFdsOperation final : public SocketOperationOf<SendFdsOperation, Direction::WRITE> {
+class HEDDLE_EXPORT SendFdsOperation final
+    : public SocketOperationOf<SendFdsOperation, Direction::WRITE, SteppedOperation> {
  public:
   /// How many descriptors a call can send (SCM_MAX_FD).
   static constexpr std::size_t most_fds = 253;
 
-  /// Throws ValueError for more than that.
-  SendFdsOperation(Fd& socket, std::span<const std::byte> buffer, std::span<const int> fds)
+  /// `most_at_once`: bytes of one turn, where they need not be sent whole. Throws ValueError for more
+  /// descriptors than that.
+  SendFdsOperation(Fd& socket, std::span<const std::byte> buffer, std::span<const int> fds,
+                   std::size_t most_at_once = static_cast<std::size_t>(-1))
       : SocketOperationOf(socket),
         data_(buffer.data()),
         size_(buffer.size()),
         fds_(fds.data()),
-        count_(fds.size()) {
+        count_(fds.size()),
+        most_at_once_(most_at_once) {
     if (count_ > most_fds) throw_too_many(count_);
   }
 
@@ -82,9 +90,12 @@ class HEDDLE_EXPORT SendFdsOperation final : public SocketOperationOf<SendFdsOpe
   std::size_t size_;
   const int* fds_;
   std::size_t count_;
+  std::size_t most_at_once_;
   std::size_t sent_ = 0;
 };
 
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -12,15 +12,9 @@ namespace heddle {
 
 using namespace detail;
 
-namespace {
-
-constexpr std::uint64_t most_per_turn = 1 << 20;
-
-}  // namespace
-
 bool SendFileOperation::attempt(int fd, FdWatch* watch) noexcept {
   for (std::uint64_t left = most_per_turn; sent_ < count_;) {
-    if (left == 0) return retry_after(Duration(0));
+    if (left == 0) return at_next_turn();
     auto position = static_cast<std::int64_t>(offset_ + sent_);
     const auto size = static_cast<std::size_t>(std::min(left, count_ - sent_));
     result_ = uninterrupted([&] { return kernel().sendfile(fd, file_, &position, size); });
@@ -32,12 +26,13 @@ bool SendFileOperation::attempt(int fd, FdWatch* watch) noexcept {
     if (result_ == 0) break;  // the file is at its end
     sent_ += static_cast<std::uint64_t>(result_);
     left -= static_cast<std::uint64_t>(result_);
+    charge_transfer(result_);
   }
   result_ = 0;
   return true;
 }
 
-template class detail::SocketOperationOf<SendFileOperation, Direction::WRITE, PausingOperation>;
+template class detail::SocketOperationOf<SendFileOperation, Direction::WRITE, SteppedOperation>;
 
 Task<std::size_t> splice(Fd& from, Fd& to, std::size_t most) {
   // A splice that never blocks must use up the budget and see a request to stop, as operations do.
@@ -48,7 +43,8 @@ Task<std::size_t> splice(Fd& from, Fd& to, std::size_t most) {
   for (;;) {
     const int in = from.checked_slot("splice").fd;
     const int out = to.checked_slot("splice").fd;
-    const std::ptrdiff_t moved = uninterrupted([&] { return kernel().splice(in, out, most); });
+    const std::ptrdiff_t moved = uninterrupted([&] { return kernel().splice(in, out, of_one_turn(most)); });
+    charge_transfer(moved);
     if (moved >= 0) co_return static_cast<std::size_t>(moved);
     if (!would_block(moved)) throw_errno(static_cast<int>(-moved), "splice", out);
     // splice(2) doesn't say which of the two would block.

@@ -2,22 +2,26 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 
 #include "../../runtime/core/task.hpp"
 #include "socket_operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
 namespace detail {
 
 /// Yields how many bytes of a file were sent: all that were asked for, or as many as there are up to its end.
-/// The file's own position stays as it is. After each megabyte other tasks get a turn; but the kernel reads
-/// the file within the call, so a slow disk blocks the loop. Not cancel-safe: cancelled or failed, it may
-/// have sent a part. Throws std::system_error: EINVAL for what isn't a file of a file system, ENOSYS where
-/// there is no sendfile(2).
+/// The file's own position stays as it is. Each turn of the task sends most_per_turn bytes; but the kernel
+/// reads the file within the call, so a slow disk blocks the loop. Not cancel-safe: cancelled or failed, it
+/// may have sent a part. Throws std::system_error: EINVAL for what isn't a file of a file system, ENOSYS
+/// where there is no sendfile(2).
 class HEDDLE_EXPORT SendFileOperation final
-    : public SocketOperationOf<SendFileOperation, Direction::WRITE, PausingOperation> {
+    : public SocketOperationOf<SendFileOperation, Direction::WRITE, SteppedOperation> {
  public:
   SendFileOperation(Fd& socket, int file, std::uint64_t offset, std::uint64_t count)
       : SocketOperationOf(socket), file_(file), offset_(offset), count_(count) {}
@@ -42,10 +46,12 @@ class HEDDLE_EXPORT SendFileOperation final
 
 }  // namespace detail
 
-/// Moves some bytes, at most `most`, from one descriptor to another, one of which is a pipe, by splice(2):
-/// waits until there are some and there is room for them, and yields how many; 0: `from` is at its end.
-/// Both must be non-blocking. While it runs, nobody else should read from `from` or write to `to`.
+/// Moves some bytes, at most `most` and 256 KB, from one descriptor to another, one of which is a pipe, by
+/// splice(2): waits until there are some and there is room for them, and yields how many; 0: `from` is at its
+/// end. Both must be non-blocking. While it runs, nobody else should read from `from` or write to `to`.
 /// Cancel-safe. Throws std::system_error: EINVAL when neither is a pipe, ENOSYS where there is no splice(2).
 HEDDLE_EXPORT Task<std::size_t> splice(Fd& from, Fd& to, std::size_t most);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cerrno>
 #include <coroutine>
 #include <system_error>
@@ -9,6 +11,8 @@
 #include <utility>
 
 #include "../../selector/errors.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -82,6 +86,8 @@ class [[nodiscard]] Result<void> {
 template <class Operation>
 class [[nodiscard]] AsResult {
  public:
+  using Native = void;
+
   explicit AsResult(const Operation& operation) noexcept : operation_(operation) {}
 
   bool await_ready() { return operation_.await_ready(); }
@@ -112,3 +118,5 @@ class [[nodiscard]] AsResult {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

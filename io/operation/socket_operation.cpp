@@ -65,11 +65,12 @@ bool BasicReceiveOperation<short_read>::settle(int fd, FdWatch* watch) noexcept 
     return false;
   }
   if (this->result_ > 0 && watch != nullptr && has_drained(*watch)) this->drained(Direction::READ, watch);
+  charge_transfer(this->result_);
   return true;
 }
 
-// advance(), written out for the usual case: bytes have come, and no other operation waits. Only `self` lives
-// across the system call; what else is needed is loaded again, which costs less than saving registers.
+// advance(), written out for the usual case: some bytes have come, and no other operation waits. Only `self`
+// lives across the system call; what else is needed is loaded again, which costs less than saving registers.
 template <ShortRead short_read>
 void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
   auto& task = static_cast<TaskState&>(runnable);
@@ -78,7 +79,9 @@ void BasicReceiveOperation<short_read>::step(Runnable& runnable) {
   task.fetch_coroutine();  // while the kernel works
   self.receive(self.watch().fd);
   FdWatch& watch = self.watch();
-  if (self.result_ <= 0 || watch.side(Direction::READ).others != nullptr) [[unlikely]]
+  const auto less_one =
+      static_cast<std::size_t>(self.result_) - 1;  // so that nothing, and a failure, are many
+  if (less_one >= bytes_of_operation || watch.side(Direction::READ).others != nullptr) [[unlikely]]
     return step_unusual(self.task());
   if (self.has_drained(watch))
     watch.side(Direction::READ).clear_drained();
@@ -109,6 +112,7 @@ template class detail::SocketOperationOf<BasicReceiveOperation<ShortRead::MAY_LE
 
 bool PeekOperation::attempt(int fd, FdWatch* watch) noexcept {
   result_ = uninterrupted([&] { return kernel().recv(fd, data_, size_, MSG_PEEK); });
+  charge_transfer(result_);
   if (!would_block(result_)) return true;
   drained(direction(), watch);
   return false;
@@ -126,6 +130,7 @@ bool SendOperation::attempt(int fd, FdWatch* watch) noexcept {
     return false;
   }
   if (result_ >= 0 && static_cast<std::size_t>(result_) < size_) drained_unless_hangup(direction(), watch);
+  charge_transfer(result_);
   return true;
 }
 
@@ -137,13 +142,15 @@ bool SendOperation::attempt(int fd, FdWatch* watch) noexcept {
 
 template class detail::SocketOperationOf<SendOperation, Direction::WRITE>;
 
-// Evaluates the send() that await_ready() has made, or else makes one, and sends on until everything is sent
-// or it would block.
+// Evaluates the send() that await_ready() has made, or else makes one, and sends on until everything is sent,
+// it would block, or its turn is over.
 bool SendAllOperation::attempt(int fd, FdWatch* watch) noexcept {
-  if (result_ == not_tried) result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
+  const std::size_t end = sent_ + of_one_turn(size_ - sent_);
+  if (result_ == not_tried || result_ == goes_on) result_ = kernel().send(fd, data_ + sent_, end - sent_, 0);
   for (;;) {
     if (result_ >= 0) {
       sent_ += static_cast<std::size_t>(result_);
+      charge_transfer(result_);
     } else if (would_block(result_)) {
       drained(direction(), watch);
       result_ = not_tried;
@@ -155,7 +162,11 @@ bool SendAllOperation::attempt(int fd, FdWatch* watch) noexcept {
       result_ = 0;
       return true;
     }
-    result_ = kernel().send(fd, data_ + sent_, size_ - sent_, 0);
+    if (sent_ >= end) {
+      result_ = goes_on;
+      return false;
+    }
+    result_ = kernel().send(fd, data_ + sent_, end - sent_, 0);
   }
 }
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -12,8 +14,11 @@
 #include "../../selector/timeout.hpp"
 #include "fd.hpp"
 #include "result.hpp"
+#include "transfer_turn.hpp"
 
 struct sockaddr;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -29,7 +34,7 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   ~SocketOperation() = default;
 
   void fail(int error) noexcept final { result_ = -error; }
-  /// Called when attempt() has returned false and the task is suspended.
+  /// Called when attempt() has returned false and the task is suspended. An Op may have its own.
   void after_attempt() noexcept {}
 
   /// For await_ready() of an operation that needs no system call: true. Throws Cancelled.
@@ -57,6 +62,28 @@ class HEDDLE_EXPORT SocketOperation : public DescriptorOperation {
   }
 
   std::ptrdiff_t result_;  ///< what the call returned: a negative errno where it failed
+};
+
+/// A SocketOperation that moves as much as it was given, in as many turns of its task as that takes.
+class HEDDLE_EXPORT SteppedOperation : public SocketOperation {
+ protected:
+  using SocketOperation::SocketOperation;
+  SteppedOperation(const SteppedOperation&) noexcept = default;
+  ~SteppedOperation() = default;
+
+  /// For attempt(): `return at_next_turn()`: try again then. Always false, as attempt() has to return.
+  bool at_next_turn() noexcept {
+    goes_on_ = true;
+    return false;
+  }
+  void after_attempt() noexcept {
+    if (!goes_on_) return;
+    goes_on_ = false;
+    unpause();
+  }
+
+ private:
+  bool goes_on_ = false;
 };
 
 /// A SocketOperation that can also wait for a time: where the socket is ready, but the call can't succeed yet
@@ -149,8 +176,8 @@ enum class ShortRead : unsigned char {
   MAY_LEAVE_MORE,
 };
 
-/// Yields how many bytes came; 0: the peer has ended its side (or the buffer is empty). Cancel-safe: nothing
-/// is lost.
+/// Yields how many bytes came, at most most_per_turn; 0: the peer has ended its side (or the buffer is
+/// empty). Cancel-safe: nothing is lost.
 template <ShortRead short_read>
 class HEDDLE_EXPORT BasicReceiveOperation final
     : public SocketOperationOf<BasicReceiveOperation<short_read>, Direction::READ> {
@@ -158,7 +185,7 @@ class HEDDLE_EXPORT BasicReceiveOperation final
 
  public:
   BasicReceiveOperation(Fd& socket, std::span<std::byte> buffer)
-      : Base(socket), data_(buffer.data()), size_(buffer.size()) {}
+      : Base(socket), data_(buffer.data()), size_(of_one_turn(buffer.size())) {}
 
   bool await_ready() {
     if (size_ != 0) [[likely]]
@@ -196,7 +223,7 @@ using ReceiveOperation = BasicReceiveOperation<ShortRead::EMPTIES>;
 class HEDDLE_EXPORT PeekOperation final : public SocketOperationOf<PeekOperation, Direction::READ> {
  public:
   PeekOperation(Fd& socket, std::span<std::byte> buffer)
-      : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperationOf(socket), data_(buffer.data()), size_(of_one_turn(buffer.size())) {}
 
   bool await_ready() { return size_ == 0 && done_at_once(); }
 
@@ -211,12 +238,12 @@ class HEDDLE_EXPORT PeekOperation final : public SocketOperationOf<PeekOperation
   std::size_t size_;
 };
 
-/// Yields how many bytes the kernel took: at least one, of a buffer that isn't empty. Cancel-safe: cancelled,
-/// it sent nothing.
+/// Yields how many bytes the kernel took: at least one, of a buffer that isn't empty, and at most
+/// most_per_turn. Cancel-safe: cancelled, it sent nothing.
 class HEDDLE_EXPORT SendOperation final : public SocketOperationOf<SendOperation, Direction::WRITE> {
  public:
   SendOperation(Fd& socket, std::span<const std::byte> buffer)
-      : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
+      : SocketOperationOf(socket), data_(buffer.data()), size_(of_one_turn(buffer.size())) {}
 
   bool await_ready() { return size_ == 0 && done_at_once(); }
   /// StreamSocket::try_write_some().
@@ -233,16 +260,17 @@ class HEDDLE_EXPORT SendOperation final : public SocketOperationOf<SendOperation
   std::size_t size_;
 };
 
-/// Yields when the kernel has taken the whole buffer; concurrent ones on a socket don't mix their bytes. Not
-/// cancel-safe: cancelled or failed, it may have sent a part.
+/// Yields when the kernel has taken the whole buffer, most_per_turn at each turn of the task; concurrent ones
+/// on a socket don't mix their bytes. Not cancel-safe: cancelled or failed, it may have sent a part.
 class HEDDLE_EXPORT SendAllOperation final : public SocketOperationOf<SendAllOperation, Direction::WRITE> {
  public:
   SendAllOperation(Fd& socket, std::span<const std::byte> buffer)
       : SocketOperationOf(socket), data_(buffer.data()), size_(buffer.size()) {}
 
-  /// Mostly the kernel takes everything at once: that case is inline.
+  /// Mostly the kernel takes everything at once: that case, of little, is inline.
   bool await_ready() {
-    if (--current.budget < 0 || !slot().watch->side(direction()).may_try()) [[unlikely]]
+    if (--current.budget < 0 || size_ > bytes_of_operation || !slot().watch->side(direction()).may_try())
+        [[unlikely]]
       result_ = not_tried;
     else
       result_ = current.system->send(slot().fd, data_, size_, 0);
@@ -261,10 +289,15 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperationOf<SendAllOpe
   /// How many bytes were sent: all.
   std::size_t value() const noexcept { return size_; }
   bool attempt(int fd, FdWatch* watch) noexcept;
+  void after_attempt() noexcept {
+    if (result_ == goes_on) unpause();
+  }
 
  private:
-  // Of result_: there was no send() since it had to wait, or none at all. No call returns it.
+  // Of result_; no call returns them. There was no send() since it had to wait, or none at all; or its turn
+  // is over, and the next goes on.
   static constexpr std::ptrdiff_t not_tried = PTRDIFF_MIN;
+  static constexpr std::ptrdiff_t goes_on = PTRDIFF_MIN + 1;
   bool start(std::coroutine_handle<> coroutine, AsyncFrame* frame);
   const std::byte* data_;
   std::size_t size_;
@@ -292,3 +325,5 @@ class HEDDLE_EXPORT ConnectOperation final : public SocketOperationOf<ConnectOpe
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -15,14 +15,14 @@ namespace heddle::detail {
 template <class Op, Direction way, class Base>
 bool SocketOperationOf<Op, way, Base>::start(std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   if (!DescriptorOperation::start(self(), coroutine, frame)) return false;
-  this->after_attempt();
+  self().after_attempt();
   return true;
 }
 
 template <class Op, Direction way, class Base>
 bool SocketOperationOf<Op, way, Base>::advance() noexcept {
   if (DescriptorOperation::advance(self())) return true;
-  this->after_attempt();
+  self().after_attempt();
   return false;
 }
 

@@ -22,14 +22,14 @@ std::size_t total_size(const Buffer* buffers, std::size_t count) noexcept {
   return total;
 }
 
-// A msghdr for the buffers, without the first `begun` bytes of the first one.
+// A msghdr for the buffers, without the first `begun` bytes of the first one, and for no more than one turn.
 struct Message {
   template <class Buffer>
   Message(const Buffer* buffers, std::size_t count, std::size_t begun = 0) noexcept {
-    for (std::size_t i = 0; i < count && used < most_buffers; ++i, begun = 0) {
+    for (std::size_t i = 0; i < count && used < most_buffers && size < most_per_turn; ++i, begun = 0) {
       if (buffers[i].size == begun) continue;
       pieces[used].iov_base = const_cast<std::byte*>(buffers[i].data + begun);
-      pieces[used].iov_len = buffers[i].size - begun;
+      pieces[used].iov_len = std::min(buffers[i].size - begun, most_per_turn - size);
       size += pieces[used++].iov_len;
     }
     header.msg_iov = pieces;
@@ -60,6 +60,7 @@ bool BasicReceiveVectorOperation<short_read>::attempt(int fd, FdWatch* watch) no
   const bool has_drained = static_cast<std::size_t>(this->result_) < message.size &&
                            (short_read == ShortRead::EMPTIES || !more_may_follow(message.header));
   if (has_drained && this->result_ > 0) this->drained_unless_hangup(Direction::READ, watch);
+  charge_transfer(this->result_);
   return true;
 }
 
@@ -80,6 +81,7 @@ bool SendVectorOperation::attempt(int fd, FdWatch* watch) noexcept {
   }
   if (result_ >= 0 && static_cast<std::size_t>(result_) < message.size)
     drained_unless_hangup(direction(), watch);
+  charge_transfer(result_);
   return true;
 }
 
@@ -97,7 +99,7 @@ bool SendAllVectorOperation::await_ready() {
 }
 
 bool SendAllVectorOperation::attempt(int fd, FdWatch* watch) noexcept {
-  for (;;) {
+  for (const std::size_t end = sent_ + most_per_turn;;) {
     const Message message(buffers_ + index_, count_ - index_, begun_);
     if (message.used == 0) {
       result_ = 0;
@@ -110,6 +112,8 @@ bool SendAllVectorOperation::attempt(int fd, FdWatch* watch) noexcept {
     }
     if (result_ < 0) return true;
     skip(static_cast<std::size_t>(result_));
+    charge_transfer(result_);
+    if (sent_ >= end && index_ < count_) return at_next_turn();
   }
 }
 
@@ -119,6 +123,6 @@ void SendAllVectorOperation::skip(std::size_t size) noexcept {
   while (index_ < count_ && begun_ >= buffers_[index_].size) begun_ -= buffers_[index_++].size;
 }
 
-template class detail::SocketOperationOf<SendAllVectorOperation, Direction::WRITE>;
+template class detail::SocketOperationOf<SendAllVectorOperation, Direction::WRITE, SteppedOperation>;
 
 }  // namespace heddle::detail

@@ -2,15 +2,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <span>
 
 #include "buffers.hpp"
 #include "socket_operation.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle::detail {
 
-/// Fills the buffers in their order and yields how many bytes came; 0: the peer has ended its side (or there
-/// is no room in the buffers). Cancel-safe.
+/// Fills the buffers in their order and yields how many bytes came, at most most_per_turn; 0: the peer has
+/// ended its side (or there is no room in the buffers). Cancel-safe.
 template <ShortRead short_read>
 class HEDDLE_EXPORT BasicReceiveVectorOperation final
     : public SocketOperationOf<BasicReceiveVectorOperation<short_read>, Direction::READ> {
@@ -33,8 +37,8 @@ class HEDDLE_EXPORT BasicReceiveVectorOperation final
   std::size_t count_;
 };
 
-/// Yields how many bytes the kernel took of the buffers, in their order: at least one if there is one.
-/// Cancel-safe: cancelled, it sent nothing.
+/// Yields how many bytes the kernel took of the buffers, in their order: at least one if there is one, and at
+/// most most_per_turn. Cancel-safe: cancelled, it sent nothing.
 class HEDDLE_EXPORT SendVectorOperation final
     : public SocketOperationOf<SendVectorOperation, Direction::WRITE> {
  public:
@@ -56,10 +60,11 @@ class HEDDLE_EXPORT SendVectorOperation final
   std::size_t count_;
 };
 
-/// Yields when the kernel has taken all buffers; concurrent ones on a socket don't mix their bytes. As a
-/// Result: how many bytes those were. Not cancel-safe: cancelled or failed, it may have sent a part.
+/// Yields when the kernel has taken all buffers, most_per_turn at each turn of the task; concurrent ones on a
+/// socket don't mix their bytes. As a Result: how many bytes those were. Not cancel-safe: cancelled or
+/// failed, it may have sent a part.
 class HEDDLE_EXPORT SendAllVectorOperation final
-    : public SocketOperationOf<SendAllVectorOperation, Direction::WRITE> {
+    : public SocketOperationOf<SendAllVectorOperation, Direction::WRITE, SteppedOperation> {
  public:
   SendAllVectorOperation(Fd& socket, std::span<const ConstBuffer> buffers)
       : SocketOperationOf(socket), buffers_(buffers.data()), count_(buffers.size()) {}
@@ -84,3 +89,5 @@ class HEDDLE_EXPORT SendAllVectorOperation final
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

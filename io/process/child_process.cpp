@@ -4,10 +4,12 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <mutex>
@@ -23,6 +25,7 @@ namespace heddle::detail {
 
 int ChildProcess::try_reap() noexcept {
   if (reaped_) return error_ != 0 ? -error_ : 1;
+  if (ended_ && keeps_pid_) return 1;
   if (thread_waits_) {
     // Not before the thread has seen the end: it waits by the pid, which may be reused once the child is
     // reaped.
@@ -30,14 +33,15 @@ int ChildProcess::try_reap() noexcept {
     if (::poll(&entry, 1, 0) <= 0) return 0;
   }
   siginfo_t info = {};
-  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG) < 0) {
+  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | (keeps_pid_ ? WNOWAIT : 0)) < 0) {
     if (errno == EINTR) return 0;
     error_ = errno;
     reaped_ = true;
     return -error_;
   }
   if (info.si_pid == 0) return 0;
-  reaped_ = true;
+  ended_ = true;
+  reaped_ = !keeps_pid_;
   if (info.si_code == CLD_EXITED)
     status_.code = info.si_status;
   else
@@ -53,17 +57,23 @@ bool ChildProcess::reap() {
 }
 
 int ChildProcess::kill(int signal) const noexcept {
-  if (reaped_) return -ESRCH;
+  // In the child of a fork() it is the parent's process.
+  if (reaped_ || (ended_ && !group_) || !process_.is_here()) return -ESRCH;
   return ::kill(group_ ? -pid_ : pid_, signal) < 0 ? -errno : 0;
 }
 
 // Owns the children for which no task waits. Its thread lives as long as there are any.
 class Reaper {
  public:
-  // Leaked: its thread may outlive main().
+  // Leaked: its thread may outlive main(). Of the parent's the child of a fork() has everything but the
+  // thread, and no children to reap: it gets one of its own.
   static Reaper& shared() {
-    static Reaper& reaper = *new Reaper;
-    return reaper;
+    Reaper* reaper = shared_reaper.load(std::memory_order_acquire);
+    if (reaper != nullptr) return *reaper;
+    auto* const made = new Reaper;
+    if (shared_reaper.compare_exchange_strong(reaper, made)) return *made;
+    delete made;
+    return *reaper;
   }
 
   void adopt(ChildProcess& child) noexcept {
@@ -153,14 +163,23 @@ class Reaper {
     }
   }
 
+  static std::atomic<Reaper*> shared_reaper;
+  static const int fork_handler;
+
   std::mutex mutex_;
   ChildProcess* first_ = nullptr;
   int wake_[2] = {-1, -1};
   bool running_ = false;
 };
 
+constinit std::atomic<Reaper*> Reaper::shared_reaper{nullptr};
+
+[[maybe_unused]] const int Reaper::fork_handler =
+    ::pthread_atfork(nullptr, nullptr, [] { shared_reaper.store(nullptr, std::memory_order_relaxed); });
+
 void ChildProcess::release() noexcept {
   if (--references_ != 0) return;
+  keeps_pid_ = false;  // nobody will send it a signal
   // The reaper's thread outlives the loop: so no loop watches the descriptor, and the loop's System isn't
   // needed to close it.
   exit_ = Fd(exit_.release(), kernel_system());

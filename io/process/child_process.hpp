@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "../../selector/process_mark.hpp"
 #include "../operation/fd.hpp"
 #include "command.hpp"
 
@@ -17,7 +18,12 @@ class ChildProcess {
   /// `exit_fd` is readable when the process has ended. `thread_waits`: it is no pidfd, but a pipe whose other
   /// end close_at_end_of() closes.
   ChildProcess(int pid, Fd exit_fd, bool thread_waits, bool group, OnDrop on_drop) noexcept
-      : exit_(std::move(exit_fd)), pid_(pid), thread_waits_(thread_waits), group_(group), on_drop_(on_drop) {}
+      : exit_(std::move(exit_fd)),
+        pid_(pid),
+        thread_waits_(thread_waits),
+        group_(group),
+        keeps_pid_(group),
+        on_drop_(on_drop) {}
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
@@ -28,9 +34,12 @@ class ChildProcess {
   OnDrop on_drop() const noexcept { return on_drop_; }
   Fd& exit() noexcept { return exit_; }
   const ExitStatus& status() const noexcept { return status_; }
-  /// Reaps it if it has ended; true if it has. Throws std::system_error (ECHILD).
+  /// True if it has ended; then it is reaped, but for the leader of a group: its number is the group's, which
+  /// others may still be in, and belongs to no other process or group before it is reaped. Throws
+  /// std::system_error (ECHILD).
   bool reap();
-  /// 0, or the negative errno; -ESRCH if it was reaped.
+  /// 0, or the negative errno; -ESRCH if it has ended and leads no group, or is a sibling: in the child of a
+  /// later fork().
   int kill(int signal) const noexcept;
 
   /// Reaps released children that have ended, and starts the reaper's thread if that failed before: to be
@@ -40,7 +49,7 @@ class ChildProcess {
  private:
   friend class Reaper;
   ~ChildProcess() = default;
-  int try_reap() noexcept;  // 1: it is reaped; 0: it runs; or a negative errno
+  int try_reap() noexcept;  // 1: it has ended; 0: it runs; or a negative errno
 
   Fd exit_;
   ChildProcess* next_ = nullptr;  // in the reaper's list
@@ -48,10 +57,13 @@ class ChildProcess {
   int pid_;
   int error_ = 0;
   unsigned references_ = 1;
+  bool ended_ = false;
   bool reaped_ = false;
   bool thread_waits_;
   bool group_;
+  bool keeps_pid_;  // it isn't reaped yet when it has ended
   OnDrop on_drop_;
+  ProcessMark process_;
 };
 
 /// Starts a thread that closes `signal_fd` when the process `pid` has ended, without reaping it. Throws

@@ -2,12 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class Launch;
@@ -101,7 +103,8 @@ class HEDDLE_EXPORT Command {
     return *this;
   }
   /// It leads a process group of its own: signals sent by its Process go to the whole group, and those of the
-  /// terminal (Ctrl-C) don't reach it.
+  /// terminal (Ctrl-C) don't reach it. It stays a zombie from its end until its Process is gone (and nobody
+  /// waits for it), so that the group's number can't become another's.
   Command& new_group(bool on = true) noexcept {
     new_group_ = on;
     return *this;
@@ -153,3 +156,5 @@ struct HEDDLE_EXPORT ExitStatus {
 HEDDLE_EXPORT std::string to_string(const ExitStatus& status);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -25,12 +25,14 @@ namespace {
 class ChildReference {
  public:
   explicit ChildReference(ChildProcess& child) noexcept : child_(&child) { child.add_reference(); }
+  ChildReference(const ChildReference& other) noexcept : ChildReference(*other.child_) {}
   ChildReference(ChildReference&& other) noexcept : child_(std::exchange(other.child_, nullptr)) {}
   ChildReference& operator=(ChildReference&&) = delete;
   ~ChildReference() {
     if (child_ != nullptr) child_->release();
   }
   ChildProcess* operator->() const noexcept { return child_; }
+  ChildProcess& operator*() const noexcept { return *child_; }
 
  private:
   ChildProcess* child_;
@@ -103,64 +105,63 @@ std::optional<ExitStatus> Process::poll() const {
   return child_->status();
 }
 
-bool Process::kill(int signal) {
-  if (child_ == nullptr) throw_no_process();
-  const int result = child_->kill(signal);
+namespace {
+
+bool send_signal(const ChildProcess& child, int signal) {
+  const int result = child.kill(signal);
   if (result == -ESRCH) return false;
   if (result < 0)
     throw std::system_error(
         -result, std::generic_category(),
-        "kill process " + std::to_string(child_->pid()) + " with signal " + std::to_string(signal));
+        "kill process " + std::to_string(child.pid()) + " with signal " + std::to_string(signal));
   return true;
+}
+
+Task<ExitStatus> stop_child(ChildReference child, Timeout grace) {
+  send_signal(*child, SIGTERM);
+  try {
+    co_return co_await timeout(grace, wait_for(child));
+  } catch (const TimeoutError&) {
+    send_signal(*child, SIGKILL);
+  }
+  co_return co_await wait_for(child);
+}
+
+}  // namespace
+
+bool Process::kill(int signal) {
+  if (child_ == nullptr) throw_no_process();
+  return send_signal(*child_, signal);
 }
 
 bool Process::terminate() { return kill(SIGTERM); }
 
-Task<ExitStatus> Process::stop(Timeout grace) {
-  terminate();
-  try {
-    co_return co_await timeout(grace, wait());
-  } catch (const TimeoutError&) {
-    kill(SIGKILL);
-  }
-  co_return co_await wait();
+HEDDLE_CORO_WRAPPER Task<ExitStatus> Process::stop(Timeout grace) {
+  if (child_ == nullptr) throw_no_process();
+  return stop_child(ChildReference(*child_), grace);
 }
 
 namespace {
 
-// Closes a pipe when its coroutine is done with it, so that the process sees the end. To be a parameter: the
-// coroutine may be destroyed before its body starts.
-template <class End>
-class Closing {
- public:
-  explicit Closing(End& pipe) noexcept : pipe_(&pipe) {}
-  Closing(Closing&& other) noexcept : pipe_(std::exchange(other.pipe_, nullptr)) {}
-  Closing& operator=(Closing&&) = delete;
-  ~Closing() {
-    if (pipe_ != nullptr) pipe_->close();
-  }
-  End* operator->() const noexcept { return pipe_; }
+// The pipes are parameters, because a coroutine may be destroyed before its body starts; each is closed when
+// its coroutine is done with it, so that the process sees the end.
 
- private:
-  End* pipe_;
-};
-
-Task<void> feed(Closing<WritePipe> pipe, std::string input) {
-  if (!pipe->is_open()) co_return;
+Task<void> feed(WritePipe pipe, std::string input) {
+  if (!pipe.is_open()) co_return;
   try {
-    co_await pipe->write_all(input);
+    co_await pipe.write_all(input);
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::broken_pipe) throw;
   }
 }
 
-Task<std::string> read_to_end(Closing<ReadPipe> pipe) {
+Task<std::string> read_to_end(ReadPipe pipe) {
   std::string all;
-  if (!pipe->is_open()) co_return all;
+  if (!pipe.is_open()) co_return all;
   std::size_t size = 0;
   for (;;) {
     if (all.size() - size < 4096) all.resize(all.size() < 8192 ? 16384 : all.size() * 2);
-    const std::size_t n = co_await pipe->read_some(std::span(all.data() + size, all.size() - size));
+    const std::size_t n = co_await pipe.read_some(std::span(all.data() + size, all.size() - size));
     if (n == 0) break;
     size += n;
   }
@@ -168,16 +169,23 @@ Task<std::string> read_to_end(Closing<ReadPipe> pipe) {
   co_return all;
 }
 
+Task<ProcessOutput> communicate_with(ChildReference child, WritePipe to, ReadPipe output, ReadPipe error,
+                                     std::string input) {
+  auto results = co_await gather(feed(std::move(to), std::move(input)), read_to_end(std::move(output)),
+                                 read_to_end(std::move(error)));
+  const ExitStatus status = co_await wait_for(child);
+  ProcessOutput all{status, std::move(std::get<1>(results)), std::move(std::get<2>(results))};
+  co_return all;
+}
+
 }  // namespace
 
-Task<ProcessOutput> Process::communicate(std::string input) {
+HEDDLE_CORO_WRAPPER Task<ProcessOutput> Process::communicate(std::string input) {
+  if (child_ == nullptr) throw_no_process();
   if (!input.empty() && !input_.is_open())
     throw std::logic_error("communicate(): there is input, but the process's input is no pipe");
-  auto results = co_await gather(feed(Closing(input_), std::move(input)), read_to_end(Closing(output_)),
-                                 read_to_end(Closing(error_)));
-  const ExitStatus status = co_await wait();
-  ProcessOutput output{status, std::move(std::get<1>(results)), std::move(std::get<2>(results))};
-  co_return output;
+  return communicate_with(ChildReference(*child_), std::move(input_), std::move(output_), std::move(error_),
+                          std::move(input));
 }
 
 Task<ProcessOutput> run_process(Command command, std::string input) {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <optional>
 #include <string>
 
@@ -9,6 +11,8 @@
 #include "../../selector/timeout.hpp"
 #include "../file/pipe.hpp"
 #include "command.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -40,7 +44,8 @@ class HEDDLE_EXPORT Process {
   Process& operator=(Process&& other) noexcept;
   ~Process() { drop(); }
 
-  /// Its process id, also after its end (when it may have been reused); -1 for an empty Process.
+  /// Its process id, also after its end (when it may have been reused, unless it leads a group); -1 for an
+  /// empty Process.
   int pid() const noexcept;
 
   /// Our ends of its standard streams: those that are Stdio::pipe(); the others are closed.
@@ -55,19 +60,22 @@ class HEDDLE_EXPORT Process {
   /// The same without waiting; nullopt while it runs.
   std::optional<ExitStatus> poll() const;
 
-  /// Sends a signal, to its group if it leads one (Command::new_group). False if it has been reaped. Throws
-  /// std::system_error (EINVAL, EPERM).
+  /// Sends a signal, to its group if it leads one (Command::new_group): to those who are left in it, also
+  /// after its own end. False if it has ended and leads none, and in the child of a fork(), whose sibling it
+  /// is. Throws std::system_error (EINVAL, EPERM).
   bool kill(int signal);
   /// SIGTERM.
   bool terminate();
-  /// SIGTERM, and SIGKILL if it still runs after `grace`; waits for its end. Cancelled, it may run on.
+  /// SIGTERM, and SIGKILL if it still runs after `grace`; waits for its end, also while this object is moved
+  /// or destroyed. Cancelled, it may run on.
   Task<ExitStatus> stop(Timeout grace);
 
   /// Writes `input` to it and closes its standard input, reads output and error to their ends, all at the
   /// same time, and waits for its end. Only streams that are pipes take part; std::logic_error when there is
   /// input, but no pipe for it. It is no error when the process doesn't read all of its input. Cancelled,
-  /// what was read is lost, the pipes are closed and the process runs on. This object must neither be moved
-  /// nor destroyed meanwhile. (Streams that grandchildren have inherited end when the last of them does.)
+  /// what was read is lost, the pipes are closed and the process runs on. It takes the pipes over, so this
+  /// object may be moved or destroyed meanwhile. (Streams that grandchildren have inherited end when the last
+  /// of them does.)
   Task<ProcessOutput> communicate(std::string input = {});
 
  private:
@@ -85,3 +93,5 @@ class HEDDLE_EXPORT Process {
 HEDDLE_EXPORT Task<ProcessOutput> run_process(Command command, std::string input = {});
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

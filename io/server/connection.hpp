@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <exception>
 #include <source_location>
 #include <utility>
@@ -13,6 +15,8 @@
 #include "../../runtime/core/timer_heap.hpp"
 #include "../../runtime/sync/semaphore.hpp"
 #include "server_options.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -84,3 +88,5 @@ class HEDDLE_EXPORT Connections : public TaskOwner {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +24,8 @@
 #include "../net/tcp.hpp"
 #include "connection.hpp"
 #include "server_core.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -248,3 +252,5 @@ class HEDDLE_EXPORT Server {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -174,6 +174,9 @@ Task<void> ServerCore::serve(Reference self) {
         core.next_stage();
       else
         core.stop(core.options_.grace);
+    } catch (...) {
+      if (!core.failure_) core.failure_ = std::current_exception();
+      core.stop(Duration(0));
     }
   }
   core.enter(Stage::CLOSED, std::nullopt);

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -16,6 +18,8 @@
 #include "../../selector/timeout.hpp"
 #include "connection.hpp"
 #include "server_options.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -146,3 +150,5 @@ class HEDDLE_EXPORT ServerCore {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

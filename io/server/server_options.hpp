@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 
 #include "../../selector/timeout.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -40,3 +44,5 @@ struct ServerCounters {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

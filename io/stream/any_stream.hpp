@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <memory>  // on purpose: it holds one
 #include <span>
@@ -9,6 +11,8 @@
 #include <utility>
 
 #include "stream.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -86,3 +90,5 @@ struct AnyStream::Of final : Base {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <optional>
 
 #include "../../runtime/core/current.hpp"
 #include "../../runtime/core/operation.hpp"
 #include "../../runtime/core/task.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -21,6 +25,8 @@ inline bool charge_budget() noexcept { return --current.budget >= 0; }
 template <class Op, class T>
 class [[nodiscard]] BufferedOperation {
  public:
+  using Native = void;
+
   BufferedOperation() noexcept = default;
   BufferedOperation(const BufferedOperation&) noexcept {}
   BufferedOperation& operator=(const BufferedOperation&) = delete;
@@ -50,3 +56,5 @@ class [[nodiscard]] BufferedOperation {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -10,6 +12,8 @@
 #include "../../runtime/task/gather.hpp"
 #include "../../selector/errors.hpp"
 #include "stream.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -26,8 +30,13 @@ Task<void> copy_counting(From& from, To& to, std::uint64_t& count, std::size_t b
   if (buffer_size == 0) throw ValueError("copy() with a buffer of 0 bytes");
   std::vector<std::byte> buffer(buffer_size);
   while (const std::size_t size = co_await from.read_some(std::span(buffer))) {
-    co_await to.write_all(std::span<const std::byte>(buffer.data(), size));
-    count += size;
+    // Not by write_all(), which doesn't say how much it had written when it fails or is cancelled.
+    for (std::size_t written = 0; written < size;) {
+      const std::span<const std::byte> rest(buffer.data() + written, size - written);
+      const std::size_t some = co_await to.write_some(rest);
+      written += some;
+      count += some;
+    }
   }
 }
 
@@ -51,8 +60,8 @@ Task<std::uint64_t> copy(From& from, To& to, std::size_t buffer_size = 32768) {
 
 /// Both ways at once, as a proxy does: when one side has ended, the other's writing direction is shut down,
 /// and the way back goes on. Yields the counts when both have ended. When either way fails, the other is
-/// cancelled, and the error thrown; `progress`, which must outlive the call, counts what was written until
-/// then.
+/// cancelled, and the error thrown; `progress`, which must outlive the call, counts the bytes that were
+/// written until then, one by one.
 template <Stream A, Stream B>
 Task<CopyCounts> copy_bidirectional(A& a, B& b, CopyCounts* progress = nullptr,
                                     std::size_t buffer_size = 32768) {
@@ -65,3 +74,5 @@ Task<CopyCounts> copy_bidirectional(A& a, B& b, CopyCounts* progress = nullptr,
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

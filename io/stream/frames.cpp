@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "frames.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <string>
 
 #include "../../selector/errors.hpp"
@@ -30,9 +32,11 @@ std::size_t frame_size(const FrameFormat& format, std::string_view prefix) {
   std::uint64_t size = 0;
   for (std::size_t i = 0; i < format.prefix; ++i)
     size |= std::uint64_t{static_cast<unsigned char>(prefix[i])} << shift_of(format, i);
-  if (size > format.longest)
+  // With its prefix it has to have a size, too.
+  const std::size_t most = std::min(format.longest, std::numeric_limits<std::size_t>::max() - format.prefix);
+  if (size > most)
     throw LimitOverrunError(
-        "a frame of " + std::to_string(size) + " bytes: the limit is " + std::to_string(format.longest), 0);
+        "a frame of " + std::to_string(size) + " bytes: the limit is " + std::to_string(most), 0);
   return static_cast<std::size_t>(size);
 }
 

@@ -2,15 +2,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
-#include "../../selector/export.hpp"
 #include "stream_reader.hpp"
 #include "stream_writer.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -62,3 +65,5 @@ void write_frame(StreamWriter<S>& writer, std::string_view frame, const FrameFor
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <string_view>
 #include <utility>
 
 #include "../../runtime/task/async_generator.hpp"
 #include "frames.hpp"
 #include "stream_reader.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -39,3 +43,5 @@ AsyncGenerator<std::string_view> frames(StreamReader<S>& reader, FrameFormat for
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

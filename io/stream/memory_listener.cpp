@@ -1,11 +1,20 @@
-// MemoryListener: connecting.
+// MemoryListener: connecting and accepting.
 // SPDX-License-Identifier: MIT
 #include "memory_listener.hpp"
 
 #include <cerrno>
+#include <stdexcept>
 #include <system_error>
 
 namespace heddle {
+
+MemoryStream MemoryListener::Accept::await_resume() {
+  try {
+    return get_.await_resume();
+  } catch (const std::logic_error&) {  // it says that the queue was destroyed
+    detail::throw_destroyed("MemoryListener.accept()");
+  }
+}
 
 MemoryStream MemoryListener::connect(std::size_t capacity) {
   auto [client, server] = memory_pair(capacity);

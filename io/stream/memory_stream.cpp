@@ -155,6 +155,7 @@ void MemoryPipe::reset() noexcept {
 
 Failure MemoryOperation::failure(const char* name) const {
   check(name);
+  check_task();  // an end has gone, and who waits is to stop as well: that is enough to say
   if (error_ == EBADF) return {error_, name, -1};
   return {error_, name[0] == 'r' ? "read on a memory stream" : "write on a memory stream", -1};
 }

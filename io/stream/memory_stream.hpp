@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <span>
@@ -12,6 +14,8 @@
 #include "../net/socket.hpp"
 #include "../operation/buffers.hpp"
 #include "../operation/result.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -215,3 +219,5 @@ class HEDDLE_EXPORT MemoryStream {
 HEDDLE_EXPORT std::pair<MemoryStream, MemoryStream> memory_pair(std::size_t capacity = 65536);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -7,7 +7,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "../../runtime/core/wait_list.hpp"
 #include "../../selector/errors.hpp"
 #include "read_errors.hpp"
 
@@ -24,8 +23,20 @@ ReadBuffer::ReadBuffer(std::size_t limit) : limit_(limit) {
 }
 
 ReadBuffer::~ReadBuffer() {
-  if (filling_) terminate_with("a StreamReader was destroyed while a task waited for it to read");
-  delete[] bytes_;
+  if (filling_ == nullptr) {
+    delete[] bytes_;
+    return;
+  }
+  filling_->buffer_ = nullptr;
+  filling_->memory_ = bytes_;
+  filling_->scope_.abandon();
+}
+
+ReadBuffer::Filling::~Filling() {
+  if (buffer_ != nullptr)
+    buffer_->filling_ = nullptr;
+  else
+    delete[] memory_;
 }
 
 void ReadBuffer::throw_filling() {
@@ -63,11 +74,11 @@ void ReadBuffer::compact() noexcept {
 }
 
 void ReadBuffer::Filling::put_back(std::span<const std::byte> bytes) {
-  if (bytes.empty()) return;
-  if (buffer_.capacity_ < bytes.size()) buffer_.move_to(bytes.size());
-  std::memcpy(buffer_.bytes_, bytes.data(), bytes.size());
-  buffer_.begin_ = 0;
-  buffer_.end_ = bytes.size();
+  if (bytes.empty() || buffer_ == nullptr) return;
+  if (buffer_->capacity_ < bytes.size()) buffer_->move_to(bytes.size());
+  std::memcpy(buffer_->bytes_, bytes.data(), bytes.size());
+  buffer_->begin_ = 0;
+  buffer_->end_ = bytes.size();
 }
 
 std::size_t ReadBuffer::find(std::string_view separator, std::size_t& scanned) const {

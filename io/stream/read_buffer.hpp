@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <span>
 #include <string_view>
 
-#include "../../selector/export.hpp"
+#include "../../runtime/core/wait_scope.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -17,7 +21,7 @@ class HEDDLE_EXPORT ReadBuffer {
   explicit ReadBuffer(std::size_t limit);
   ReadBuffer(const ReadBuffer&) = delete;
   ReadBuffer& operator=(const ReadBuffer&) = delete;
-  /// Terminates the program if a task is reading into it.
+  /// A task that reads into it is asked to stop.
   ~ReadBuffer();
 
   std::size_t limit() const noexcept { return limit_; }
@@ -41,36 +45,47 @@ class HEDDLE_EXPORT ReadBuffer {
 
   /// Throws std::logic_error while a task reads from the stream.
   void check_idle() const {
-    if (filling_) [[unlikely]]
+    if (filling_ != nullptr) [[unlikely]]
       throw_filling();
   }
 
-  /// Held by the task that reads from the stream: one at a time.
+  /// Held by the task that reads from the stream: one at a time. The buffer may go meanwhile: then the task
+  /// is asked to stop, and the memory that is read into lives as long as this.
   class HEDDLE_EXPORT Filling {
    public:
-    /// Throws std::logic_error when another task reads.
-    explicit Filling(ReadBuffer& buffer) : buffer_(buffer) {
+    /// `operation`: of the StreamReader, for the message when that is destroyed. Throws std::logic_error when
+    /// another task reads.
+    Filling(ReadBuffer& buffer, const char* operation) : buffer_(&buffer), operation_(operation) {
       buffer.check_idle();
-      buffer.filling_ = true;
+      buffer.filling_ = this;
     }
     Filling(const Filling&) = delete;
     Filling& operator=(const Filling&) = delete;
-    ~Filling() { buffer_.filling_ = false; }
+    ~Filling();
 
     /// Memory to read into. `wanted`: how many bytes the buffer is going to hold, where that is known.
-    std::span<std::byte> room(std::size_t wanted = 0) { return buffer_.room(wanted); }
-    /// `size` bytes were read; 0: the stream has ended, and this yields false.
-    bool received(std::size_t size) noexcept {
-      if (size == 0) return !(buffer_.ended_ = true);
-      buffer_.end_ += size;
+    std::span<std::byte> room(std::size_t wanted = 0) { return buffer_->room(wanted); }
+    /// To be called after each co_await: throws if the buffer is gone.
+    void check() { scope_.check(operation_); }
+    /// `size` bytes were read; 0: the stream has ended, and this yields false. Throws as check() does.
+    bool received(std::size_t size) {
+      check();
+      if (size == 0) return !(buffer_->ended_ = true);
+      buffer_->end_ += size;
       return true;
     }
-    /// Puts bytes that were read into other memory into the buffer, which must be empty. Throws
-    /// std::bad_alloc.
+    /// In a catch block: throws as check() does, or else the exception again.
+    [[noreturn]] void rethrow() { scope_.rethrow(operation_); }
+    /// Puts bytes that were read into other memory into the buffer, which must be empty; nothing if that is
+    /// gone. Throws std::bad_alloc.
     void put_back(std::span<const std::byte> bytes);
 
    private:
-    ReadBuffer& buffer_;
+    friend class ReadBuffer;
+    ReadBuffer* buffer_;
+    const char* operation_;
+    char* memory_ = nullptr;  // of the buffer that is gone
+    WaitScope scope_;
   };
 
  private:
@@ -85,7 +100,9 @@ class HEDDLE_EXPORT ReadBuffer {
   std::size_t capacity_ = 0;
   std::size_t limit_;
   bool ended_ = false;
-  bool filling_ = false;
+  Filling* filling_ = nullptr;
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

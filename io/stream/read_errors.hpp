@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <stdexcept>
 #include <string>
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -45,3 +47,5 @@ class HEDDLE_EXPORT LimitOverrunError : public std::runtime_error {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <span>
@@ -9,6 +11,8 @@
 #include "../../runtime/core/awaitable.hpp"
 #include "../../runtime/core/task.hpp"
 #include "../operation/buffers.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -68,3 +72,5 @@ Task<void> finish_writing(S& stream) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

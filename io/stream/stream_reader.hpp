@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <cstring>
@@ -18,6 +20,8 @@
 #include "read_errors.hpp"
 #include "stream.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 namespace detail {
@@ -28,8 +32,8 @@ inline std::size_t smaller(std::size_t a, std::size_t b) noexcept { return a < b
 }  // namespace detail
 
 /// Reads a stream through a buffer, as asyncio.StreamReader. The stream must outlive it and not be read
-/// otherwise. One task at a time may read (std::logic_error for a second one); the reader must not be
-/// destroyed meanwhile.
+/// otherwise. One task at a time may read (std::logic_error for a second one); it gets std::logic_error when
+/// the reader is destroyed meanwhile.
 ///
 /// What comes as a std::string_view stays in the buffer and is valid until the reader is used again: a line
 /// costs no allocation. Everything is cancel-safe: what has arrived stays in the reader. Besides what is said
@@ -84,6 +88,14 @@ class StreamReader {
     if (size > buffer_.size()) throw ValueError("StreamReader.consume() of more than is buffered");
     return buffer_.take(size);
   }
+  /// Takes all of these, for who reads the stream itself from now on. Throws std::logic_error while a task
+  /// reads.
+  std::string take_buffered() {
+    buffer_.check_idle();
+    std::string bytes(buffer_.text());
+    buffer_.take(bytes.size());
+    return bytes;
+  }
   /// Waits for more and adds it to buffered(); yields false when the stream has ended. Throws
   /// LimitOverrunError when the limit is reached.
   Task<bool> fill();
@@ -116,6 +128,23 @@ class StreamReader<S>::Operation : public detail::BufferedOperation<Op, T> {
   explicit Operation(StreamReader& reader) noexcept : reader_(reader) {}
 
   void begin() const { reader_.buffer_.check_idle(); }
+  /// Reads until the Op is ready().
+  Task<T> slow_path() {
+    Op& self = static_cast<Op&>(*this);
+    typename detail::ReadBuffer::Filling filling(reader_.buffer_, Op::name);
+    try {
+      if (self.ready()) {
+        co_await yield();
+        filling.check();
+      }
+      while (!self.ready()) filling.received(co_await reader_.stream_.read_some(filling.room(self.wanted())));
+    } catch (...) {
+      filling.rethrow();
+    }
+    co_return self.take();
+  }
+  /// How many bytes it needs, where that is known.
+  std::size_t wanted() const noexcept { return 0; }
 
  protected:
   ~Operation() = default;
@@ -126,6 +155,8 @@ class StreamReader<S>::Operation : public detail::BufferedOperation<Op, T> {
 template <ReadStream S>
 class StreamReader<S>::Line : public Operation<Line, std::optional<std::string_view>> {
  public:
+  static constexpr const char* name = "StreamReader.read_line()";
+
   explicit Line(StreamReader& reader) noexcept : Operation<Line, std::optional<std::string_view>>(reader) {}
 
   bool ready() {
@@ -142,12 +173,6 @@ class StreamReader<S>::Line : public Operation<Line, std::optional<std::string_v
     line.remove_suffix(line.ends_with("\r\n") ? 2 : 1);
     return line;
   }
-  Task<std::optional<std::string_view>> slow_path() {
-    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
-    if (ready()) co_await yield();
-    while (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room()));
-    co_return take();
-  }
 
  private:
   std::size_t scanned_ = 0;
@@ -157,6 +182,8 @@ class StreamReader<S>::Line : public Operation<Line, std::optional<std::string_v
 template <ReadStream S>
 class StreamReader<S>::Until : public Operation<Until, std::string_view> {
  public:
+  static constexpr const char* name = "StreamReader.read_until()";
+
   Until(StreamReader& reader, std::string_view separator) noexcept
       : Operation<Until, std::string_view>(reader), separator_(separator) {}
 
@@ -167,12 +194,6 @@ class StreamReader<S>::Until : public Operation<Until, std::string_view> {
     return false;
   }
   std::string_view take() { return this->reader_.buffer_.take(size_); }
-  Task<std::string_view> slow_path() {
-    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
-    if (ready()) co_await yield();
-    while (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room()));
-    co_return take();
-  }
 
  private:
   std::string_view separator_;
@@ -183,6 +204,8 @@ class StreamReader<S>::Until : public Operation<Until, std::string_view> {
 template <ReadStream S>
 class StreamReader<S>::Exactly : public Operation<Exactly, std::string_view> {
  public:
+  static constexpr const char* name = "StreamReader.read_exactly()";
+
   Exactly(StreamReader& reader, std::size_t size, bool taken) noexcept
       : Operation<Exactly, std::string_view>(reader), size_(size), taken_(taken) {}
 
@@ -195,12 +218,7 @@ class StreamReader<S>::Exactly : public Operation<Exactly, std::string_view> {
   std::string_view take() {
     return taken_ ? this->reader_.buffer_.take(size_) : this->reader_.buffer_.text().substr(0, size_);
   }
-  Task<std::string_view> slow_path() {
-    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
-    if (ready()) co_await yield();
-    while (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room(size_)));
-    co_return take();
-  }
+  std::size_t wanted() const noexcept { return size_; }
 
  private:
   std::size_t size_;
@@ -210,6 +228,8 @@ class StreamReader<S>::Exactly : public Operation<Exactly, std::string_view> {
 template <ReadStream S>
 class StreamReader<S>::Some : public Operation<Some, std::string_view> {
  public:
+  static constexpr const char* name = "StreamReader.read()";
+
   Some(StreamReader& reader, std::size_t most) noexcept
       : Operation<Some, std::string_view>(reader), most_(most) {}
 
@@ -219,12 +239,6 @@ class StreamReader<S>::Some : public Operation<Some, std::string_view> {
   std::string_view take() {
     return this->reader_.buffer_.take(detail::smaller(most_, this->reader_.buffer_.size()));
   }
-  Task<std::string_view> slow_path() {
-    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
-    if (ready()) co_await yield();
-    if (!ready()) filling.received(co_await this->reader_.stream_.read_some(filling.room()));
-    co_return take();
-  }
 
  private:
   std::size_t most_;
@@ -233,6 +247,8 @@ class StreamReader<S>::Some : public Operation<Some, std::string_view> {
 template <ReadStream S>
 class StreamReader<S>::SomeInto : public Operation<SomeInto, std::size_t> {
  public:
+  static constexpr const char* name = "StreamReader.read_some()";
+
   SomeInto(StreamReader& reader, std::span<std::byte> into) noexcept
       : Operation<SomeInto, std::size_t>(reader), into_(into) {}
 
@@ -246,12 +262,19 @@ class StreamReader<S>::SomeInto : public Operation<SomeInto, std::size_t> {
     return bytes.size();
   }
   Task<std::size_t> slow_path() {
-    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_);
-    if (ready()) {
-      co_await yield();
-      co_return take();
+    typename detail::ReadBuffer::Filling filling(this->reader_.buffer_, name);
+    std::size_t size = 0;
+    try {
+      if (ready()) {
+        co_await yield();
+        filling.check();
+        co_return take();
+      }
+      size = co_await this->reader_.stream_.read_some(into_);
+    } catch (...) {
+      filling.rethrow();
     }
-    const std::size_t size = co_await this->reader_.stream_.read_some(into_);
+    filling.check();
     if (size == 0) filling.received(0);
     co_return size;
   }
@@ -262,13 +285,14 @@ class StreamReader<S>::SomeInto : public Operation<SomeInto, std::size_t> {
 
 template <ReadStream S>
 Task<void> StreamReader<S>::read_exactly(std::span<std::byte> into) {
-  typename detail::ReadBuffer::Filling filling(buffer_);
+  typename detail::ReadBuffer::Filling filling(buffer_, "StreamReader.read_exactly()");
   const std::size_t buffered = detail::smaller(into.size(), buffer_.size());
   if (buffered != 0) std::memcpy(into.data(), buffer_.take(buffered).data(), buffered);
   std::size_t got = buffered;
   try {
     while (got < into.size()) {
       const std::size_t size = buffer_.ended() ? 0 : co_await stream_.read_some(into.subspan(got));
+      filling.check();
       if (size == 0) {
         filling.received(0);
         break;
@@ -277,7 +301,7 @@ Task<void> StreamReader<S>::read_exactly(std::span<std::byte> into) {
     }
   } catch (...) {
     filling.put_back(into.first(got));
-    throw;
+    filling.rethrow();
   }
   if (got < into.size())
     throw IncompleteReadError(std::string(reinterpret_cast<const char*>(into.data()), got), into.size());
@@ -285,23 +309,35 @@ Task<void> StreamReader<S>::read_exactly(std::span<std::byte> into) {
 
 template <ReadStream S>
 Task<std::string_view> StreamReader<S>::read_all(std::size_t most) {
-  typename detail::ReadBuffer::Filling filling(buffer_);
-  for (;;) {
-    if (buffer_.size() > most)
-      throw LimitOverrunError("the stream is longer than " + std::to_string(most) + " bytes", most);
-    if (buffer_.ended()) break;
-    filling.received(co_await stream_.read_some(filling.room(most)));
+  typename detail::ReadBuffer::Filling filling(buffer_, "StreamReader.read_all()");
+  try {
+    for (;;) {
+      if (buffer_.size() > most)
+        throw LimitOverrunError("the stream is longer than " + std::to_string(most) + " bytes", most);
+      if (buffer_.ended()) break;
+      filling.received(co_await stream_.read_some(filling.room(most)));
+    }
+  } catch (...) {
+    filling.rethrow();
   }
   co_return buffer_.take(buffer_.size());
 }
 
 template <ReadStream S>
 Task<bool> StreamReader<S>::fill() {
-  typename detail::ReadBuffer::Filling filling(buffer_);
+  typename detail::ReadBuffer::Filling filling(buffer_, "StreamReader.fill()");
   if (buffer_.size() >= buffer_.limit())
     throw LimitOverrunError("the buffer is full: the limit is " + std::to_string(buffer_.limit()), 0);
   if (buffer_.ended()) co_return false;
-  co_return filling.received(co_await stream_.read_some(filling.room()));
+  bool more = false;
+  try {
+    more = filling.received(co_await stream_.read_some(filling.room()));
+  } catch (...) {
+    filling.rethrow();
+  }
+  co_return more;
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

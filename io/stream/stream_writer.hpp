@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -12,17 +14,20 @@
 #include <utility>
 
 #include "../../runtime/core/cancelled.hpp"
+#include "../../runtime/core/weak_link.hpp"
 #include "../../runtime/task/sleep.hpp"
 #include "../../selector/errors.hpp"
 #include "buffered_operation.hpp"
 #include "stream.hpp"
 #include "write_buffer.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 /// Writes a stream through a buffer. write() never waits; what is buffered is sent when drain(), flush() or
 /// close() is awaited, many small pieces in one call, or by a task that runs pump(). The stream must outlive
-/// the writer, which must not be destroyed while a task sends from it; what is still buffered then is
+/// the writer. When the writer is destroyed who waits gets std::logic_error, and what is still buffered is
 /// dropped.
 ///
 /// Any number of tasks may write. When sending fails, everything that is buffered or written later is
@@ -81,11 +86,15 @@ class StreamWriter {
 
   S& stream() noexcept { return stream_; }
 
+  /// For those who are to know when it is destroyed.
+  detail::WeakLinks& weak_links() noexcept { return links_; }
+
  private:
   Task<void> send_before(std::uint64_t position);
 
   S& stream_;
   detail::WriteBuffer buffer_;
+  detail::WeakLinks links_;
   std::size_t high_ = 0;
   std::size_t low_ = 0;
 };
@@ -122,23 +131,25 @@ Task<void> StreamWriter<S>::send_before(std::uint64_t position) {
       co_await buffer_.changed();
       continue;
     }
-    const detail::WriteBuffer::Sending sending(buffer_);
+    detail::WriteBuffer::Sending sending(buffer_);
     try {
       while (buffer_.has_before(position)) {
         if constexpr (detail::VectoredWriteStream<S>) {
           std::array<ConstBuffer, 16> pieces;
           const std::size_t count = buffer_.pieces(pieces);
           const std::span<const ConstBuffer> all(pieces.data(), count);
-          buffer_.advance(co_await stream_.write_some(all));
+          sending.advance(co_await stream_.write_some(all));
         } else {
           ConstBuffer piece;
           buffer_.pieces(std::span(&piece, 1));
-          buffer_.advance(co_await stream_.write_some(std::span(piece.data, piece.size)));
+          sending.advance(co_await stream_.write_some(std::span(piece.data, piece.size)));
         }
       }
     } catch (const Cancelled&) {
+      sending.check();
       throw;
     } catch (...) {
+      sending.check();
       buffer_.fail(std::current_exception());
     }
   }
@@ -156,11 +167,14 @@ template <WriteStream S>
 Task<void> StreamWriter<S>::close()
   requires Stream<S>
 {
+  // Not when the writer was destroyed: then the stream may be gone, too.
   struct Closer {
-    S& stream;
-    ~Closer() { stream.close(); }
-  };
-  const Closer closer{stream_};
+    detail::WeakLink<StreamWriter> writer;
+    ~Closer() {
+      if (StreamWriter* const there = writer.get()) there->stream_.close();
+    }
+  } closer;
+  closer.writer.reset(this);
   if (!buffer_.failed()) {
     co_await shutdown_write();
   } else if (buffer_.has_unreported_error()) {
@@ -169,3 +183,5 @@ Task<void> StreamWriter<S>::close()
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

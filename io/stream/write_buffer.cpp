@@ -21,7 +21,15 @@ WaitInfo WriteBufferOperation::describe() const noexcept {
 }
 
 WriteBuffer::~WriteBuffer() {
-  if (sending_) terminate_with("a StreamWriter was destroyed while a task was sending from it");
+  if (sending_ == nullptr) return;
+  sending_->buffer_ = nullptr;
+  sending_->chunks_ = std::move(chunks_);
+  sending_->scope_.abandon();
+}
+
+void WriteBuffer::end_sending() noexcept {
+  sending_ = nullptr;
+  waiters_.grant_all(granted_);
 }
 
 void WriteBuffer::write(std::string_view bytes) {
@@ -56,7 +64,7 @@ void WriteBuffer::append(std::string&& chunk) {
 
 void WriteBuffer::note_written(std::size_t size) noexcept {
   written_ += size;
-  if (!sending_) waiters_.grant_all();
+  if (!sending()) waiters_.grant_all(granted_);
 }
 
 std::size_t WriteBuffer::pieces(std::span<ConstBuffer> into) const noexcept {
@@ -83,7 +91,7 @@ void WriteBuffer::advance(std::size_t size) noexcept {
     chunks_.clear();
     first_ = 0;
   }
-  waiters_.grant_all();
+  waiters_.grant_all(granted_);
 }
 
 void WriteBuffer::fail(std::exception_ptr error) noexcept {
@@ -91,7 +99,7 @@ void WriteBuffer::fail(std::exception_ptr error) noexcept {
   chunks_.clear();
   first_ = begun_ = 0;
   sent_ = written_;
-  waiters_.grant_all();
+  waiters_.grant_all(granted_);
 }
 
 void WriteBuffer::throw_error() {

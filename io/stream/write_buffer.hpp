@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -11,8 +13,10 @@
 #include <vector>
 
 #include "../../runtime/core/wait_list.hpp"
-#include "../../selector/export.hpp"
+#include "../../runtime/core/wait_scope.hpp"
 #include "../operation/buffers.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -21,7 +25,8 @@ class WriteBuffer;
 /// Waits until another task has sent something, has stopped sending, or has written something.
 class HEDDLE_EXPORT WriteBufferOperation final : public WaitOperation {
  public:
-  explicit WriteBufferOperation(WaitList& waiters) noexcept : waiters_(waiters) {}
+  WriteBufferOperation(WaitList& waiters, WaitList& granted) noexcept
+      : waiters_(waiters), granted_(granted) {}
 
   bool await_ready() {
     check_can_begin();
@@ -29,13 +34,14 @@ class HEDDLE_EXPORT WriteBufferOperation final : public WaitOperation {
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    wait(waiters_, coroutine);
+    wait(waiters_, granted_, coroutine);
   }
-  void await_resume() const { check("StreamWriter.drain()"); }
+  void await_resume() { take("StreamWriter.drain()"); }
   WaitInfo describe() const noexcept override;
 
  private:
   WaitList& waiters_;
+  WaitList& granted_;
 };
 
 /// A list of chunks: small pieces are appended to the last one, a large string may become one itself. What is
@@ -45,14 +51,14 @@ class HEDDLE_EXPORT WriteBuffer {
   WriteBuffer() noexcept = default;
   WriteBuffer(const WriteBuffer&) = delete;
   WriteBuffer& operator=(const WriteBuffer&) = delete;
-  /// Terminates the program if a task is sending from it.
+  /// A task that sends from it is asked to stop.
   ~WriteBuffer();
 
   /// Throws std::bad_alloc; then nothing has changed. After fail() it does nothing.
   void write(std::string_view bytes);
   void take_over(std::string&& bytes);
 
-  std::size_t size() const noexcept { return static_cast<std::size_t>(written_ - sent_); }
+  std::size_t size() const noexcept { return (written_ - sent_) & ~std::size_t{0}; }  // it lies in memory
   std::uint64_t written() const noexcept { return written_; }
   std::uint64_t sent() const noexcept { return sent_; }
 
@@ -75,26 +81,39 @@ class HEDDLE_EXPORT WriteBuffer {
   bool failed() const noexcept { return error_ != nullptr; }
 
   /// A task sends. Only one may at a time; others wait for changed().
-  bool sending() const noexcept { return sending_; }
-  class Sending {
+  bool sending() const noexcept { return sending_ != nullptr; }
+  /// The buffer may go meanwhile: then the task is asked to stop, and the memory that is sent lives as long
+  /// as this.
+  class HEDDLE_EXPORT Sending {
    public:
-    explicit Sending(WriteBuffer& buffer) noexcept : buffer_(buffer) { buffer.sending_ = true; }
+    explicit Sending(WriteBuffer& buffer) noexcept : buffer_(&buffer) { buffer.sending_ = this; }
     Sending(const Sending&) = delete;
     Sending& operator=(const Sending&) = delete;
     ~Sending() {
-      buffer_.sending_ = false;
-      buffer_.waiters_.grant_all();
+      if (buffer_ != nullptr) buffer_->end_sending();
     }
 
+    /// `size` bytes were sent. Throws if the buffer is gone.
+    void advance(std::size_t size) {
+      check();
+      buffer_->advance(size);
+    }
+    /// Throws if the buffer is gone.
+    void check() { scope_.check("StreamWriter.drain()"); }
+
    private:
-    WriteBuffer& buffer_;
+    friend class WriteBuffer;
+    WriteBuffer* buffer_;
+    std::vector<std::string> chunks_;  // of the buffer that is gone
+    WaitScope scope_;
   };
-  WriteBufferOperation changed() noexcept { return WriteBufferOperation(waiters_); }
+  WriteBufferOperation changed() noexcept { return WriteBufferOperation(waiters_, granted_); }
 
  private:
   [[noreturn]] void throw_error();
   void append(std::string&& chunk);
   void note_written(std::size_t size) noexcept;
+  void end_sending() noexcept;
 
   std::vector<std::string> chunks_;
   std::size_t first_ = 0;  // the first chunk that isn't sent whole
@@ -104,8 +123,11 @@ class HEDDLE_EXPORT WriteBuffer {
   std::uint64_t sent_ = 0;
   std::exception_ptr error_;
   bool reported_ = false;
-  bool sending_ = false;
+  Sending* sending_ = nullptr;
   WaitList waiters_;
+  WaitList granted_;  // who goes on, until its turn
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

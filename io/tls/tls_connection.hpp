@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cerrno>
 #include <chrono>
 #include <exception>
@@ -12,11 +14,18 @@
 #include "../../runtime/task/timeout.hpp"
 #include "tls_stream.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
-/// Receives once, into the engine: a reader that is cancelled after that loses nothing.
+/// Receives once, into the engine: a reader that is cancelled after that loses nothing. One task at a time;
+/// who waits for another one's receiving has received as well.
 template <class S>
 Task<void> detail::TlsConnection<S>::fill() {
+  const std::size_t before = engine.receipts();
+  const auto turn = co_await receiving_.scoped();
+  check_closed("TLS read", ECANCELED);
+  if (engine.receipts() != before) co_return;
   engine.received(co_await transport.read_some(engine.input_room()));
 }
 
@@ -26,17 +35,21 @@ Task<void> detail::TlsConnection<S>::flush() {
   const auto turn = co_await flushing_.scoped();
   for (;;) {
     const std::span<const std::byte> output = engine.output();
+    if (send_failure_) std::rethrow_exception(send_failure_);
     if (output.empty()) co_return;
+    check_closed("TLS write", ECANCELED);
     engine.sent(co_await transport.write_some(output));
   }
 }
 
-/// The same for a reader. An error of sending is ignored: what the peer has sent can still be read.
+/// The same for a reader. An error of sending is kept for who writes next, because the peer can't make sense
+/// of what follows a gap; what it has sent can still be read.
 template <class S>
 Task<void> detail::TlsConnection<S>::flush_beside() {
   try {
     co_await flush();
   } catch (const std::system_error&) {
+    if (!send_failure_) send_failure_ = std::current_exception();
     engine.drop_output();
   }
 }
@@ -61,6 +74,15 @@ Task<void> detail::TlsConnection<S>::fill_and_flush() {
   if (failure) std::rethrow_exception(failure);
 }
 
+/// Receives once, for a reader, or for a writer that can't write in the middle of a message of the peer's.
+template <class S>
+Task<void> detail::TlsConnection<S>::receive() {
+  if (engine.has_output() && !flushing_.locked())
+    co_await fill_and_flush();
+  else
+    co_await fill();
+}
+
 /// Sends the alert by which the peer learns why this side fails, if that takes no longer than 200 ms.
 template <class S>
 Task<void> detail::TlsConnection<S>::send_alert() {
@@ -83,8 +105,11 @@ Task<void> detail::TlsConnection<S>::handshake(Reference self) {
       co_await self->send_alert();
       engine.raise("handshake", fd);
     }
-    if (engine.has_output()) co_await self->flush();
-    if (step == detail::TlsEngine::Step::DONE) co_return;
+    const bool done = step == detail::TlsEngine::Step::DONE;
+    // A client may write before it reads, and wait for room with the first byte: so must tickets with the
+    // last.
+    if (engine.has_output() && !(done && engine.output_can_wait())) co_await self->flush();
+    if (done) co_return;
     co_await self->fill();
   }
 }
@@ -110,10 +135,7 @@ Task<std::size_t> detail::TlsConnection<S>::read_some(Reference self, std::span<
       case detail::TlsEngine::Step::NEEDS_INPUT:
         break;
     }
-    if (engine.has_output() && !self->flushing_.locked())
-      co_await self->fill_and_flush();
-    else
-      co_await self->fill();
+    co_await self->receive();
   }
 }
 
@@ -127,7 +149,12 @@ Task<std::size_t> detail::TlsConnection<S>::write_some(Reference self, std::span
   if (engine.has_output()) co_await self->flush();  // what a cancelled operation has left
   std::size_t size = 0;
   if (buffer.empty()) co_return size;
-  if (engine.write(buffer, size) != detail::TlsEngine::Step::DONE) engine.raise("write", self->fileno());
+  for (;;) {
+    const detail::TlsEngine::Step step = engine.write(buffer, size);
+    if (step == detail::TlsEngine::Step::DONE) break;
+    if (step != detail::TlsEngine::Step::NEEDS_INPUT) engine.raise("write", self->fileno());
+    co_await self->receive();
+  }
   try {
     co_await self->flush();
   } catch (const Cancelled&) {
@@ -148,7 +175,11 @@ Task<void> detail::TlsConnection<S>::write_all(Reference self, std::span<const s
   while (!buffer.empty()) {
     while (!buffer.empty() && engine.output_size() < enough) {
       std::size_t size = 0;
-      if (engine.write(buffer, size) != detail::TlsEngine::Step::DONE) engine.raise("write", self->fileno());
+      const detail::TlsEngine::Step step = engine.write(buffer, size);
+      if (step == detail::TlsEngine::Step::NEEDS_INPUT)
+        co_await self->receive();
+      else if (step != detail::TlsEngine::Step::DONE)
+        engine.raise("write", self->fileno());
       buffer = buffer.subspan(size);
     }
     co_await self->flush();
@@ -162,7 +193,7 @@ Task<void> detail::TlsConnection<S>::shutdown_write(Reference self) {
   const auto turn = co_await self->writing_.scoped();
   self->check_closed("TLS write", ECANCELED);
   engine.end_writing();
-  if (engine.has_output()) co_await self->flush();
+  co_await self->flush();
 }
 
 template <class S>
@@ -195,3 +226,5 @@ extern template class HEDDLE_EXPORT detail::TlsConnection<TcpStream>;
 extern template class HEDDLE_EXPORT BasicTlsStream<TcpStream>;
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -10,7 +10,8 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
-#include <string_view>
+#include <new>
+#include <stdexcept>
 
 #include "../../selector/errors.hpp"
 #include "tls_state.hpp"
@@ -19,59 +20,12 @@ namespace heddle {
 
 using namespace detail;
 
-TlsError::TlsError(Kind its_kind, const std::string& message, unsigned long its_code)
-    : std::runtime_error(message), kind(its_kind), code(its_code) {}
-TlsError::TlsError(const TlsError&) noexcept = default;
-TlsError::~TlsError() = default;
-
 TlsOptions::TlsOptions() = default;
 TlsOptions::TlsOptions(const TlsOptions&) = default;
 TlsOptions::TlsOptions(TlsOptions&&) noexcept = default;
 TlsOptions& TlsOptions::operator=(const TlsOptions&) = default;
 TlsOptions& TlsOptions::operator=(TlsOptions&&) noexcept = default;
 TlsOptions::~TlsOptions() = default;
-
-TlsReason::TlsReason() {
-  code = ::ERR_get_error();
-  const char* const reason = code != 0 ? ::ERR_reason_error_string(code) : nullptr;
-  if (reason != nullptr)
-    text = reason;
-  else if (ERR_SYSTEM_ERROR(code))
-    text = std::strerror(ERR_GET_REASON(code));
-  else
-    text = code != 0 ? "error " + std::to_string(code) : "unknown error";
-  ::ERR_clear_error();
-}
-
-TlsContext::State::~State() {
-  for (const auto& [name, session] : sessions_) ::SSL_SESSION_free(session);
-  ::SSL_CTX_free(context);
-}
-
-SSL_SESSION* TlsContext::State::take_session(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  const auto found = sessions_.find(name);
-  if (found == sessions_.end()) return nullptr;
-  SSL_SESSION* const session = found->second;
-  if (::SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION)
-    sessions_.erase(found);  // a ticket used twice lets an observer link the connections (RFC 8446, C.4)
-  else
-    ::SSL_SESSION_up_ref(session);
-  return session;
-}
-
-void TlsContext::State::keep_session(const std::string& name, SSL_SESSION* session) {
-  constexpr std::size_t most = 256;
-  const std::lock_guard lock(mutex_);
-  SSL_SESSION*& place = sessions_[name];
-  ::SSL_SESSION_free(place);
-  place = session;
-  if (sessions_.size() <= most) return;
-  auto victim = sessions_.begin();
-  if (victim->first == name) ++victim;
-  ::SSL_SESSION_free(victim->second);
-  sessions_.erase(victim);
-}
 
 namespace {
 
@@ -85,6 +39,7 @@ struct Free {
 
 [[noreturn]] void fail(const std::string& what) {
   const TlsReason reason;
+  if (reason.out_of_memory || reason.code == 0) throw std::bad_alloc();
   throw TlsError(TlsError::Kind::CONFIGURATION, "TLS context: " + what + ": " + reason.text, reason.code);
 }
 
@@ -94,7 +49,7 @@ struct Free {
 
 std::unique_ptr<BIO, Free> open_pem(const std::string& pem) {
   std::unique_ptr<BIO, Free> bio(::BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  if (!bio) fail("memory");
+  if (!bio) throw std::bad_alloc();
   return bio;
 }
 
@@ -185,56 +140,40 @@ void use_alpn(State& state, const TlsOptions& options) {
     fail("alpn");
 }
 
-bool matches(std::string_view pattern, std::string_view name) noexcept {
-  const auto same = [](std::string_view a, std::string_view b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-      const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-      return lower(x) == lower(y);
-    });
-  };
-  if (!pattern.starts_with("*.")) return same(pattern, name);
-  const std::size_t dot = name.find('.');
-  return dot != std::string_view::npos && dot > 0 && same(pattern.substr(1), name.substr(dot));
+// Each name that was asked for is acknowledged. Which context it has was decided before, in the ClientHello.
+int acknowledge_name(SSL* ssl, int*, void*) {
+  return ::SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) != nullptr ? SSL_TLSEXT_ERR_OK
+                                                                         : SSL_TLSEXT_ERR_NOACK;
 }
 
-int select_name(SSL* ssl, int*, void* argument) {
-  const char* const name = ::SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  if (name == nullptr) return SSL_TLSEXT_ERR_NOACK;
-  for (const auto& [pattern, context] : static_cast<const State*>(argument)->names)
-    if (matches(pattern, name)) {
-      ::SSL_set_SSL_CTX(ssl, context.state().context);
-      return SSL_TLSEXT_ERR_OK;
-    }
-  return SSL_TLSEXT_ERR_OK;
-}
+using SetCiphers = int (*)(SSL_CTX*, const char*);
 
-int keep_session(SSL* ssl, SSL_SESSION* session) {
-  auto* const state = static_cast<State*>(SSL_CTX_get_app_data(::SSL_get_SSL_CTX(ssl)));
-  if (::SSL_SESSION_is_resumable(session) != 1) return 0;
-  try {
-    state->keep_session(TlsEngineAccess::name(ssl), session);
-  } catch (const std::bad_alloc&) {
-    return 0;
+// OpenSSL takes a list for good if it knows anything in it: each part is tried alone, so that no misspelt one
+// is passed over. What is taken out of the list ("!RC4"), or is a command ("@STRENGTH"), may be nothing here.
+void use_ciphers(SSL_CTX* context, SetCiphers set, const char* option, const char* separators,
+                 const std::string& list) {
+  const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> scratch(::SSL_CTX_new(::TLS_method()), &::SSL_CTX_free);
+  if (!scratch) fail("OpenSSL");
+  for (std::size_t at = list.find_first_not_of(separators); at != std::string::npos;) {
+    const std::size_t end = std::min(list.find_first_of(separators, at), list.size());
+    const std::string part = list.substr(at, end - at);
+    if (std::strchr("!-+@", part.front()) == nullptr && set(scratch.get(), part.c_str()) != 1)
+      fail(std::string(option) + ": \"" + part + '"');
+    at = list.find_first_not_of(separators, end);
   }
-  return 1;  // the session is owned here now
+  if (set(context, list.c_str()) != 1) fail(std::string(option) + " \"" + list + '"');
 }
 
-void use_resumption(State& state) {
-  SSL_CTX* const context = state.context;
-  if (!state.resumption) {
-    ::SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
-    ::SSL_CTX_set_num_tickets(context, 0);
-    ::SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  } else if (state.client) {
-    ::SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    ::SSL_CTX_sess_set_new_cb(context, &keep_session);
-  } else {
-    // A server keeps no sessions: they are in the tickets.
-    ::SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    static constexpr unsigned char id[] = "heddle";
-    ::SSL_CTX_set_session_id_context(context, id, sizeof id - 1);
-  }
+void use_ciphers(State& state, const TlsOptions& options) {
+  // Forward secrecy, and encryption that authenticates: RFC 9325, section 4.2.
+  const std::string& list = options.cipher_list;
+  use_ciphers(state.context, &::SSL_CTX_set_cipher_list, "cipher_list", ":;, ",
+              list.empty() ? "ECDHE+AESGCM:ECDHE+CHACHA20" : list);
+  if (!options.ciphersuites.empty())
+    use_ciphers(state.context, &::SSL_CTX_set_ciphersuites, "ciphersuites", ":", options.ciphersuites);
 }
+
+int number_of(TlsVersion version) { return version == TlsVersion::TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION; }
 
 State* make_state(const TlsOptions& options, bool client) {
   ::ERR_clear_error();
@@ -246,14 +185,17 @@ State* make_state(const TlsOptions& options, bool client) {
   SSL_CTX* const context = ::SSL_CTX_new(client ? ::TLS_client_method() : ::TLS_server_method());
   if (context == nullptr) fail("OpenSSL");
   state->context = context;
-  SSL_CTX_set_app_data(context, state.get());
-  ::SSL_CTX_set_min_proto_version(
-      context, options.min_version == TlsVersion::TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  if (SSL_CTX_set_app_data(context, state.get()) != 1) throw std::bad_alloc();
+  if (options.min_version > options.max_version) refuse("min_version is above max_version");
+  ::SSL_CTX_set_min_proto_version(context, number_of(options.min_version));
+  ::SSL_CTX_set_max_proto_version(context, number_of(options.max_version));
   ::SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                      (options.ignore_truncation ? SSL_OP_IGNORE_UNEXPECTED_EOF : 0));
   // A write may be repeated with the bytes at another address; OpenSSL's buffers are freed while idle.
   ::SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
+  ::SSL_CTX_set_msg_callback(context, &TlsEngineAccess::message);
+  use_ciphers(*state, options);
   use_certificate(*state, options);
   use_authorities(*state, options);
   use_alpn(*state, options);
@@ -270,8 +212,8 @@ State* make_state(const TlsOptions& options, bool client) {
                                : SSL_VERIFY_PEER,
                            nullptr);
     }
-    ::SSL_CTX_set_tlsext_servername_callback(context, &select_name);
-    ::SSL_CTX_set_tlsext_servername_arg(context, state.get());
+    ::SSL_CTX_set_client_hello_cb(context, &TlsEngineAccess::client_hello, nullptr);
+    ::SSL_CTX_set_tlsext_servername_callback(context, &acknowledge_name);
   }
   return state.release();
 }
@@ -289,11 +231,18 @@ TlsContext::~TlsContext() {
   if (state_ != nullptr && state_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete state_;
 }
 
-bool TlsContext::is_client() const noexcept { return state_->client; }
+TlsContext::State& TlsContext::state() const {
+  if (state_ == nullptr) throw std::logic_error("this TlsContext was moved from");
+  return *state_;
+}
+
+bool TlsContext::is_client() const { return state().client; }
 
 void TlsContext::add_name(const std::string& name, TlsContext other) {
-  if (state_->client || other.is_client()) refuse("add_name() is for servers");
-  state_->names.emplace_back(name, std::move(other));
+  if (is_client() || other.is_client()) refuse("add_name() is for servers");
+  if (other.state_ == state_) refuse("add_name(): a context has its own certificates already");
+  if (!other.state_->names.empty()) refuse("add_name(): a context with names of its own has none here");
+  state_->names.add(name, std::move(other));
 }
 
 }  // namespace heddle

@@ -2,10 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "tls_engine.hpp"
 
-#include <arpa/inet.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -13,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "../../selector/errors.hpp"
 #include "tls_state.hpp"
@@ -23,6 +22,9 @@ namespace {
 
 constexpr std::size_t record = 16384;
 constexpr std::size_t input_size = record + 512;  // a record with its header, MAC and padding
+constexpr std::size_t most_hello = 65536;
+constexpr std::size_t most_output = 262144;  // a writer stops at 64 KiB and a record
+constexpr unsigned most_messages = 32;
 
 }  // namespace
 
@@ -45,19 +47,48 @@ struct TlsBio {
   static int read(BIO* bio, char* data, std::size_t size, std::size_t* moved) {
     TlsEngine& self = engine(bio);
     BIO_clear_retry_flags(bio);
+    *moved = 0;
+    if (self.refusal_ != nullptr) return 0;
+    if (self.hello_seen_ && self.replayed_ < self.hello_.size()) {
+      *moved = std::min(size, self.hello_.size() - self.replayed_);
+      std::memcpy(data, self.hello_.data() + self.replayed_, *moved);
+      self.replayed_ += *moved;
+      return 1;
+    }
     *moved = std::min(size, self.input_end_ - self.input_begin_);
+    if (self.keeps_hello_ && !self.hello_seen_ && !keep_hello(self, *moved)) return 0;
     std::memcpy(data, self.input_.data() + self.input_begin_, *moved);
     self.input_begin_ += *moved;
     if (*moved == 0 && !self.input_ended_) BIO_set_retry_read(bio);
     return *moved > 0;
   }
 
+  static bool keep_hello(TlsEngine& self, std::size_t size) noexcept {
+    if (self.hello_.size() + size > most_hello) {
+      self.refusal_ = "the ClientHello is too long";
+      return false;
+    }
+    try {
+      self.hello_.append(self.input_, self.input_begin_, size);
+    } catch (const std::bad_alloc&) {
+      self.out_of_memory_ = true;
+      return false;
+    }
+    return true;
+  }
+
   static int write(BIO* bio, const char* data, std::size_t size, std::size_t* moved) {
+    TlsEngine& self = engine(bio);
     BIO_clear_retry_flags(bio);
     *moved = 0;
+    if (self.output_size() + size > most_output) {
+      self.refusal_ = "the peer doesn't read what it has asked for";
+      return 0;
+    }
     try {
-      engine(bio).output_.append(data, size);
+      self.output_.append(data, size);
     } catch (const std::bad_alloc&) {
+      self.out_of_memory_ = true;
       return 0;
     }
     *moved = size;
@@ -75,53 +106,140 @@ const std::string& TlsEngineAccess::name(const SSL* ssl) {
   return static_cast<const TlsEngine*>(SSL_get_app_data(ssl))->name_;
 }
 
-TlsEngine::TlsEngine(const TlsContext& context, std::string name)
-    : context_(context), name_(std::move(name)) {
-  TlsContext::State& state = context_.state();
-  if (state.client && state.verify && name_.empty())
+const std::string& TlsEngineAccess::asked_name(const SSL* ssl) {
+  return static_cast<const TlsEngine*>(SSL_get_app_data(ssl))->asked_name_;
+}
+
+// Called for each ClientHello: once more for one that is read again, and for the second one of a client that
+// had to be asked for another key share (HelloRetryRequest); by then its name is decided.
+int TlsEngineAccess::client_hello(SSL* ssl, int* alert, void*) {
+  TlsEngine& self = *static_cast<TlsEngine*>(SSL_get_app_data(ssl));
+  try {
+    const unsigned char* data = nullptr;
+    std::size_t size = 0;
+    std::optional<std::string> name(std::in_place);
+    if (::SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &size) == 1)
+      name = parse_server_name({data, size});
+    if (!name) {
+      *alert = SSL_AD_DECODE_ERROR;
+      self.refusal_ = "the server's name in the ClientHello is malformed";
+      return SSL_CLIENT_HELLO_ERROR;
+    }
+    if (self.hello_seen_) {
+      if (*name == self.asked_name_) return SSL_CLIENT_HELLO_SUCCESS;
+      *alert = SSL_AD_ILLEGAL_PARAMETER;
+      self.refusal_ = "the second ClientHello has another server's name";
+      return SSL_CLIENT_HELLO_ERROR;
+    }
+    if (self.keeps_hello_ && !name->empty()) self.other_context_ = self.context_.state().names.find(*name);
+    self.asked_name_ = std::move(*name);
+    self.hello_seen_ = true;
+    if (self.other_context_) return SSL_CLIENT_HELLO_RETRY;
+    self.hello_ = std::string();
+    return SSL_CLIENT_HELLO_SUCCESS;
+  } catch (const std::bad_alloc&) {
+    *alert = SSL_AD_INTERNAL_ERROR;
+    self.out_of_memory_ = true;
+    return SSL_CLIENT_HELLO_ERROR;
+  }
+}
+
+void TlsEngineAccess::message(int written, int, int type, const void*, std::size_t, SSL* ssl, void*) {
+  if (written != 0 || type != SSL3_RT_HANDSHAKE) return;
+  TlsEngine& self = *static_cast<TlsEngine*>(SSL_get_app_data(ssl));
+  if (self.handshake_done_ && ++self.messages_ > most_messages && self.refusal_ == nullptr)
+    self.refusal_ = "the peer sends too many messages without data";
+}
+
+TlsEngine::TlsEngine(const TlsContext& context, std::string name) : context_(context) {
+  const TlsContext::State& state = context_.state();
+  if (state.client && state.verify && name.empty())
     throw ValueError("TLS: without the server's name its certificate can't be verified");
-  if (name_.find('\0') != std::string::npos) throw ValueError("TLS: a zero byte in the server's name");
+  name_ = std::move(name);
+  keeps_hello_ = !state.client && !state.names.empty();
+  ssl_ = make_ssl();
+}
+
+ssl_st* TlsEngine::make_ssl() {
+  const TlsContext::State& state = context_.state();
   ::ERR_clear_error();
   std::unique_ptr<SSL, void (*)(SSL*)> owner(::SSL_new(state.context), &::SSL_free);
   SSL* const ssl = owner.get();
-  if (ssl == nullptr) throw TlsError(TlsError::Kind::CONFIGURATION, "TLS: " + TlsReason().text);
-  SSL_set_app_data(ssl, this);
+  if (ssl == nullptr || SSL_set_app_data(ssl, this) != 1) throw std::bad_alloc();
   BIO* const bio = ::BIO_new(TlsBio::method());
   if (bio == nullptr) throw std::bad_alloc();
   ::SSL_set_bio(ssl, bio, bio);
   ::BIO_set_data(bio, this);
   ::BIO_set_init(bio, 1);
-  if (state.client) {
-    ::SSL_set_connect_state(ssl);
-    unsigned char number[16];
-    const bool is_number =
-        ::inet_pton(AF_INET, name_.c_str(), number) == 1 || ::inet_pton(AF_INET6, name_.c_str(), number) == 1;
-    bool set = true;
-    if (!name_.empty() && !is_number) set = SSL_set_tlsext_host_name(ssl, name_.c_str()) == 1;
-    if (state.verify) {
-      X509_VERIFY_PARAM* const verify = ::SSL_get0_param(ssl);
-      ::X509_VERIFY_PARAM_set_hostflags(verify, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-      set = set && (is_number ? ::X509_VERIFY_PARAM_set1_ip_asc(verify, name_.c_str())
-                              : ::X509_VERIFY_PARAM_set1_host(verify, name_.data(), name_.size())) == 1;
-    }
-    if (!set) throw ValueError("TLS: \"" + name_ + "\" is no name of a server");
-    if (state.resumption)
-      if (SSL_SESSION* const session = state.take_session(name_)) {
-        ::SSL_set_session(ssl, session);
-        ::SSL_SESSION_free(session);
-      }
-  } else {
+  if (state.client)
+    set_up_client(ssl);
+  else
     ::SSL_set_accept_state(ssl);
+  return owner.release();
+}
+
+void TlsEngine::set_up_client(SSL* ssl) {
+  TlsContext::State& state = context_.state();
+  ::SSL_set_connect_state(ssl);
+  const ServerName server(name_);
+  name_ = server.name;
+  bool set = true;
+  if (!name_.empty() && server.number.empty()) set = SSL_set_tlsext_host_name(ssl, name_.c_str()) == 1;
+  if (state.verify) {
+    X509_VERIFY_PARAM* const verify = ::SSL_get0_param(ssl);
+    ::X509_VERIFY_PARAM_set_hostflags(
+        verify, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    set =
+        set && (server.number.empty() ? ::X509_VERIFY_PARAM_set1_host(verify, name_.data(), name_.size())
+                                      : ::X509_VERIFY_PARAM_set1_ip_asc(verify, server.number.c_str())) == 1;
   }
-  ssl_ = owner.release();
+  if (!set) {
+    const TlsReason reason;
+    if (reason.out_of_memory) throw std::bad_alloc();
+    throw ValueError("TLS: \"" + name_ + "\" is no name of a server");
+  }
+  if (state.resumption)
+    if (SSL_SESSION* const session = state.sessions.take(name_)) {
+      ::SSL_set_session(ssl, session);
+      ::SSL_SESSION_free(session);
+    }
+}
+
+// The connection begins anew, as one of the other context: so nothing of the first one's is left in it.
+void TlsEngine::change_context() {
+  std::swap(context_, *other_context_);
+  try {
+    ::SSL_free(std::exchange(ssl_, make_ssl()));
+  } catch (const std::bad_alloc&) {
+    std::swap(context_, *other_context_);
+    throw;
+  }
+  other_context_.reset();
 }
 
 TlsEngine::~TlsEngine() { ::SSL_free(ssl_); }
 
+TlsEngine::Step TlsEngine::fail(TlsError::Kind kind, const char* reason) noexcept {
+  failed_ = true;
+  failure_kind_ = kind;
+  try {
+    failure_ = reason;
+  } catch (const std::bad_alloc&) {
+    out_of_memory_ = true;
+  }
+  return Step::FAILED;
+}
+
 TlsEngine::Step TlsEngine::outcome(int result) noexcept {
+  constexpr const char* no_goodbye = "the peer closed the connection without a goodbye";
   const int error = ::SSL_get_error(ssl_, result);
-  if (error == SSL_ERROR_WANT_READ) return Step::NEEDS_INPUT;
-  if (error == SSL_ERROR_ZERO_RETURN) return Step::ENDED;
+  if (refusal_ != nullptr) return fail(TlsError::Kind::PROTOCOL, refusal_);
+  if (error == SSL_ERROR_WANT_READ && !out_of_memory_) return Step::NEEDS_INPUT;
+  if (error == SSL_ERROR_ZERO_RETURN) {
+    if (handshake_done_) return Step::ENDED;
+    if (input_ended_) return fail(TlsError::Kind::TRUNCATED, no_goodbye);
+    return fail(TlsError::Kind::PROTOCOL, "the peer has ended the connection");
+  }
   failed_ = true;
   try {
     const TlsReason reason;
@@ -129,25 +247,39 @@ TlsEngine::Step TlsEngine::outcome(int result) noexcept {
     failure_code_ = reason.code;
     const long verified = ::SSL_get_verify_result(ssl_);
     const int why = ERR_GET_LIB(reason.code) == ERR_LIB_SSL ? ERR_GET_REASON(reason.code) : 0;
+    // Where OpenSSL has no reason, it had no memory for one.
+    if (reason.out_of_memory || reason.code == 0) out_of_memory_ = true;
     if (why == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+      if (verified == X509_V_ERR_OUT_OF_MEM) out_of_memory_ = true;
       failure_kind_ = TlsError::Kind::CERTIFICATE;
       failure_ += std::string(" (") + ::X509_verify_cert_error_string(verified) + ')';
     } else if (why == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
       failure_kind_ = TlsError::Kind::CERTIFICATE;
     } else if (why == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-      failure_kind_ = TlsError::Kind::TRUNCATED;
-      failure_ = "the peer closed the connection without a goodbye";
+      return fail(TlsError::Kind::TRUNCATED, no_goodbye);
     }
   } catch (const std::bad_alloc&) {
+    out_of_memory_ = true;
   }
   return Step::FAILED;
 }
 
 TlsEngine::Step TlsEngine::handshake() {
-  if (failed_) return Step::FAILED;
-  ::ERR_clear_error();
-  const int result = ::SSL_do_handshake(ssl_);
-  return result == 1 ? Step::DONE : outcome(result);
+  for (;;) {
+    if (failed_) return Step::FAILED;
+    if (other_context_) change_context();
+    ::ERR_clear_error();
+    const int result = ::SSL_do_handshake(ssl_);
+    if (result != 1 && other_context_) continue;
+    if (result != 1) return outcome(result);
+    hello_ = std::string();
+    handshake_done_ = true;
+    return Step::DONE;
+  }
+}
+
+bool TlsEngine::output_can_wait() const noexcept {
+  return ::SSL_is_server(ssl_) == 1 && ::SSL_version(ssl_) >= TLS1_3_VERSION;
 }
 
 TlsEngine::Step TlsEngine::read(std::span<std::byte> buffer, std::size_t& size) {
@@ -158,10 +290,10 @@ TlsEngine::Step TlsEngine::read(std::span<std::byte> buffer, std::size_t& size) 
   while (size < buffer.size()) {
     std::size_t n = 0;
     if (const int result = ::SSL_read_ex(ssl_, buffer.data() + size, buffer.size() - size, &n); result != 1) {
-      if (size > 0 && ::SSL_get_error(ssl_, result) == SSL_ERROR_WANT_READ) break;
       const Step step = outcome(result);
       return size > 0 ? Step::DONE : step;
     }
+    messages_ = 0;
     size += n;
   }
   return Step::DONE;
@@ -189,8 +321,19 @@ std::span<std::byte> TlsEngine::input_room() {
 }
 
 void TlsEngine::received(std::size_t size) noexcept {
+  ++receipts_;
   input_end_ += size;
   if (size == 0) input_ended_ = true;
+}
+
+void TlsEngine::receive(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const std::span<std::byte> room = input_room();
+    const std::size_t size = std::min(room.size(), bytes.size());
+    std::memcpy(room.data(), bytes.data(), size);
+    received(size);
+    bytes = bytes.subspan(size);
+  }
 }
 
 std::span<const std::byte> TlsEngine::output() {
@@ -211,56 +354,13 @@ void TlsEngine::drop_output() noexcept {
 }
 
 void TlsEngine::raise(const char* operation, int fd) const {
+  if (out_of_memory_) throw std::bad_alloc();
   std::string text = std::string("TLS ") + operation;
   if (context_.is_client() && !name_.empty()) text += " with \"" + name_ + '"';
   if (fd >= 0) text += " on fd " + std::to_string(fd);
-  throw TlsError(failure_kind_, text + ": " + failure_, failure_code_);
+  // Without a failure the peer's end is one: there is nothing left to write to.
+  throw TlsError(failure_kind_, text + ": " + (failed_ ? failure_ : "the peer has ended the connection"),
+                 failure_code_);
 }
-
-std::string TlsEngine::alpn() const {
-  const unsigned char* data = nullptr;
-  unsigned size = 0;
-  ::SSL_get0_alpn_selected(ssl_, &data, &size);
-  return std::string(reinterpret_cast<const char*>(data), size);
-}
-
-std::string TlsEngine::version() const { return ::SSL_get_version(ssl_); }
-std::string TlsEngine::cipher() const {
-  const char* const name = ::SSL_get_cipher_name(ssl_);
-  return name != nullptr ? name : "";
-}
-
-std::string TlsEngine::server_name() const {
-  const char* const name = ::SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name);
-  return name != nullptr ? name : "";
-}
-
-namespace {
-
-template <class Print>
-std::string printed(const SSL* ssl, Print print) {
-  const X509* const certificate = ::SSL_get0_peer_certificate(ssl);
-  if (certificate == nullptr) return {};
-  const std::unique_ptr<BIO, int (*)(BIO*)> bio(::BIO_new(::BIO_s_mem()), &::BIO_free);
-  if (!bio) throw std::bad_alloc();
-  print(bio.get(), const_cast<X509*>(certificate));
-  char* text = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &text);
-  return std::string(text, static_cast<std::size_t>(size));
-}
-
-}  // namespace
-
-std::string TlsEngine::peer_subject() const {
-  return printed(ssl_, [](BIO* bio, X509* certificate) {
-    ::X509_NAME_print_ex(bio, ::X509_get_subject_name(certificate), 0, XN_FLAG_ONELINE);
-  });
-}
-
-std::string TlsEngine::peer_certificate() const {
-  return printed(ssl_, [](BIO* bio, X509* certificate) { ::PEM_write_bio_X509(bio, certificate); });
-}
-
-bool TlsEngine::resumed() const noexcept { return ::SSL_session_reused(ssl_) == 1; }
 
 }  // namespace heddle::detail

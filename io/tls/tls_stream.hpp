@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +17,11 @@
 #include "../../runtime/sync/lock.hpp"
 #include "../../selector/timeout.hpp"
 #include "../net/tcp.hpp"
+#include "../stream/stream_reader.hpp"
 #include "tls_context.hpp"
 #include "tls_engine.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -85,6 +90,7 @@ class TlsConnection {
   ~TlsConnection() = default;
 
   Task<void> fill();
+  Task<void> receive();
   Task<void> fill_beside(std::exception_ptr& failure);
   Task<void> flush();
   Task<void> flush_beside();
@@ -98,6 +104,8 @@ class TlsConnection {
   Lock reading_;
   Lock writing_;
   Lock flushing_;
+  Lock receiving_;
+  std::exception_ptr send_failure_;  // output was dropped for it
   unsigned references_ = 1;
   bool closed_ = false;
 };
@@ -208,17 +216,48 @@ class BasicTlsStream {
 
 using TlsStream = BasicTlsStream<TcpStream>;
 
-/// Makes a TLS connection over a stream, as a client or a server as `context` says. A client that verifies
-/// needs `server_name`, for which the certificate must be valid. Throws TlsError when the handshake fails;
-/// then, and when it is cancelled, the stream is closed.
+namespace detail {
+
 template <class S>
-Task<BasicTlsStream<S>> start_tls(S stream, TlsContext context, std::string server_name = {}) {
-  auto* const connection = new detail::TlsConnection<S>(std::move(stream), context, std::move(server_name));
+Task<BasicTlsStream<S>> start_tls_after(std::string received, S stream, TlsContext context,
+                                        std::string server_name) {
+  auto* const connection = new TlsConnection<S>(std::move(stream), context, std::move(server_name));
   BasicTlsStream<S> tls(connection);
-  co_await detail::TlsConnection<S>::handshake(typename detail::TlsConnection<S>::Reference(*connection));
+  connection->engine.receive(std::as_bytes(std::span(received)));
+  co_await TlsConnection<S>::handshake(typename TlsConnection<S>::Reference(*connection));
   co_return tls;
 }
 
+}  // namespace detail
+
+/// Makes a TLS connection over a stream, as a client or a server as `context` says. A client that verifies
+/// needs `server_name`, for which the certificate must be valid. Throws TlsError when the handshake fails,
+/// ValueError, std::bad_alloc, and what the stream throws; then, and when it is cancelled, the stream is
+/// closed. The tickets of a TLS 1.3 server are sent with what it reads or writes first.
+///
+/// Nothing may have been read from the stream that belongs to TLS. A StreamReader may have done so, without
+/// having been asked to: then start TLS from the reader, below.
+template <class S>
+HEDDLE_CORO_WRAPPER Task<BasicTlsStream<S>> start_tls(S stream, TlsContext context,
+                                                      std::string server_name = {}) {
+  return detail::start_tls_after({}, std::move(stream), std::move(context), std::move(server_name));
+}
+
+/// The same for a stream of which lines were read before (STARTTLS, a PROXY line, PostgreSQL's SSLRequest).
+/// Takes the stream from under `reader` at once, and what the reader has received of it and not yet given
+/// out: these bytes are the handshake's first ones, and are never read as if they had come encrypted. Plain
+/// text that was sent along with STARTTLS, to be taken for encrypted later, fails the handshake. The reader
+/// is empty then, and its stream is closed. Throws std::logic_error while a task reads from it.
+template <class S>
+HEDDLE_CORO_WRAPPER Task<BasicTlsStream<S>> start_tls(StreamReader<S>& reader, TlsContext context,
+                                                      std::string server_name = {}) {
+  std::string received = reader.take_buffered();
+  return detail::start_tls_after(std::move(received), std::move(reader.stream()), std::move(context),
+                                 std::move(server_name));
+}
+
 }  // namespace heddle
+
+HEDDLE_HEADER_END
 
 #include "tls_connection.hpp"

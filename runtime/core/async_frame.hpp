@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <bit>
 #include <coroutine>
 #include <cstdint>
 #include <source_location>
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -72,3 +76,5 @@ void AsyncFrame::set_awaited_by(std::coroutine_handle<Promise> awaiting) noexcep
 }
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

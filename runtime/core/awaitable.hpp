@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -30,3 +34,5 @@ template <class A>
 concept Awaitable = requires { typename AwaitResult<A>; };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

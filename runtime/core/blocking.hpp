@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "../../selector/export.hpp"
+#include "../../selector/export.hpp"  // first
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -11,3 +13,5 @@ namespace heddle::detail {
 HEDDLE_EXPORT void check_may_block(const char* operation, const char* instead);
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

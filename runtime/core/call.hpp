@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <type_traits>
 #include <utility>
 
@@ -13,10 +15,22 @@
 #define HEDDLE_CORO_OWNER [[clang::coro_wrapper, clang::coro_disable_lifetimebound]]
 #endif
 #endif
+// The result runs what the parameter refers to: clang then warns where that is a temporary, as in
+// `auto handle = spawn([&]() -> Task<void> {...}())`.
+#if defined(__has_cpp_attribute)
+#if __has_cpp_attribute(clang::lifetimebound)
+#define HEDDLE_CORO_BOUND [[clang::lifetimebound]]
+#endif
+#endif
+#ifndef HEDDLE_CORO_BOUND
+#define HEDDLE_CORO_BOUND
+#endif
 #ifndef HEDDLE_CORO_WRAPPER
 #define HEDDLE_CORO_WRAPPER
 #define HEDDLE_CORO_OWNER
 #endif
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -37,3 +51,5 @@ HEDDLE_CORO_WRAPPER decltype(auto) call(R C::*& member, Object&& object, A&&... 
 }
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

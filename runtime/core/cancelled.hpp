@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <stdexcept>
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -42,3 +44,5 @@ struct HEDDLE_EXPORT Deadlock : std::logic_error {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <exception>
 #include <stdexcept>
 #include <vector>
 
-#include "../../selector/export.hpp"
 #include "report.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -30,3 +33,5 @@ class HEDDLE_EXPORT ExceptionGroup : public std::runtime_error {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "task_state.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -38,3 +42,5 @@ class FinishedTasks {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

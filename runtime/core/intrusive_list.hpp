@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
+HEDDLE_HEADER_BEGIN
+
 namespace heddle::detail {
 
 template <class T>
@@ -109,3 +113,5 @@ class IntrusiveList {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "../../selector/export.hpp"
+#include "../../selector/export.hpp"  // first
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -30,3 +32,5 @@ HEDDLE_EXPORT LocalValue* exchange_local(const void* key, LocalValue* value);
 HEDDLE_EXPORT LocalValue* restore_local(const void* key, LocalValue* value) noexcept;
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <optional>
 
@@ -10,6 +12,8 @@
 #include "async_frame.hpp"
 #include "cancelled.hpp"
 #include "task_state.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -43,6 +47,7 @@ class HEDDLE_EXPORT Operation {
   enum class Stop : unsigned char {
     STOPPED,   ///< It stopped, nothing was done or lost, and await_resume() will throw Cancelled.
     LATER,     ///< It will stop or finish in a while, and calls wake() then.
+    PASS_ON,   ///< The same, and those whose end it waits for, joined(), are to be asked, too.
     TOO_LATE,  ///< It has its result. The request stays, for the task's next co_await.
   };
 
@@ -54,10 +59,20 @@ class HEDDLE_EXPORT Operation {
   bool advance() noexcept { return true; }
   /// Called when the task is asked to stop while it waits for this operation.
   virtual Stop cancel() noexcept = 0;
+  /// Whose end an operation waits for that answers PASS_ON: a task's, or that of all children of an owner.
+  struct Joined {
+    TaskState* task = nullptr;
+    TaskOwner* owner = nullptr;
+  };
+  virtual Joined joined() const noexcept;
+  /// Of one that joins a task: it stops now, as if it had answered STOPPED.
+  virtual void stop_joining() noexcept;
   /// Called while a task waits for this operation, by its loop's thread.
   virtual WaitInfo describe() const noexcept;
 
  protected:
+  friend class TaskState;
+
   Operation() noexcept {}
   ~Operation() = default;
 
@@ -106,3 +121,5 @@ class HEDDLE_EXPORT Operation {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -70,3 +74,5 @@ class Ref {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

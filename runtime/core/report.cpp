@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
+#include <utility>
 
 #include "current.hpp"
 #include "exception_group.hpp"
@@ -22,24 +25,11 @@ namespace {
 // Beyond that many places a trace is cut.
 constexpr std::size_t longest_trace = 32;
 
-// A part of a turn: it is over when the task finishes an operation, or its turn ends.
-struct Moment {
-  const TaskState* task = nullptr;
-  int turn = 0;
-  int budget = 0;
-
-  static Moment now() noexcept { return {current.task, current.step_number(), current.budget}; }
-  // Where coroutines are entered by way of the loop (see transfer.hpp), that has counted one more meanwhile.
-  bool is_followed_by(const Moment& later) const noexcept {
-    return task == later.task && budget == later.budget && (turn == later.turn || turn + 1 == later.turn);
-  }
-};
-
 struct InFlight {
-  // Which one: never dereferenced. Once it was caught another may come to lie there: that happens in another
-  // moment, mostly.
+  // Which one: never dereferenced.
   const void* exception = nullptr;
-  Moment seen;
+  // The same, until the turn is over: as long as it is kept, no other can come to lie where it was.
+  std::exception_ptr kept;
   const AsyncFrame* next = nullptr;  // the coroutine that it comes to next
   bool resumed = false;              // its trace so far is another task's
   std::size_t count = 0;
@@ -50,7 +40,28 @@ struct InFlight {
   }
 };
 
-constinit thread_local InFlight in_flight;
+// Behind a pointer: static TLS is scarce where heddle is in a library that is loaded later.
+constinit thread_local InFlight* in_flight = nullptr;
+constinit thread_local bool thread_ends = false;
+
+// nullptr: no memory, or the thread is ending; then there are no traces.
+InFlight* flight_on_thread() noexcept {
+  struct Life {
+    ~Life() {
+      thread_ends = true;
+      InFlight* const flight = std::exchange(in_flight, nullptr);
+      if (flight == nullptr) return;
+      flight->~InFlight();
+      std::free(flight);
+    }
+  };
+  if (in_flight == nullptr && !thread_ends) {
+    static thread_local const Life life;
+    // Not operator new's: it is no leak of the code that happened to throw first, and that a test watches.
+    if (void* const memory = std::malloc(sizeof(InFlight))) in_flight = ::new (memory) InFlight;
+  }
+  return in_flight;
+}
 
 // An exception_ptr is a pointer to the exception.
 const void* identity(const std::exception_ptr& error) noexcept {
@@ -89,17 +100,31 @@ void print_members(const std::exception_ptr& error) noexcept {
 
 namespace detail {
 
+namespace {
+
+// Returns what was kept before, to be destroyed when the rest is in order: that may be the user's code.
+[[nodiscard]] std::exception_ptr keep(InFlight& flight, const std::exception_ptr& error) noexcept {
+  flight.exception = identity(error);
+  if (current.loop == nullptr) return std::exchange(flight.kept, nullptr);
+  current.keeps_error = true;
+  current.call_loop();
+  return std::exchange(flight.kept, error);
+}
+
+}  // namespace
+
 void note_leaving(const AsyncFrame& frame) noexcept {
-  const void* const exception = identity(std::current_exception());
-  InFlight& flight = in_flight;
-  const bool same = exception == flight.exception && flight.seen.is_followed_by(Moment::now());
+  const std::exception_ptr error = std::current_exception();
+  InFlight* const on_thread = flight_on_thread();
+  if (on_thread == nullptr) return;
+  InFlight& flight = *on_thread;
+  const bool same = error == flight.kept;
   if (same && &frame == flight.next) {
     flight.next = frame.parent();
     return;
   }
   if (!same || !flight.resumed) flight.count = 0;
-  flight.exception = exception;
-  flight.seen = Moment::now();
+  const std::exception_ptr before = keep(flight, error);
   flight.next = frame.parent();
   flight.resumed = false;
   for (const AsyncFrame* each = &frame; each != nullptr; each = each->parent()) flight.append(each->where);
@@ -107,8 +132,8 @@ void note_leaving(const AsyncFrame& frame) noexcept {
 }
 
 AsyncTrace trace_in_flight(const std::exception_ptr& error) noexcept {
-  const InFlight& flight = in_flight;
-  if (identity(error) != flight.exception) return {};
+  if (in_flight == nullptr || identity(error) != in_flight->exception) return {};
+  const InFlight& flight = *in_flight;
   try {
     return AsyncTrace(flight.places, flight.places + flight.count);
   } catch (const std::bad_alloc&) {
@@ -117,13 +142,21 @@ AsyncTrace trace_in_flight(const std::exception_ptr& error) noexcept {
 }
 
 void resume_trace(const std::exception_ptr& error, std::span<const std::source_location> trace) noexcept {
-  InFlight& flight = in_flight;
-  flight.exception = identity(error);
-  flight.seen = Moment::now();
+  InFlight* const on_thread = flight_on_thread();
+  if (on_thread == nullptr) return;
+  InFlight& flight = *on_thread;
+  const std::exception_ptr before = keep(flight, error);
   flight.next = nullptr;
   flight.resumed = true;
   flight.count = std::min(trace.size(), longest_trace);
   std::copy_n(trace.begin(), flight.count, flight.places);
+}
+
+void end_trace() noexcept {
+  current.keeps_error = false;
+  if (in_flight == nullptr) return;
+  in_flight->exception = nullptr;
+  const std::exception_ptr before = std::exchange(in_flight->kept, nullptr);
 }
 
 void deliver_report(const Report& report) noexcept {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <exception>
 #include <source_location>
@@ -9,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -39,3 +41,5 @@ HEDDLE_EXPORT AsyncTrace async_trace();
 HEDDLE_EXPORT void print_trace(std::span<const std::source_location> trace) noexcept;
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

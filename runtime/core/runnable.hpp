@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -51,6 +55,14 @@ class RunQueue {
       *taken_tail_ = head_;
     head_ = &first;
   }
+  /// All that is in `other` comes behind what is here.
+  void take_all(RunQueue& other) noexcept {
+    if (other.empty()) return;
+    *tail_ = other.head_;
+    tail_ = other.tail_;
+    other.head_ = nullptr;
+    other.tail_ = &other.head_;
+  }
   /// What was taken last was brought into another order, which ends with `last`.
   void reordered(Runnable& last) noexcept { taken_tail_ = &last.next; }
 
@@ -62,3 +74,5 @@ class RunQueue {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

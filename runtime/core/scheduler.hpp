@@ -2,17 +2,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 
-#include "../../selector/export.hpp"
+#include "../../selector/process_mark.hpp"
 #include "../../selector/system.hpp"
 #include "../../selector/timeout.hpp"
 #include "current.hpp"
 #include "runnable.hpp"
 #include "task_owner.hpp"
 #include "timer_heap.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -22,6 +26,14 @@ struct Report;
 }  // namespace heddle
 
 namespace heddle::detail {
+
+/// `from` + `time`, saturating.
+constexpr TimePoint later(TimePoint from, Duration time) noexcept {
+  Duration::rep sum = 0;
+  if (__builtin_add_overflow(from.time_since_epoch().count(), time.count(), &sum)) [[unlikely]]
+    return time > Duration(0) ? TimePoint::max() : TimePoint::min();
+  return TimePoint(Duration(sum));
+}
 
 /// The part of an EventLoop that tasks, operations and timers use. It owns the tasks that were spawned on it.
 /// Everything is for the loop's own thread.
@@ -39,22 +51,42 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
       return virtual_now_;
     return system_.now();
   }
-  /// `delay` from now, saturating.
+  /// `delay` from now, saturating. TimePoint::max() is never: what is due then keeps no loop from finding a
+  /// deadlock.
   TimePoint deadline_after(Duration delay) const noexcept {
-    const TimePoint now = time();
-    return delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
+    const Duration now = time().time_since_epoch();
+    Duration::rep sum = 0;
+    if (!__builtin_add_overflow(now.count(), delay.count(), &sum)) [[likely]]
+      return TimePoint(Duration(sum));
+    return delay > Duration(0) ? TimePoint::max() : TimePoint::min();
   }
 
   std::uint64_t next_task_id() noexcept { return ++last_task_id_; }
   void count_budget_yield() noexcept { ++budget_yields_; }
-  /// Something will be posted to this loop from outside: it isn't a deadlock to wait for that.
+  /// Something will be posted to this loop from outside: it isn't a deadlock to wait for that, and virtual
+  /// time waits for it.
   void expect_outside_work() noexcept { ++outside_work_; }
   void end_outside_work() noexcept { --outside_work_; }
-  /// Tasks that start now are cancelled at once.
-  bool closing() const noexcept { return closing_; }
+  /// Something may be posted to it, or not: it is no deadlock either, but virtual time goes on.
+  void allow_for_outside_work() noexcept { ++possible_outside_work_; }
+  void end_possible_outside_work() noexcept { --possible_outside_work_; }
+  /// Asks all tasks to stop, but for `spared`; those that start from now on are cancelled at once. Once.
+  void begin_close(const TaskState* spared = nullptr) noexcept;
+  /// begin_close() was called.
+  bool closing() const noexcept { return phase_ != Phase::OPEN; }
   /// Nothing runs any more; callbacks are dropped when their turn comes.
-  bool closed() const noexcept { return closed_; }
+  bool closed() const noexcept { return phase_ >= Phase::DROPPING; }
+  /// Throws std::logic_error if whatever is asked of the loop now would never come to its turn, not even to
+  /// be dropped.
+  void check_open() const {
+    if (phase_ == Phase::CLOSED) [[unlikely]]
+      throw_loop_closed();
+  }
+  /// False in the child of a fork() that hasn't taken the loop over (EventLoop::set_selector()).
+  bool is_in_its_process() const noexcept { return process_.is_here(); }
 
+  /// schedule() from any thread; nothing when the loop has closed.
+  virtual void post(Runnable& runnable) noexcept = 0;
   /// Hands a Report to the handler of what nobody retrieves.
   virtual void report(const Report& report) noexcept = 0;
   virtual BaseSelector& selector() const noexcept = 0;
@@ -68,29 +100,40 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   }
 
  protected:
+  enum class Phase : unsigned char {
+    OPEN,
+    CLOSING,   ///< Its tasks have been cancelled, and it runs until they are done.
+    DROPPING,  ///< What is queued is dropped. Destructors may queue more, which is dropped as well.
+    CLOSED,
+  };
+
   Scheduler(System& system, bool virtual_time) noexcept
       : TaskOwner(*this), system_(system), virtual_time_(virtual_time) {}
   ~Scheduler() = default;
 
   bool has_virtual_time() const noexcept { return virtual_time_; }
   bool has_outside_work() const noexcept { return outside_work_ > 0; }
+  bool may_have_outside_work() const noexcept { return possible_outside_work_ > 0; }
   std::uint64_t tasks_spawned() const noexcept { return last_task_id_; }
   std::uint64_t budget_yields() const noexcept { return budget_yields_; }
 
   RunQueue ready_;
   TimerHeap timers_;
   TimePoint virtual_now_{std::chrono::hours(24)};
-  bool closing_ = false;
-  bool closed_ = false;
+  Phase phase_ = Phase::OPEN;
+  ProcessMark process_;
 
  private:
   friend class LoopRegistry;
+
+  [[noreturn]] static void throw_loop_closed();
 
   System& system_;
   bool virtual_time_;
   std::uint64_t last_task_id_ = 0;
   std::uint64_t budget_yields_ = 0;
   std::uint64_t outside_work_ = 0;
+  std::uint64_t possible_outside_work_ = 0;
   Scheduler* next_loop_ = nullptr;  // of the process
 };
 
@@ -104,3 +147,5 @@ inline Scheduler& running_loop() {
 }
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

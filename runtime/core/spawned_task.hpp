@@ -2,16 +2,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstdint>
 #include <exception>
 #include <new>
 #include <source_location>
+#include <type_traits>
 
 #include "frame_allocator.hpp"
 #include "scheduler.hpp"
 #include "task.hpp"
 #include "task_state.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -49,11 +54,21 @@ class SpawnedTask final : public TaskState, public FrameAllocated {
     inherit();
   }
 
-  /// The result, once; throws what the task ended with.
+  /// The result, once: throws std::logic_error to who takes it again, and what the task ended with to anyone.
   T take() {
     mark_retrieved();
     if (outcome() != Outcome::VALUE) throw_outcome();
-    return static_cast<T&&>(value_);
+    begin_taking();
+    if constexpr (std::is_nothrow_move_constructible_v<T>) {
+      return static_cast<T&&>(value_);
+    } else {
+      try {
+        return static_cast<T&&>(value_);
+      } catch (...) {
+        end_taking();
+        throw;
+      }
+    }
   }
 
  private:
@@ -104,3 +119,5 @@ class SpawnedTask<void> final : public TaskState, public FrameAllocated {
 static_assert(sizeof(void*) != 8 || sizeof(SpawnedTask<void>) == 128, "two lines of the cache");
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

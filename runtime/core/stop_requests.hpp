@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -86,3 +88,5 @@ class HEDDLE_EXPORT StopRequests {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

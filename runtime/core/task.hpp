@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <coroutine>
 #include <exception>
@@ -10,9 +12,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "async_frame.hpp"
 #include "call.hpp"
+#include "foreign.hpp"
 #include "frame_allocator.hpp"
 #include "transfer.hpp"
 
@@ -24,6 +26,8 @@
 #ifndef HEDDLE_CORO_TASK
 #define HEDDLE_CORO_TASK
 #endif
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -44,6 +48,8 @@ HEDDLE_EXPORT void drop_unawaited(std::coroutine_handle<> coroutine, const Async
 template <class Awaiter>
 class AwaiterReference {
  public:
+  using Native = void;
+
   explicit AwaiterReference(Awaiter& awaiter) noexcept : awaiter_(awaiter) {}
 
   decltype(auto) await_ready() { return awaiter_.await_ready(); }
@@ -79,7 +85,7 @@ class TaskPromiseBase : public AsyncFrame {
 
   /// Notes the place of each co_await before it is entered. What is awaited itself, and not through an
   /// operator co_await, is awaited by reference, because GCC 12 would await a copy.
-  template <class Awaitable>
+  template <NativeAwaitable Awaitable>
   decltype(auto) await_transform(Awaitable&& awaitable,
                                  SourcePlace here = __builtin_source_location()) noexcept {
     where = std::bit_cast<std::source_location>(here);
@@ -87,6 +93,14 @@ class TaskPromiseBase : public AsyncFrame {
       return AwaiterReference<std::remove_reference_t<Awaitable>>(awaitable);
     else
       return static_cast<Awaitable&&>(awaitable);
+  }
+
+  /// The same for what isn't heddle's. Throws what its operator co_await does.
+  template <class Awaitable>
+  ForeignAwaiter<Awaitable> await_transform(Awaitable&& awaitable,
+                                            SourcePlace here = __builtin_source_location()) {
+    where = std::bit_cast<std::source_location>(here);
+    return ForeignAwaiter<Awaitable>(std::forward<Awaitable>(awaitable));
   }
 
   using AsyncFrame::continuation;
@@ -176,7 +190,10 @@ class TaskPromise<void> final : public TaskPromiseBase {
 /// TaskHandle::cancel.
 ///
 /// A coroutine keeps references and the captures of a lambda as references: they must outlive it. Pass by
-/// value what may not, or let spawn(function, arguments...) own them.
+/// value what may not, or let spawn(function, arguments...) own them. Compilers align a coroutine's frame as
+/// operator new does and no further: a local or a parameter that is alignas(64), say, isn't aligned there, so
+/// keep it behind a std::unique_ptr. What heddle itself would put into a frame is refused when it is
+/// compiled.
 template <class T = void>
 class [[nodiscard]] HEDDLE_CORO_TASK Task {
   static_assert(!std::is_reference_v<T>, "a Task yields a value: return a pointer instead of a reference");
@@ -212,6 +229,8 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
 
   class Awaiter {
    public:
+    using Native = void;
+
     explicit Awaiter(Handle coroutine) noexcept : coroutine_(coroutine) {}
     Awaiter(const Awaiter&) = delete;
     Awaiter& operator=(const Awaiter&) = delete;
@@ -220,6 +239,8 @@ class [[nodiscard]] HEDDLE_CORO_TASK Task {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+      static_assert(std::derived_from<Promise, detail::AsyncFrame>,
+                    "a Task is awaited by a coroutine that isn't heddle's: let it await spawn(task)");
       coroutine_.promise().set_awaited_by(parent);
       return detail::transfer(coroutine_);
     }
@@ -253,3 +274,5 @@ HEDDLE_CORO_OWNER inline Task<void> detail::TaskPromise<void>::get_return_object
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

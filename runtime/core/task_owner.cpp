@@ -7,9 +7,7 @@
 
 namespace heddle::detail {
 
-void TaskOwner::cancel_children() noexcept {
-  for (TaskState* child = children_; child != nullptr; child = child->next_sibling()) child->cancel();
-}
+void TaskOwner::cancel_children() noexcept { TaskState::cancel_all(children_); }
 
 void TaskOwner::collect_tasks(std::vector<TaskState*>& tasks) const {
   for (TaskState* task = children_; task != nullptr; task = task->next_sibling()) {
@@ -25,11 +23,25 @@ void TaskOwner::remove_child(TaskState& child) noexcept {
   if (children_ == nullptr) AllDone::notify(waiting_);
 }
 
+void TaskOwner::pass_nothing_on() noexcept {
+  if (waiting_ != nullptr) waiting_->pass_nothing_on();
+}
+
 Operation::Stop AllDone::cancel() noexcept {
   if (waiting_ == nullptr) return Stop::TOO_LATE;
+  if (owner_ != nullptr) {
+    *asked_ = true;
+    return Stop::PASS_ON;
+  }
   waiting_ = nullptr;
   stopped_ = true;
   return Stop::STOPPED;
+}
+
+Operation::Joined AllDone::joined() const noexcept {
+  Joined joined;
+  joined.owner = owner_;
+  return joined;
 }
 
 WaitInfo AllDone::describe() const noexcept {

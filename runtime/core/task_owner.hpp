@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <vector>
 
-#include "../../selector/export.hpp"
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -33,6 +35,11 @@ class HEDDLE_EXPORT TaskOwner {
   /// `co_await all_done()` waits until there are no children; one task at a time may. Cancel-safe. Not for a
   /// loop, whose children's end nobody notifies. In all_done.hpp.
   AllDone all_done() noexcept;
+  /// The same, but a request to stop who waits doesn't end the wait: it is passed on to all children, and
+  /// `asked` set.
+  AllDone all_done(bool& asked) noexcept;
+  /// From now on it is ended by a request, as one by all_done() is.
+  void pass_nothing_on() noexcept;
 
   /// `child` has its outcome and is on the list no more. A loop has nothing to do then, and isn't called.
   virtual void child_done(TaskState& /*child*/) noexcept {}
@@ -64,7 +71,10 @@ class HEDDLE_EXPORT TaskObserver {
   /// `task` has its outcome, and this is on its list no more.
   virtual void task_done(TaskState& task) noexcept = 0;
 
-  TaskObserver* next_observer_ = nullptr;
+  TaskObserver* next_observer_ = nullptr;  // null: it is on no list
+  TaskObserver* previous_observer_ = nullptr;
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -89,6 +89,8 @@ void check_task() {
   throw_cancelled();
 }
 
+Operation::Joined Operation::joined() const noexcept { return {}; }
+void Operation::stop_joining() noexcept {}
 WaitInfo Operation::describe() const noexcept { return {}; }
 
 void Operation::note_budget_spent() noexcept { current.loop->count_budget_yield(); }
@@ -131,7 +133,8 @@ TaskLocals*& TaskState::make_locals() {
 
 // A child without memory for its parent's locals begins without any.
 void TaskState::inherit_locals(const TaskState& spawner) noexcept try {
-  make_locals() = share_locals(spawner.extras()->locals);
+  TaskLocals*& locals = make_locals();  // first: it may throw
+  locals = share_locals(spawner.extras()->locals);
 } catch (const std::bad_alloc&) {
 }
 
@@ -176,96 +179,30 @@ inline void TaskState::set_last_observer(TaskObserver* last) noexcept {
     extras_or_observer_ = reinterpret_cast<std::uintptr_t>(last);
 }
 
+// A ring, so that the task needs no more than its last one; linked both ways, so that any of many leaves in
+// a step.
 void TaskState::add_observer(TaskObserver& observer) noexcept {
-  if (TaskObserver* const last = last_observer())
-    observer.next_observer_ = std::exchange(last->next_observer_, &observer);
-  else
-    observer.next_observer_ = &observer;
+  TaskObserver* const last = last_observer();
+  observer.previous_observer_ = last != nullptr ? last : &observer;
+  observer.next_observer_ = last != nullptr ? std::exchange(last->next_observer_, &observer) : &observer;
+  observer.next_observer_->previous_observer_ = &observer;
   set_last_observer(&observer);
 }
 
 void TaskState::remove_observer(TaskObserver& observer) noexcept {
-  TaskObserver* const last = last_observer();
-  if (last == nullptr) return;
-  TaskObserver* before = last;
-  while (before->next_observer_ != &observer) {
-    before = before->next_observer_;
-    if (before == last) return;
-  }
-  unlink_observer_after(*before);
+  TaskObserver* const after = std::exchange(observer.next_observer_, nullptr);
+  if (after == nullptr) return;
+  if (after == &observer) return set_last_observer(nullptr);
+  TaskObserver* const before = observer.previous_observer_;
+  if (last_observer() == &observer) set_last_observer(before);
+  before->next_observer_ = after;
+  after->previous_observer_ = before;
 }
 
-TaskObserver& TaskState::unlink_observer_after(TaskObserver& before) noexcept {
-  TaskObserver& observer = *before.next_observer_;
-  if (&before == &observer)
-    set_last_observer(nullptr);
-  else if (last_observer() == &observer)
-    set_last_observer(&before);
-  before.next_observer_ = std::exchange(observer.next_observer_, nullptr);
-  return observer;
-}
-
-Shield* TaskState::innermost_shield() const noexcept {
-  return extras() != nullptr ? extras()->innermost_shield : nullptr;
-}
-
-bool TaskState::cancel_inside(unsigned shields) noexcept {
-  if (done()) return false;
-  if (!requests_.make(shields, innermost_shield())) return true;
-  if (waiting_ == nullptr) {
-    update_cancel_due();
-    return true;
-  }
-  const Operation::Stop answer = stopping_ ? Operation::Stop::LATER : waiting_->cancel();
-  if (answer == Operation::Stop::TOO_LATE) {
-    update_cancel_due();
-    return true;
-  }
-  requests_.deliver();  // by what the operation ends with
-  if (answer == Operation::Stop::STOPPED) {
-    stopping_ = true;
-    end_wait();
-    schedule();
-  }
-  return true;
-}
-
-void TaskState::take_back(StopRequests::Count mark, StopRequests::Count delivered_before) noexcept {
-  requests_.take_back(mark, delivered_before);
-  update_cancel_due();
-}
-
-unsigned TaskState::uncancel() noexcept {
-  requests_.take_back_any(innermost_shield());
-  update_cancel_due();
-  return cancel_requests();
-}
-
-void TaskState::take_cancel() noexcept {
-  requests_.deliver();
-  update_cancel_due();
-}
-
-void TaskState::defer_cancel() noexcept {
-  requests_.defer();
-  update_cancel_due();
-}
-
-void TaskState::raise_shield(Shield& shield) noexcept {
-  requests_.raise(shield, extras()->innermost_shield);
-  update_cancel_due();
-}
-
-void TaskState::lower_shield() noexcept {
-  requests_.lower(extras()->innermost_shield);
-  update_cancel_due();
-}
-
-// A task that runs now finds out by its budget.
-void TaskState::update_cancel_due() noexcept {
-  if (requests_.is_due() == cancel_due()) return;
-  budget_ = static_cast<std::int8_t>(requests_.is_due() ? no_budget : task_budget);
-  if (current.task == this) current.budget = budget_;
+inline TaskObserver& TaskState::pop_observer(const TaskObserver& last) noexcept {
+  TaskObserver& first = *last.next_observer_;
+  remove_observer(first);
+  return first;
 }
 
 void TaskState::run_first(Runnable& runnable) {
@@ -285,16 +222,15 @@ void TaskState::run_ended(Runnable& runnable) {
   auto& self = static_cast<TaskState&>(runnable);
   self.begin_turn();
   self.stopping_ = false;
+  const bool is_guest = self.is_guest();
   self.go_on();
+  if (is_guest) [[unlikely]]
+    self.end_guest_turn();
 }
 
-namespace {
-
-[[gnu::noinline]] void go_to_targets() noexcept {
+[[gnu::noinline]] void TaskState::go_to_targets() noexcept {
   while (current.target) std::exchange(current.target, nullptr).resume();
 }
-
-}  // namespace
 
 void TaskState::end_turn() noexcept {
   if (current.target) [[unlikely]]
@@ -302,6 +238,8 @@ void TaskState::end_turn() noexcept {
   current.call_answered();
   TaskState* const task = current.task;  // none, if a callback has resumed a coroutine that is no task's
   if (task != nullptr && task->waiting_ == nullptr && task->root_.done()) task->finish();
+  if (current.keeps_error) [[unlikely]]
+    end_trace();
 }
 
 void TaskState::finish() noexcept {
@@ -315,7 +253,7 @@ void TaskState::finish() noexcept {
   *link_ = next_sibling_;
   if (next_sibling_ != nullptr) next_sibling_->link_ = link_;
   if (extras_or_observer_ != 0)
-    while (TaskObserver* const last = last_observer()) unlink_observer_after(*last).task_done(*this);
+    while (const TaskObserver* const last = last_observer()) pop_observer(*last).task_done(*this);
   TaskOwner& owner = *std::exchange(owner_, nullptr);
   if (&owner != current.loop) owner.remove_child(*this);
   current.task = nullptr;
@@ -344,8 +282,16 @@ void TaskState::report_unretrieved() noexcept {
   deliver_report(Report{"nobody retrieved an exception", error(), where_, name(), id_, trace()});
 }
 
+void TaskState::throw_value_taken() {
+  throw std::logic_error("the result of a task is given once, and this one was taken already");
+}
+
 void TaskState::throw_outcome() const {
-  if (outcome_ == Outcome::CANCELLED) throw Cancelled();
+  if (outcome_ == Outcome::CANCELLED) {
+    // It stands for the requests that came after the end of this task, too.
+    if (current.task != nullptr && current.task->cancel_due()) current.task->take_cancel();
+    throw Cancelled();
+  }
   resume_trace(error_, trace());
   std::rethrow_exception(error_);
 }

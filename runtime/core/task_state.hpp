@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -10,12 +12,13 @@
 #include <span>
 #include <string_view>
 
-#include "../../selector/export.hpp"
 #include "async_frame.hpp"
 #include "current.hpp"
 #include "runnable.hpp"
 #include "stop_requests.hpp"
 #include "task_owner.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -36,6 +39,9 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   /// The same for a part of the task (a timeout, a group) that came to be inside of `shields` shields: only
   /// those that were raised since hold its request off.
   bool cancel_inside(unsigned shields) noexcept;
+  /// cancel() for `first` and its siblings, but for `spared`. Who joins another of them, or one that is asked
+  /// by them, passes nothing on, so each task is asked once.
+  static void cancel_all(TaskState* first, const TaskState* spared = nullptr) noexcept;
   /// What tells a request that cancel_inside(shields) makes now from others, for take_back().
   StopRequests::Count mark_request(unsigned shields) const noexcept {
     return requests_.mark(shields, innermost_shield());
@@ -110,7 +116,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 
   /// The task must not be done. They are notified in the order in which they were added.
   void add_observer(TaskObserver& observer) noexcept;
-  /// Nothing when it isn't on the list.
+  /// Nothing when it isn't on the list. However many there are, it takes the same few steps.
   void remove_observer(TaskObserver& observer) noexcept;
 
   // What leaf operations call.
@@ -130,8 +136,11 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   }
   /// The task is suspended at `operation`. When it is scheduled its turn is `step`, which has to call
   /// begin_turn(), and go_on() once `coroutine` may be resumed.
-  void suspend(Operation& operation, void (*step)(Runnable&), std::coroutine_handle<> coroutine,
-               AsyncFrame* frame) noexcept {
+  /// Without a frame the coroutine isn't heddle's: another task is suspended, made for it. Returns which one.
+  TaskState& suspend(Operation& operation, void (*step)(Runnable&), std::coroutine_handle<> coroutine,
+                     AsyncFrame* frame) noexcept {
+    if (frame == nullptr) [[unlikely]]
+      return suspend_guest(operation, step, coroutine);
     run = step;
     waiting_ = &operation;
     resume_ = coroutine;
@@ -139,9 +148,11 @@ class HEDDLE_EXPORT TaskState : public Runnable {
     // The innermost coroutine's frame is where the coroutine is, but for some bytes: mostly for 16.
     const std::ptrdiff_t apart =
         reinterpret_cast<const char*>(frame) - static_cast<const char*>(coroutine.address());
-    leaf_offset_ = frame != nullptr && apart <= 255 * leaf_unit ? static_cast<std::uint8_t>(apart / leaf_unit)
-                                                                : std::uint8_t{0};
+    leaf_offset_ = apart <= 255 * leaf_unit ? static_cast<std::uint8_t>(apart / leaf_unit) : std::uint8_t{0};
+    return *this;
   }
+  /// What suspend() has done is undone: the operation hasn't waited.
+  void resume_at_once() noexcept { waiting_ = nullptr; }
 
   // Of many tasks most have left the caches when their turn comes: what it needs is fetched ahead. (Inlined
   // always: GCC takes a function that only fetches for one without an effect, and drops its calls.)
@@ -203,18 +214,35 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 
  protected:
   TaskState(std::coroutine_handle<> root, TaskOwner& owner, std::source_location spawned_at) noexcept;
+  /// Of a guest (see foreign.cpp), which has no coroutine of its own and isn't queued.
+  explicit TaskState(TaskOwner& owner) noexcept;
   /// What a task takes over from where it was spawned; the last thing in its making.
   void inherit() noexcept;
   ~TaskState() override {}  // destroy() has done it all
 
   /// Throws what the task ended with, if that is no value.
   [[noreturn]] void throw_outcome() const;
+  /// The value is about to be taken; it is given once. Throws std::logic_error.
+  void begin_taking() {
+    if (taken_) [[unlikely]]
+      throw_value_taken();
+    taken_ = true;
+  }
+  /// Moving it has thrown: it is still there.
+  void end_taking() noexcept { taken_ = false; }
   /// Moves the outcome out of the coroutine's promise; an exception by keep_error().
   virtual Outcome settle() noexcept = 0;
   Outcome keep_error(const std::exception_ptr& error) noexcept;
   std::coroutine_handle<> root() const noexcept { return root_; }
+  bool is_guest() const noexcept { return root_ == nullptr && !done(); }
+  /// After each turn of a guest, which is done when it is suspended no more.
+  void end_guest_turn() noexcept;
 
  private:
+  TaskState& suspend_guest(Operation& operation, void (*step)(Runnable&),
+                           std::coroutine_handle<> coroutine) noexcept;
+  virtual void guest_done() noexcept;
+  static void go_to_targets() noexcept;
   friend class FinishedTasks;
 
   // In the lower bits of extras_or_observer_; set once, and never cleared.
@@ -223,6 +251,7 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   static constexpr std::ptrdiff_t leaf_unit = 8;
   static constexpr std::size_t line_size = 64;  // of a cache
 
+  [[noreturn]] static void throw_value_taken();
   void destroy() noexcept;
   void destroy_rare_parts() noexcept;
   void report_unretrieved() noexcept;
@@ -235,9 +264,22 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   void end_unstarted() noexcept;
   static void run_ended(Runnable& runnable);
   void finish() noexcept;
-  TaskObserver& unlink_observer_after(TaskObserver& before) noexcept;
+  TaskObserver& pop_observer(const TaskObserver& last) noexcept;
   Shield* innermost_shield() const noexcept;
   void update_cancel_due() noexcept;
+  TaskState* ask(unsigned shields) noexcept;
+  void ask_along(unsigned shields) noexcept;
+  void forget_asked() noexcept;
+  static void ask_all(TaskState* first, const TaskState* spared = nullptr) noexcept;
+  static void forget_all(TaskState* first) noexcept;
+  void stop_wait() noexcept;
+
+  /// Whether a request that goes along tasks which join each other has come to this one.
+  enum class Asked : unsigned char {
+    NO,
+    BEFORE,  // from another task that is asked at the same time
+    NOW,     // and it goes on from here
+  };
 
   // Two lines of the cache: what a turn needs, and what the beginning and the end do. What suspend() sets
   // lies apart: GCC 12 packs neighbours into a vector register to store them at once, which takes twice as
@@ -253,8 +295,11 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   // | queued_             | it is in the loop's queue                  | schedule() sets, begin_turn() clears      |
   // | stopping_           | its operation has answered STOPPED and     | cancel_inside() sets, run_ended() clears  |
   // |                     | will throw: it isn't asked again           |                                           |
+  // | asked_              | NO, but within cancel_inside() and         | ask() sets, forget_asked() clears         |
+  // |                     | cancel_all()                               |                                           |
   // | outcome_            | PENDING until the task is done             | finish(), once                            |
   // | retrieved_          | somebody has seen the exception            | mark_retrieved(), any time                |
+  // | taken_              | somebody has got the value                 | begin_taking(); end_taking() clears                        |
   // | root_               | the outermost coroutine; null: it is done  | finish(), end_unstarted()                 |
   // | owner_              | null: it is done                           | finish()                                  |
   // | extras_or_observer_ | see has_extras and has_locals              | make_extras(), make_locals(), add_ and    |
@@ -269,9 +314,11 @@ class HEDDLE_EXPORT TaskState : public Runnable {
   std::uint8_t leaf_offset_ = 0;
   std::int8_t budget_ = task_budget;
   bool queued_ = false;
-  Outcome outcome_ : 4 = Outcome::PENDING;
+  Outcome outcome_ : 2 = Outcome::PENDING;
+  Asked asked_ : 2 = Asked::NO;
   bool stopping_ : 1 = false;
   bool retrieved_ : 1 = false;
+  bool taken_ : 1 = false;
   TimePoint since_;
 
   StopRequests requests_;
@@ -285,3 +332,5 @@ class HEDDLE_EXPORT TaskState : public Runnable {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

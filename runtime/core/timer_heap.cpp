@@ -273,8 +273,8 @@ void TimerHeap::split() {
     leaving.reserve(near_ - kept + static_cast<std::size_t>(end_ - late));
     leaving.assign(heap + kept, heap + near_);
     leaving.insert(leaving.end(), late, end_);
-    far_ += leaving.size();
     runs_.push_back({std::move(leaving), floor});
+    far_ += runs_.back().entries.size();
   } catch (...) {
     make_heap();
     throw;

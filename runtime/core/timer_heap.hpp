@@ -3,11 +3,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <vector>
 
-#include "../../selector/export.hpp"
 #include "../../selector/system.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -146,3 +149,5 @@ class HEDDLE_EXPORT TimerHeap {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

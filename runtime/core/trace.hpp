@@ -13,6 +13,8 @@ class TaskState;
 void note_leaving(const AsyncFrame& frame) noexcept;
 /// The trace of `error`, if it is the one that left a coroutine last; empty otherwise, or without memory.
 AsyncTrace trace_in_flight(const std::exception_ptr& error) noexcept;
+/// The turn in which an exception left a coroutine is over: whatever is thrown later is another one.
+void end_trace() noexcept;
 /// Hands a report to the running loop's handler, or prints it.
 HEDDLE_EXPORT void deliver_report(const Report& report) noexcept;
 /// `error` is about to be thrown again, in another task or out of run(): its trace goes on from `trace`.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 
 #include "current.hpp"
@@ -14,6 +16,8 @@
 #else
 #define HEDDLE_TRAMPOLINE 0
 #endif
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -37,3 +41,5 @@ inline std::coroutine_handle<> leave_task() noexcept {
 }
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

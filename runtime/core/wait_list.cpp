@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "wait_list.hpp"
 
-#include <cstdio>
-#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -23,33 +21,47 @@ Operation::Stop WaitOperation::cancel() noexcept {
   return Stop::STOPPED;
 }
 
-void WaitOperation::wait_in(WaitList& list, std::coroutine_handle<> coroutine, AsyncFrame* frame) noexcept {
+void WaitOperation::wait_in(WaitList& list, WaitList* granted, std::coroutine_handle<> coroutine,
+                            AsyncFrame* frame) noexcept {
   task_ = current.task;
   suspend(*this, coroutine, frame);
-  if (state_ == State::WAITING)
+  if (state_ == State::WAITING) {
     list.push(*this);
-  else
-    wake();
+    return;
+  }
+  if (granted != nullptr) {
+    state_ = State::LISTED;
+    granted->push(*this);
+  }
+  wake();
 }
 
 void WaitOperation::end_wait(State state) noexcept {
-  if (state_ == State::WAITING) leave_list();
+  if (state_ == State::WAITING || state_ == State::LISTED) leave_list();
   state_ = state;
   wake();
 }
 
 void WaitOperation::throw_ended(const char* name) const {
   if (state_ == State::STOPPED) throw_cancelled();
-  throw std::logic_error(std::string(name) + ": what the task waited for was destroyed");
+  throw_destroyed(name);
+}
+
+void WaitList::grant_first(WaitList& granted) noexcept {
+  WaitOperation& operation = first();
+  operation.end_wait(WaitOperation::State::LISTED);
+  granted.push(operation);
 }
 
 void WaitList::end_all(WaitOperation::State state) noexcept {
   while (!empty()) first().end_wait(state);
 }
 
-void terminate_with(const char* message) noexcept {
-  std::fprintf(stderr, "heddle: %s\n", message);
-  std::terminate();
+void throw_destroyed(const char* operation, const char* object) {
+  check_task();
+  const std::string name(operation);
+  throw std::logic_error(name + ": the " + (object != nullptr ? object : name.substr(0, name.find('.'))) +
+                         " was destroyed");
 }
 
 }  // namespace heddle::detail

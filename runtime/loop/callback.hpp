@@ -2,14 +2,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../core/call.hpp"
 #include "../core/frame_allocator.hpp"
 #include "../core/runnable.hpp"
 #include "../core/timer_heap.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -146,3 +149,5 @@ Callback& make_callback(F&& function, A&&... arguments) {
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

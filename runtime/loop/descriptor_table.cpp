@@ -18,7 +18,7 @@ DescriptorTable::DescriptorTable(Scheduler& loop, BaseSelector& selector, bool r
 
 inline void DescriptorTable::dispatch(const Ready& event) noexcept {
   if (!event.key.data.holds<FdWatch*>()) [[unlikely]] {
-    other_(loop_);
+    if (const int error = other_(loop_, event.key.fd); error != 0) other_error_ = error;
     return;
   }
   FdWatch& watch = *event.key.data.get<FdWatch*>();
@@ -50,10 +50,8 @@ void DescriptorTable::dispatch(KernelEvents events) {
     if (registration.trigger != Trigger::EDGE || !event.is_plain() ||
         !registration.key.data.holds<FdWatch*>()) [[unlikely]] {
       const Ready ready = selector_->read(event, registration);
-      if (ready.events)
-        dispatch(ready);
-      else
-        stray = true;
+      if (ready.events) dispatch(ready);
+      stray = stray || other_error_ != 0;
       continue;
     }
     FdWatch& watch = *registration.key.data.get<FdWatch*>();
@@ -63,12 +61,20 @@ void DescriptorTable::dispatch(KernelEvents events) {
     if (!watch.sides[1].may_try() && (event.events & KernelEvent::writable) != 0) [[unlikely]]
       notify(watch.sides[1], queue);
   }
-  if (stray) [[unlikely]]
+  if (stray) [[unlikely]] {
+    check_other();
     selector_->purge();
+  }
 }
 
-void DescriptorTable::dispatch(ReadyList entries) noexcept {
+void DescriptorTable::dispatch(ReadyList entries) {
   for (const Ready& entry : entries) dispatch(entry);
+  check_other();
+}
+
+void DescriptorTable::check_other() {
+  if (const int error = std::exchange(other_error_, 0); error != 0)
+    throw_errno(error, "read of the event loop's wake-up descriptor", -1);
 }
 
 [[gnu::noinline]] void DescriptorTable::dispatch_level(FdWatch& watch, EventMask events) noexcept {
@@ -97,6 +103,48 @@ FdWatch& DescriptorTable::watch(int fd) {
   auto* const made = new FdWatch(*this, fd);
   watches_.push_front(*made);
   return *made;
+}
+
+// By a change that is taken back. epoll refuses it where another file has the number (ENOENT).
+bool DescriptorTable::is_current(FdWatch& watch) noexcept {
+  if (!watch.registered) return true;
+  constexpr EventMask both = EVENT_READ | EVENT_WRITE;
+  const EventMask events = watch.registered;
+  try {
+    selector_->modify(watch.fd, events == both ? EVENT_READ : both, &watch);
+    selector_->modify(watch.fd, events, &watch);
+    return true;
+  } catch (const std::exception&) {
+    // It is unregistered now, if there was a refusal; without memory for the change it is as it was.
+    return selector_->find(watch.fd) != nullptr;
+  }
+}
+
+// Its owner still has it, and learns at its next operation that the descriptor is gone.
+void DescriptorTable::lose(FdWatch& watch) noexcept {
+  for (FdWatch::Side& side : watch.sides) abandon_waiters(side, EBADF);
+  const Callbacks callbacks = take_callbacks(watch);
+  if (selector_->find(watch.fd) != nullptr) selector_->unregister(watch.fd);
+  watch.registered = EventMask(0);
+  if (watch.owned) {
+    IntrusiveList<FdWatch>::remove(watch);
+    watch.table = nullptr;
+    watch.set_edge(false);
+    for (FdWatch::Side& side : watch.sides) side.lose();
+  } else {
+    forget(watch);
+  }
+  abandon(callbacks);
+}
+
+FdWatch* DescriptorTable::give_way(int fd, bool to_owner, FdWatch* known) noexcept {
+  FdWatch* const found = known != nullptr ? known : find(fd);
+  if (found == nullptr || found->table != this) return found;
+  for (const FdWatch::Side& side : found->sides)  // it waits for both directions
+    if (!found->owned && side.first() != nullptr && side.first()->task_ == current.task) return found;
+  if (to_owner ? !found->owned && is_current(*found) : is_current(*found)) return found;
+  lose(*found);
+  return nullptr;
 }
 
 bool DescriptorTable::adopt(FdWatch& watch) noexcept {
@@ -134,14 +182,20 @@ bool DescriptorTable::readable_now(int fd) const noexcept {
 // `events` of a level-triggered watch, or none of any.
 void DescriptorTable::want(FdWatch& watch, EventMask events) {
   if (events == watch.registered) return;
-  const EventMask before = std::exchange(watch.registered, EventMask(0));
-  if (!events)
-    selector_->unregister(watch.fd);
-  else if (!before)
-    selector_->register_(watch.fd, events, &watch);
-  else
-    selector_->modify(watch.fd, events, &watch);
-  watch.registered = events;
+  try {
+    if (!events)
+      selector_->unregister(watch.fd);
+    else if (!watch.registered)
+      selector_->register_(watch.fd, events, &watch);
+    else
+      selector_->modify(watch.fd, events, &watch);
+    watch.registered = events;
+  } catch (...) {
+    // What the selector refuses before it has asked the kernel stays as it was, and may be somebody else's.
+    const SelectorKey* const key = selector_->find(watch.fd);
+    watch.registered = key != nullptr && find(watch.fd) == &watch ? key->events : EventMask(0);
+    throw;
+  }
 }
 
 // Wanting less fails only if somebody has closed the descriptor, and then there is nothing to take back.
@@ -202,9 +256,11 @@ void DescriptorTable::release(FdWatch& watch) noexcept {
   abandon(callbacks);
 }
 
-void DescriptorTable::fail_closed() noexcept {
+bool DescriptorTable::fail_closed() noexcept {
+  bool any = false;
   for (FdWatch& watch : watches_) {
     if (!watch.registered || (loop_.system().poll_now(watch.fd, 0) & POLLNVAL) == 0) continue;
+    any = true;
     selector_->unregister(watch.fd);
     watch.registered = EventMask(0);
     watch.set_edge(false);
@@ -213,6 +269,14 @@ void DescriptorTable::fail_closed() noexcept {
       abandon_waiters(side, EBADF);
     }
     if (!watch.owned && watch.idle()) forget(watch);
+  }
+  return any;
+}
+
+void DescriptorTable::fail_all(int error) noexcept {
+  for (FdWatch& watch : watches_) {
+    for (FdWatch::Side& side : watch.sides) abandon_waiters(side, error);
+    if (!watch.owned && watch.idle()) disarm_if_idle(watch);
   }
 }
 
@@ -229,6 +293,7 @@ bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callba
   bool replaced = false;
   try {
     if (fd < 0) throw ValueError("a callback for a negative descriptor");
+    if (watch != nullptr) watch = give_way(fd, false, watch);
     if (watch == nullptr) watch = &this->watch(fd);
     if (watch->edge()) {  // a callback is called as long as the descriptor is ready
       selector_->unregister(fd);

@@ -20,8 +20,10 @@ namespace heddle::detail {
 /// been asked for. Everything is for the loop's own thread.
 class HEDDLE_EXPORT DescriptorTable {
  public:
-  /// For an event of what isn't a descriptor of this table: the loop's own wake-up.
-  using OtherEvent = void (*)(Scheduler& loop) noexcept;
+  /// For an event of `fd`, which isn't a descriptor of this table: the loop's own wake-up, or what somebody
+  /// else has registered. Returns 0, or the errno for which the wake-up can't be used any more; then it has
+  /// unregistered it.
+  using OtherEvent = int (*)(Scheduler& loop, int fd) noexcept;
 
   /// `real_calls`: the loop's System is the kernel.
   DescriptorTable(Scheduler& loop, BaseSelector& selector, bool real_calls, OtherEvent other) noexcept;
@@ -37,6 +39,13 @@ class HEDDLE_EXPORT DescriptorTable {
   FdWatch* find(int fd) const noexcept;
   /// The same, made if need be. Throws std::bad_alloc.
   FdWatch& watch(int fd);
+  /// Somebody is about to wait for `fd` who hasn't before; an owner of the descriptor, or of its number
+  /// alone. A watch of the same number may be of a file that was closed behind the back of those who wait,
+  /// and a selector reports nothing of the one that has the number now. Two owners can't both be right: the
+  /// later one is. Otherwise the selector is asked, where it can tell (epoll), and made to watch the present
+  /// file (io_uring). Those who are wrong get EBADF. Returns the watch that is left, nullptr if there is
+  /// none.
+  FdWatch* give_way(int fd, bool to_owner, FdWatch* known) noexcept;
   /// Takes over the watch of an owned descriptor whose loop has closed. False if that has not, or somebody
   /// waits here for the same number.
   bool adopt(FdWatch& watch) noexcept;
@@ -52,12 +61,14 @@ class HEDDLE_EXPORT DescriptorTable {
   bool set_callback(int fd, Direction direction, Callback* callback);
   /// Somebody waits for a descriptor.
   bool anyone_waits() const noexcept;
+  bool has_any() const noexcept { return !watches_.empty(); }
 
   // Readiness.
 
-  /// What the selector has reported, as kernel events or as entries.
+  /// What the selector has reported, as kernel events or as entries. Throws std::system_error, after all of
+  /// them, if the loop's wake-up has failed or a stray event can't be purged.
   void dispatch(KernelEvents events);
-  void dispatch(ReadyList entries) noexcept;
+  void dispatch(ReadyList entries);
   /// A direction has become ready: whoever waits there first is queued.
   void notify(FdWatch::Side& side) noexcept { notify(side, loop_.ready_queue()); }
   /// Somebody has read what there was and takes `watch` for drained without asking the kernel again, though
@@ -66,8 +77,10 @@ class HEDDLE_EXPORT DescriptorTable {
   bool expect_drained(FdWatch& watch) noexcept;
   bool readable_now(int fd) const noexcept;
   /// A descriptor that the selector watches was closed by others (select(2) says only that there is one):
-  /// whoever waits for it gets EBADF.
-  void fail_closed() noexcept;
+  /// whoever waits for it gets EBADF. False if there is none.
+  bool fail_closed() noexcept;
+  /// No selector works any more: whoever waits gets `error`.
+  void fail_all(int error) noexcept;
 
   // The loop's life.
 
@@ -93,18 +106,22 @@ class HEDDLE_EXPORT DescriptorTable {
   static Callbacks take_callbacks(FdWatch& watch) noexcept;
   static void abandon(const Callbacks& callbacks) noexcept;
   void dispatch(const Ready& ready) noexcept;
+  void check_other();
   void dispatch_level(FdWatch& watch, EventMask events) noexcept;
   void notify_level(FdWatch& watch, Direction direction) noexcept;
   static EventMask needed_by(FdWatch& watch) noexcept;
   void want(FdWatch& watch, EventMask events);
   void want_quietly(FdWatch& watch, EventMask events) noexcept;
   void forget(FdWatch& watch) noexcept;
+  bool is_current(FdWatch& watch) noexcept;
+  void lose(FdWatch& watch) noexcept;
   static void abandon_waiters(FdWatch::Side& side, int error) noexcept;
 
   Scheduler& loop_;
   BaseSelector* selector_;
   OtherEvent other_;
   bool real_calls_;
+  int other_error_ = 0;  // what other_ has returned, until it is thrown
   IntrusiveList<FdWatch> watches_;
   SecondLook second_look_{*this};
 };

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "event_loop.hpp"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -18,6 +16,7 @@
 #include "../core/task_state.hpp"
 #include "../seeing/dump.hpp"
 #include "descriptor_table.hpp"
+#include "late_mail.hpp"
 #include "loop_signals.hpp"
 #include "mailbox.hpp"
 #include "running.hpp"
@@ -28,10 +27,10 @@ using namespace detail;
 
 namespace {
 
-constexpr int steps_between_polls = 64;
 // Of a poll: as many as the steps before the next one. More would have left the caches when their turn comes,
 // and whom a timer wakes would stand behind them all.
-constexpr std::size_t most_events = steps_between_polls;
+constexpr std::size_t most_events = TurnLimit::most_steps;
+constexpr int most_timers = TurnLimit::most_steps;
 // Steps that take some nanoseconds would pay more for asking the kernel than for themselves.
 constexpr Duration time_between_polls = std::chrono::microseconds(5);
 
@@ -55,21 +54,33 @@ std::size_t EventLoop::armed_timers() const noexcept {
 
 // Callbacks.
 
-bool EventLoop::set_reader(int fd, Callback* callback) {
-  return descriptors_->set_callback(fd, Direction::READ, callback);
-}
+bool EventLoop::set_reader(int fd, Callback* callback) { return set_callback(fd, Direction::READ, callback); }
 
 bool EventLoop::set_writer(int fd, Callback* callback) {
-  return descriptors_->set_callback(fd, Direction::WRITE, callback);
+  return set_callback(fd, Direction::WRITE, callback);
 }
 
-CallHandle EventLoop::queue(Callback& callback) noexcept {
+bool EventLoop::set_callback(int fd, Direction direction, Callback* callback) {
+  if (phase_ == Phase::CLOSED) {
+    if (callback == nullptr) return false;
+    callback->release();
+    check_open();
+  }
+  return descriptors_->set_callback(fd, direction, callback);
+}
+
+CallHandle EventLoop::queue(Callback& callback) {
+  if (phase_ == Phase::CLOSED) [[unlikely]] {
+    callback.release();
+    check_open();
+  }
   callback.schedule(*this);
   return CallHandle(callback);
 }
 
 CallHandle EventLoop::queue_at(TimePoint deadline, Callback& callback) {
   try {
+    check_open();
     callback.schedule_at(*this, deadline);
   } catch (...) {
     callback.release();
@@ -84,24 +95,33 @@ void EventLoop::post(PostedCall& call) noexcept {
 
 // The turn.
 
-void EventLoop::check_runnable() const {
-  if (current.loop != nullptr)
-    throw std::logic_error(
-        "an event loop is running on this thread already: co_await or spawn() the task instead");
-  if (closed_) throw std::logic_error("the event loop is closed");
-}
+namespace {
+
+// However a run ends, the stop() that it has heeded is no other one's.
+struct StopHeeded {
+  bool& stopped;
+  ~StopHeeded() { stopped = false; }
+};
+
+}  // namespace
 
 void EventLoop::run_until_complete(const TaskState& task) {
   check_runnable();
+  if (task.done()) return;
+  if (&task.owner()->loop() != this)
+    throw std::logic_error("run_until_complete() of a task of another event loop");
   const Running running(*this);
-  stopped_ = woken_ = false;
+  const StopHeeded heeded{stopped_};
+  woken_ = false;
+  if (stopped_) return take_turn(Duration(0));
   while (!task.done() && !stopped_ && !woken_) next_turn();
 }
 
 void EventLoop::run_forever() {
   check_runnable();
   const Running running(*this);
-  stopped_ = false;
+  const StopHeeded heeded{stopped_};
+  if (stopped_) return take_turn(Duration(0));
   while (!stopped_) next_turn();
 }
 
@@ -110,17 +130,6 @@ void EventLoop::run_once(Timeout limit) {
   const Running running(*this);
   take_turn(limit);
   if (embedded_) mailbox_->fall_asleep();  // what is posted now has to make fileno() readable
-}
-
-int EventLoop::fileno() {
-  const int fd = closed_ ? -1 : selector().descriptor();
-  if (fd < 0)
-    throw std::logic_error(closed_ ? std::string("fileno() of an event loop that is closed")
-                                   : std::string("the selector ") + selector().name() +
-                                         " has no descriptor that another loop could wait for");
-  embedded_ = true;
-  mailbox_->fall_asleep();
-  return fd;
 }
 
 // A turn of a loop that nobody else drives.
@@ -132,7 +141,10 @@ void EventLoop::next_turn() {
       current.now = now;
       if (!mailbox_->empty()) collect_mail();
       if (!timers_.empty()) fire_timers();
-      return run_ready();
+      run_ready();
+      if (!later_.empty()) [[unlikely]]
+        poll_before_later();
+      return;
     }
   }
   take_turn(Timeout());
@@ -145,20 +157,65 @@ void EventLoop::take_turn(Timeout limit) {
     run_ready_observed();
   else
     run_ready();
+  if (!later_.empty()) [[unlikely]]
+    poll_before_later();
+}
+
+// While steps take long, timers become due and descriptors ready before the last of these steps has queued
+// anything, be it its own task by a yield(): so they come first.
+void EventLoop::poll_before_later() {
+  try {
+    poll(Duration(0));
+  } catch (...) {
+    ready_.take_all(later_);
+    throw;
+  }
+  ready_.take_all(later_);
 }
 
 std::optional<TimePoint> EventLoop::next_deadline() const noexcept {
+  if (closed()) return std::nullopt;
   if (!ready_.empty() || !mailbox_->empty() || left_events_) return TimePoint();
-  if (timers_.empty()) return std::nullopt;
+  if (timers_.empty() || timers_.earliest() == TimePoint::max()) return std::nullopt;
   return timers_.earliest();
 }
 
+inline void EventLoop::begin_steps() noexcept {
+  current.granted = 0;
+  current.grant(limit_.begin(current.now));
+}
+
+// All steps that were granted are taken. `next` comes next in the round.
+[[gnu::noinline]] bool EventLoop::take_more_steps(const Runnable* next) noexcept {
+  if (current.charged != 0) current.granted += limit_.charge(std::exchange(current.charged, 0));
+  if (limit_.is_full() || (next == nullptr && ready_.empty())) return false;
+  if (next == nullptr)
+    current.grant(limit_.more(time()));
+  else
+    current.grant(limit_.measures_each() ? limit_.more_within_round(time()) : limit_.until_round());
+  if (current.steps == 0) later_.take_all(ready_);
+  return current.steps < 0;
+}
+
+// A round has ended, and there is another. True if that may begin.
+[[gnu::noinline]] bool EventLoop::take_another_round() noexcept {
+  const int taken = current.step_number();
+  limit_.end_round(taken);
+  current.granted = taken;
+  current.grant(limit_.more(time()));
+  if (current.steps == 0) later_.take_all(ready_);
+  return current.steps < 0;
+}
+
+inline void EventLoop::end_steps() noexcept {
+  const int taken = current.step_number();
+  limit_.end(taken, !ready_.empty() || !later_.empty());
+  counters_.resumes += static_cast<std::uint64_t>(taken);
+  leave_tasks();
+}
+
 void EventLoop::run_ready() noexcept {
-  const auto leave = [this] {
-    counters_.resumes += static_cast<std::uint64_t>(current.steps + steps_between_polls);
-    leave_tasks();
-  };
-  current.steps = -steps_between_polls;
+  begin_steps();
   while (Runnable* next = ready_.take()) {
     do {
       Runnable& turn = *next;
@@ -168,22 +225,25 @@ void EventLoop::run_ready() noexcept {
       if (++current.steps < 0) [[likely]]
         continue;
       if (current.steps > 0) TaskState::end_turn();
-      if (current.steps == 0) {
+      if (current.steps == 0 && !take_more_steps(next)) {
         if (next != nullptr) ready_.put_back(*next);
-        return leave();
+        return end_steps();
       }
     } while (next != nullptr);
+    if (limit_.waits_for_round() && !ready_.empty() && !take_another_round()) break;
   }
-  leave();
+  end_steps();
 }
 
 // The same for a loop whose steps are timed, disturbed or shuffled.
 void EventLoop::run_ready_observed() noexcept {
   Runnable* next = nullptr;
-  current.steps = -steps_between_polls;
-  while (current.steps < 0) {
+  begin_steps();
+  while (current.steps < 0 || take_more_steps(next)) {
     leave_tasks();
     if (next == nullptr) {
+      if (limit_.waits_for_round() && current.step_number() > 0 && !ready_.empty() && !take_another_round())
+        break;
       next = ready_.take();
       if (next == nullptr) break;
       for (LoopObserver* each = observers_; each != nullptr; each = each->next_observer_)
@@ -204,28 +264,15 @@ void EventLoop::run_ready_observed() noexcept {
       each->after_step(*task);
   }
   if (next != nullptr) ready_.put_back(*next);
-  counters_.resumes += static_cast<std::uint64_t>(current.steps + steps_between_polls);
   for (LoopObserver* each = observers_; each != nullptr; each = each->next_observer_) each->turn_ended();
-  leave_tasks();
-}
-
-void EventLoop::add_observer(LoopObserver& observer) noexcept {
-  LoopObserver** end = &observers_;
-  while (*end != nullptr) end = &(*end)->next_observer_;
-  *end = &observer;
-}
-
-void EventLoop::remove_observer(LoopObserver& observer) noexcept {
-  LoopObserver** link = &observers_;
-  while (*link != nullptr && *link != &observer) link = &(*link)->next_observer_;
-  if (*link != nullptr) *link = std::exchange(observer.next_observer_, nullptr);
+  end_steps();
 }
 
 void EventLoop::poll(Timeout limit) {
   Timeout timeout = limit;
   if (!ready_.empty()) {
     timeout = Duration(0);
-  } else if (!timers_.empty()) {
+  } else if (!timers_.empty() && timers_.earliest() != TimePoint::max()) {
     const TimePoint now = time();
     Duration left(0);
     if (timers_.earliest() > now) left = (has_real_time_ ? timers_.wake_up() : timers_.earliest()) - now;
@@ -260,9 +307,17 @@ inline EventLoop::Found EventLoop::select(Timeout timeout) {
     return {selector().select(timeout), {}};
   } catch (const std::system_error& error) {
     mailbox_->awake();
-    // select(2) says only that one of its descriptors was closed by somebody.
     if (error.code() != std::errc::bad_file_descriptor) throw;
-    descriptors_->fail_closed();
+    // select(2) says only that one of its descriptors was closed by somebody. If none was that tasks wait
+    // for, it is the selector itself, or the wake-up.
+    if (!descriptors_->fail_closed()) {
+      static_cast<void>(wake_up());
+      throw;
+    }
+  } catch (...) {
+    mailbox_->awake();
+    check_process();  // the child of a fork() within a task
+    throw;
   }
   return {};
 }
@@ -275,29 +330,40 @@ EventLoop::Found EventLoop::wait_or_detect_deadlock(Timeout timeout) {
     virtual_now_ += timeout.duration();
     return {};
   }
-  if (descriptors_->anyone_waits() ||
-      (signals_ != nullptr && signals_->awaits_any_but(dumps_on_sigquit_ ? SIGQUIT : 0)))
+  if (descriptors_->anyone_waits() || may_have_outside_work() ||
+      (signals_ != nullptr && signals_->can_wake_anybody()))
     return select(timeout);
   mailbox_->awake();
   const std::string tasks = "deadlock: nothing can happen any more\n" + dump_tasks(*this);
-  if (!closing_) throw Deadlock(tasks.c_str());
+  if (!closing()) throw Deadlock(tasks.c_str());
   std::fputs(tasks.c_str(), stderr);
   std::fputs("heddle: the loop was to close, and these tasks don't end\n", stderr);
   std::abort();
 }
 
-void EventLoop::wake_up(Scheduler& loop) noexcept {
+int EventLoop::other_event(Scheduler& loop, int fd) noexcept {
   auto& self = static_cast<EventLoop&>(loop);
-  ++self.counters_.wake_ups;
-  self.mailbox_->drain();
-  if (self.mailbox_->take_interrupt()) self.woken_ = true;
-  if (self.signals_ != nullptr) self.signals_->deliver();
+  if (fd == self.mailbox_->descriptor()) [[likely]]
+    return self.wake_up();
+  self.drop_stranger(fd);
+  return 0;
+}
+
+// Returns the errno for which the wake-up can't be used any more.
+int EventLoop::wake_up() noexcept {
+  ++counters_.wake_ups;
+  const int error = mailbox_->drain();
+  // Somebody has closed the descriptor: it would be reported for ever.
+  if (error != 0) selector().unregister(mailbox_->descriptor());
+  if (mailbox_->take_interrupt()) woken_ = true;
+  if (signals_ != nullptr) signals_->deliver();
+  return error;
 }
 
 void EventLoop::fire_timers() noexcept {
   const TimePoint now = current.now;
   TimePoint deadline = timers_.earliest();
-  int left = steps_between_polls;
+  int left = most_timers;
   while (Timer* const timer = timers_.pop_due(now)) {
     ++counters_.timers_fired;
     counters_.lag = now - std::max(deadline, TimePoint());  // TimePoint::min() is a deadline too
@@ -308,16 +374,10 @@ void EventLoop::fire_timers() noexcept {
   }
 }
 
-LoopCounters EventLoop::counters() const noexcept {
-  LoopCounters counters = counters_;
-  counters.timers = armed_timers();
-  counters.tasks_spawned = tasks_spawned();
-  counters.budget_yields = budget_yields();
-  return counters;
-}
-
 void EventLoop::collect_mail() noexcept {
   Runnable* posted = mailbox_->take();
+  if (late_mail_ != nullptr) [[unlikely]]
+    return late_mail_->add(posted);
   while (posted != nullptr) {
     Runnable* const next = posted->next;
     schedule(*posted);
@@ -326,6 +386,8 @@ void EventLoop::collect_mail() noexcept {
 }
 
 // What nobody retrieves.
+
+void EventLoop::post(Runnable& runnable) noexcept { mailbox_->post(runnable); }
 
 void EventLoop::report(const Report& report) noexcept {
   if (report_handler_ != nullptr)

@@ -1,12 +1,14 @@
-// EventLoop: how a loop begins, moves to another selector, and ends. Its turn: event_loop.cpp.
+// EventLoop: how a loop begins, is watched, and moves to another selector. Its turn: event_loop.cpp.
 // SPDX-License-Identifier: MIT
 #include <signal.h>
-#include <unistd.h>
 
-#include <cstdio>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "../../selector/mechanisms/make_selector.hpp"
+#include "../core/loop_observer.hpp"
+#include "../core/report.hpp"
 #include "../seeing/dump.hpp"
 #include "../seeing/loop_registry.hpp"
 #include "../seeing/turn_monitor.hpp"
@@ -14,7 +16,6 @@
 #include "event_loop.hpp"
 #include "loop_signals.hpp"
 #include "mailbox.hpp"
-#include "running.hpp"
 #include "shuffle.hpp"
 
 namespace heddle {
@@ -41,31 +42,30 @@ System& system_of(const LoopOptions& options) noexcept {
 EventLoop::EventLoop(const LoopOptions& options)
     : Scheduler(system_of(options), options.virtual_time),
       descriptors_(
-          make_table(*this, options, !options.virtual_time && &system() == &kernel_system(), &wake_up)),
+          make_table(*this, options, !options.virtual_time && &system() == &kernel_system(), &other_event)),
       owns_selector_(options.custom_selector == nullptr),
       has_real_time_(!options.virtual_time && (&system() == &kernel_system() || system().has_kernel_clock())),
-      process_(::getpid()),
-      detect_deadlock_(options.detect_deadlock || options.virtual_time),
-      dumps_on_sigquit_(options.dump_on_sigquit) {
+      detect_deadlock_(options.detect_deadlock || options.virtual_time) {
   reads_kernel_events_ = selector().has_wait_raw();
   selector().set_system(system());
   try {
     mailbox_ = new Mailbox;
     selector().register_(mailbox_->descriptor(), EVENT_READ);
-    if (dumps_on_sigquit_)
-      add_signal_handler(
-          SIGQUIT, [](const EventLoop* loop) { std::fputs(dump_tasks(*loop).c_str(), stderr); }, this);
+    if (options.dump_on_sigquit) {
+      add_signal_handler(SIGQUIT, [](const EventLoop* loop) { print_tasks(*loop); }, this);
+      signals_->set_passive(SIGQUIT);
+    }
     if (options.shuffle_seed != 0) add_observer(*(shuffle_ = new Shuffle(options.shuffle_seed)));
-    if (options.slow_turn > Duration(0))
-      add_observer(*(monitor_ = new TurnMonitor(options.slow_turn, options.slow_turn_handler,
+    if (!options.slow_turn.only_polls() && !options.slow_turn.forever())
+      add_observer(*(monitor_ = new TurnMonitor(options.slow_turn.duration(), options.slow_turn_handler,
                                                 options.slow_turn_argument)));
   } catch (...) {
     delete signals_;
     delete shuffle_;
     if (owns_selector_)
       delete &selector();
-    else if (mailbox_ != nullptr && selector().find(mailbox_->descriptor()) != nullptr)
-      selector().unregister(mailbox_->descriptor());
+    else
+      leave_selector(selector());
     if (mailbox_ != nullptr) mailbox_->release();
     delete descriptors_;
     throw;
@@ -73,43 +73,55 @@ EventLoop::EventLoop(const LoopOptions& options)
   LoopRegistry::add(*this);
 }
 
-EventLoop::~EventLoop() {
-  close();
-  LoopRegistry::remove(*this);
-  delete monitor_;
-  delete shuffle_;
-  if (owns_selector_) delete &selector();
-  delete descriptors_;
-  mailbox_->release();  // not before: others may post while the loop is there
+// Who watches it.
+
+void EventLoop::add_observer(LoopObserver& observer) noexcept {
+  LoopObserver** end = &observers_;
+  while (*end != nullptr) end = &(*end)->next_observer_;
+  *end = &observer;
 }
 
-void EventLoop::close() noexcept {
-  if (closed_) return;
-  const Running running(*this);
-  closing_ = true;
-  cancel_children();
-  while (first_child() != nullptr) try {
-      take_turn(Timeout());
-    } catch (const std::exception&) {
-      set_selector("poll");  // this one has failed, and the tasks have to come to their end
-    }
-  closed_ = true;  // from here on callbacks are dropped when their turn comes
-  delete std::exchange(signals_, nullptr);
-  for (Runnable* posted = mailbox_->close(); posted != nullptr;) {
-    Runnable* const next = posted->next;
-    schedule(*posted);
-    posted = next;
-  }
-  descriptors_->stop_second_looks();
-  while (Timer* const timer = timers_.pop_due(TimePoint::max())) timer->fire(*timer);
-  while (!ready_.empty()) run_ready();
+void EventLoop::remove_observer(LoopObserver& observer) noexcept {
+  LoopObserver** link = &observers_;
+  while (*link != nullptr && *link != &observer) link = &(*link)->next_observer_;
+  if (*link != nullptr) *link = std::exchange(observer.next_observer_, nullptr);
+}
 
-  descriptors_->close();
-  if (owns_selector_) {
-    selector().close();  // and destroyed with the loop, as some may ask for it still
-  } else {
-    selector().unregister(mailbox_->descriptor());
-  }
+LoopCounters EventLoop::counters() const noexcept {
+  LoopCounters counters = counters_;
+  counters.timers = armed_timers();
+  counters.tasks_spawned = tasks_spawned();
+  counters.budget_yields = budget_yields();
+  return counters;
+}
+
+// Its selector.
+
+int EventLoop::fileno() {
+  check_process();
+  const int fd = closed() ? -1 : selector().descriptor();
+  if (fd < 0)
+    throw std::logic_error(closed() ? std::string("fileno() of an event loop that is closed")
+                                    : std::string("the selector ") + selector().name() +
+                                          " has no descriptor that another loop could wait for");
+  embedded_ = true;
+  selector().set_nested(true);
+  mailbox_->fall_asleep();
+  return fd;
+}
+
+void EventLoop::check_runnable() const {
+  if (current.loop != nullptr)
+    throw std::logic_error(
+        "an event loop is running on this thread already: co_await or spawn() the task instead");
+  if (closed()) throw std::logic_error("the event loop is closed");
+  check_process();
+}
+
+void EventLoop::check_process() const {
+  if (!is_in_its_process())
+    throw std::logic_error(
+        "the event loop was made before fork(): the child has to call its set_selector() first");
 }
 
 void EventLoop::set_selector(std::string_view name) {
@@ -125,25 +137,52 @@ void EventLoop::set_selector(BaseSelector& custom) {
 }
 
 void EventLoop::move_to(BaseSelector& next) {
-  if (closed_) throw std::logic_error("the event loop is closed");
-  if (process_ != ::getpid()) mailbox_->renew();
-  next.register_(mailbox_->descriptor(), EVENT_READ);
+  if (closed()) throw std::logic_error("the event loop is closed");
+  if (!is_in_its_process()) {
+    if (monitor_ != nullptr) monitor_->renew();
+    mailbox_->renew();
+  }
+  if (!mailbox_->is_lost()) next.register_(mailbox_->descriptor(), EVENT_READ);
   next.set_system(system());
   BaseSelector& before = selector();
   try {
     descriptors_->move_to(next);
   } catch (...) {
-    next.unregister(mailbox_->descriptor());
+    leave_selector(next);
     throw;
   }
   // A child of fork() must not unregister what the parent's selector watches: closing leaves that alone.
-  if (owns_selector_)
+  if (owns_selector_) {
     delete &before;
-  else
+  } else {
     before.close();
+    leave_selector(before);
+  }
   reads_kernel_events_ = next.has_wait_raw();
-  process_ = ::getpid();
+  if (embedded_) next.set_nested(true);
+  if (is_in_its_process()) return;
+  process_.move_here();
   if (signals_ != nullptr) signals_->adopt();
+}
+
+// What somebody has registered with a selector of the caller's. Nobody here could use it up, so it would be
+// reported at once again, and again.
+void EventLoop::drop_stranger(int fd) noexcept try {
+  selector().unregister(fd);
+  queue(make_callback([this, fd] {
+    const std::string message = "fd " + std::to_string(fd) +
+                                ", which is ready, was registered with the selector of an event loop by "
+                                "somebody else: it has been unregistered";
+    report(Report{message, nullptr, {}});
+  }));
+} catch (const std::exception&) {  // there is no memory to say so
+}
+
+// A selector of the caller's, which may outlive the System that it has been given. No descriptor is watched.
+void EventLoop::leave_selector(BaseSelector& custom) noexcept {
+  custom.set_system(kernel_system());
+  if (mailbox_ != nullptr && !custom.closed() && custom.find(mailbox_->descriptor()) != nullptr)
+    custom.unregister(mailbox_->descriptor());
 }
 
 }  // namespace heddle

@@ -27,12 +27,21 @@ void DescriptorOperation::wait() {
     return;
   }
   DescriptorTable& table = *current.descriptors;
+  if (watch_ != nullptr && watch_->lost()) {
+    finish();
+    fail(EBADF);
+    wake();
+    return;
+  }
+  bool is_new = watch_ == nullptr;
+  if (is_new || !owned()) watch_ = table.give_way(fd_, owned(), watch_);
   if (watch_ == nullptr) {
     watch_ = &table.watch(fd_);
-    watch_->side(direction()).set_drained();
+    is_new = true;
   } else if (watch_->table != &table && !table.adopt(*watch_)) {
     throw_other_loop(fd_);
   }
+  if (is_new) watch_->side(direction()).set_drained();
   FdWatch::Side& side = watch_->side(direction());
   if (side.first() == nullptr)
     side.enter(*this);
@@ -58,6 +67,7 @@ bool DescriptorOperation::may_begin_now() {
 }
 
 bool DescriptorOperation::may_try_now(const FdWatch& watch, Direction direction) {
+  if (watch.lost()) return false;
   // (A watch whose loop has closed may be tried for; who waits for it adopts it.)
   if (watch.table != nullptr && watch.table != current.descriptors) throw_other_loop(watch.fd);
   // While nobody waits a level-triggered selector isn't asked, and what it said once is out of date.
@@ -124,8 +134,8 @@ void DescriptorOperation::leave() noexcept {
 }
 
 Operation::Stop DescriptorOperation::cancel() noexcept {
-  if (done()) return Stop::TOO_LATE;
-  leave();
+  if (done() && !place_.abandoned) return Stop::TOO_LATE;
+  if (!done()) leave();
   fail(ECANCELED);  // so that the result alone shows that there is something to throw
   place_.state = State::STOPPED;
   return Stop::STOPPED;
@@ -147,6 +157,7 @@ void DescriptorOperation::abandon(int error) noexcept {
   leaving(true);
   fd_ = watch_->fd;
   finish();
+  place_.abandoned = error == ECANCELED && !watch_->reset;
   fail(error);
   if (task_->is_suspended_at(*this)) task_->end_wait();
   wake();

@@ -3,12 +3,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 
 #include "../../selector/events.hpp"
 #include "../core/frame_allocator.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -72,11 +76,15 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
     void clear_drained() noexcept { state_ = drained; }
     /// The first leaves.
     void promote() noexcept;
+    /// Nobody waits here any more, nor may try: every operation has to ask FdWatch::lost().
+    void lose() noexcept { state_ = lost_; }
+    bool lost() const noexcept { return (state_ & lost_) != 0; }
 
    private:
     // In one byte, so that one test answers what may_try() and may_wait() ask.
     static constexpr std::uint8_t drained = 1;
     static constexpr std::uint8_t taken = 2;  // there is a first
+    static constexpr std::uint8_t lost_ = 4;
     std::uint8_t state_ = 0;
     DescriptorOperation* first_ = nullptr;  // while it is taken
   };
@@ -96,6 +104,9 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
     edge_table = edge ? table : nullptr;
     awaits_second_look = false;
   }
+  /// The descriptor was closed behind its owner's back, and another file has its number: see
+  /// DescriptorTable::give_way().
+  bool lost() const noexcept { return sides[0].lost(); }
   bool idle() const noexcept {
     return sides[0].first() == nullptr && sides[1].first() == nullptr && sides[0].callback == nullptr &&
            sides[1].callback == nullptr;
@@ -104,11 +115,13 @@ class HEDDLE_EXPORT FdWatch : public FrameAllocated, public ListLink<FdWatch> {
   DescriptorTable* table = nullptr;       ///< its loop's; nullptr after the loop has closed
   DescriptorTable* edge_table = nullptr;  ///< the same, while the registration is edge-triggered
   int fd = -1;
-  EventMask registered{0};          ///< what the selector was asked for
-  bool owned = false;               ///< an owner of the descriptor holds this watch and will release it
-  bool hangup = false;              ///< the peer sends no more: reads don't block
+  EventMask registered{0};  ///< what the selector was asked for
+  bool owned = false;       ///< an owner of the descriptor holds this watch and will release it
+  /// The peer sends no more, or there is urgent data: until a read finds nothing, a short one proves nothing.
+  bool hangup = false;
   bool awaits_second_look = false;  ///< the loop will check whether there is more to read: see SecondLook
   bool more_may_follow = false;  ///< it has found some: until a read finds none, a short one proves nothing
+  bool reset = false;            ///< its connection is being reset: who waits is to learn that, whatever else
   Side sides[2];
 
  private:
@@ -143,7 +156,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   /// `owned`: the slot's owner closes the descriptor through DescriptorTable::release, so the registration
   /// may stay.
   DescriptorOperation(WatchSlot& slot, int fd, Direction direction, bool owned) noexcept
-      : slot_(&slot), fd_(fd), place_{State::NEW, direction, owned, 0} {}
+      : slot_(&slot), fd_(fd), place_{State::NEW, direction, owned, false} {}
   DescriptorOperation(const DescriptorOperation&) = delete;
   ~DescriptorOperation() = default;
 
@@ -204,7 +217,8 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     if (watch == nullptr) [[unlikely]]
       return;
     watch->side(direction).set_drained();
-    if (direction == Direction::READ) watch->more_may_follow = false;
+    // (What would block has disproved a hang-up: it was urgent data, which has been passed by now.)
+    if (direction == Direction::READ) watch->more_may_follow = watch->hangup = false;
   }
   /// The same, unless the peer has hung up: then the end, or the error, is still to be met.
   static void drained_unless_hangup(Direction direction, FdWatch* watch) noexcept {
@@ -243,7 +257,7 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
     State state;
     Direction direction;
     bool owned;
-    std::uint8_t spare;
+    bool abandoned;  // its owner closed the descriptor
   };
 
   /// It may have been awaited before.
@@ -256,7 +270,9 @@ class HEDDLE_EXPORT DescriptorOperation : public Operation {
   static void remove(DescriptorOperation*& list, DescriptorOperation& member) noexcept;
   void leave() noexcept;
   void notify(State state) noexcept;
-  void abandon(int error) noexcept;  // the watch is going away
+  // The watch is going away: it fails with `error`; but with Cancelled, if its task is asked to stop before
+  // its turn comes and the owner has closed the descriptor (and not reset it).
+  void abandon(int error) noexcept;
 
   WatchSlot* slot_;
   FdWatch* watch_;                 // set when it tries or waits; nullptr: there is none yet
@@ -293,7 +309,7 @@ bool DescriptorOperation::try_once(Op& self) {
 template <class Op>
 void DescriptorOperation::suspend_waiting(Op& self, std::coroutine_handle<> coroutine, AsyncFrame* frame) {
   self.task_ = current.task;
-  self.place_ = {self.place_.state, self.direction(), self.owned(), 0};
+  self.place_ = {self.place_.state, self.direction(), self.owned(), false};
   self.wait();
   self.suspend(self, coroutine, frame);
 }
@@ -314,7 +330,7 @@ inline bool DescriptorOperation::wait_at_once(Op& self, std::coroutine_handle<> 
     return false;
   self.task_ = current.task;
   self.watch_ = watch;
-  self.place_ = {State::WAITING, self.direction(), self.owned(), 0};
+  self.place_ = {State::WAITING, self.direction(), self.owned(), false};
   side.enter(self);
   current.task->suspend(self, &Op::step, coroutine, frame);
   return true;
@@ -354,3 +370,5 @@ inline void DescriptorOperation::notify(State state) noexcept {
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -38,17 +38,17 @@ class LoopSignals {
   /// Replaces the callback of `signum`; null for none. Returns whether there was one. Throws
   /// std::system_error.
   bool set_callback(int signum, Callback* callback);
-  /// Whether a signal other than `signum` is caught.
-  bool awaits_any_but(int signum) const noexcept {
-    const std::uint64_t caught = caught_.load(std::memory_order_relaxed);
-    return (signum > 0 ? caught & ~(std::uint64_t{1} << (signum - 1)) : caught) != 0;
-  }
+  /// The callback of `signum` wakes nobody: it only prints.
+  void set_passive(int signum) noexcept { passive_ = signum; }
+  /// Whether a signal is caught that may wake a task.
+  bool can_wake_anybody() const noexcept;
   void add(SignalStream& stream);
   void remove(SignalStream& stream) noexcept;
 
  private:
   static void on_signal(int signum);
   static void pass_on(int signum) noexcept;
+  static int install(int signum) noexcept;
   void start_catching(int signum);
   void stop_catching(int signum) noexcept;
 
@@ -66,6 +66,7 @@ class LoopSignals {
   IntrusiveList<SignalStream> streams_;
   Callback* callbacks_[most + 1] = {};
   unsigned users_[most + 1] = {};
+  int passive_ = 0;  // the signal whose callback is so; 0: none
 };
 
 }  // namespace heddle::detail

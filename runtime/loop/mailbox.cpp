@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -54,9 +55,13 @@ void Mailbox::renew() {
     if (::dup2(from, to) < 0) throw_errno(errno, "dup2", to);
     prepare(to);
   }
+  interrupted_.store(false, std::memory_order_relaxed);  // that was the parent's
+  lost_.store(false, std::memory_order_relaxed);
+  process_.move_here();
 }
 
 Mailbox::~Mailbox() {
+  if (is_lost()) return;
   ::close(read_fd_);
   if (write_fd_ != read_fd_) ::close(write_fd_);
 }
@@ -73,6 +78,7 @@ bool Mailbox::post(Runnable& runnable) noexcept {
 }
 
 void Mailbox::wake() const noexcept {
+  if (!process_.is_here() || is_lost()) return;
   const int saved = errno;
   const std::uint64_t one = 1;
   // Full means readable already.
@@ -87,10 +93,14 @@ bool Mailbox::fall_asleep() noexcept {
   return false;
 }
 
-void Mailbox::drain() const noexcept {
+int Mailbox::drain() noexcept {
   std::uint64_t bytes[8];
-  while (::read(read_fd_, bytes, sizeof bytes) == sizeof bytes) {
-  }
+  std::ptrdiff_t size = 0;
+  do size = ::read(read_fd_, bytes, sizeof bytes);
+  while (size == sizeof bytes || (size < 0 && errno == EINTR));
+  if (size >= 0 || errno == EAGAIN) return 0;
+  lost_.store(true, std::memory_order_relaxed);
+  return errno;
 }
 
 Runnable* Mailbox::oldest_first(Runnable* newest) noexcept {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "../../selector/process_mark.hpp"
 #include "../core/runnable.hpp"
 
 namespace heddle::detail {
@@ -38,8 +39,11 @@ class Mailbox {
     interrupted_.store(true, std::memory_order_relaxed);
     wake();
   }
-  /// Makes the descriptor readable. Async-signal-safe.
+  /// Makes the descriptor readable. Nothing in the child of a fork() before renew(): it would wake the
+  /// parent. Async-signal-safe.
   void wake() const noexcept;
+  /// False in the child of a fork() before renew(). Async-signal-safe.
+  bool is_in_its_process() const noexcept { return process_.is_here(); }
 
   // The loop's thread.
 
@@ -50,8 +54,11 @@ class Mailbox {
   /// To be called before the loop sleeps; false if something came in, and then it must not.
   bool fall_asleep() noexcept;
   void awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
-  /// Makes the descriptor unreadable again.
-  void drain() const noexcept;
+  /// Makes the descriptor unreadable again. Returns 0, or the errno: somebody else has closed it, and it is
+  /// lost.
+  int drain() noexcept;
+  /// Nothing can be waited for at the descriptor any more.
+  bool is_lost() const noexcept { return lost_.load(std::memory_order_relaxed); }
   /// Whether interrupt() was called since the last time.
   bool take_interrupt() noexcept { return interrupted_.exchange(false, std::memory_order_relaxed); }
   /// After fork(): the descriptor keeps its number, and is no longer the parent's. Throws std::system_error.
@@ -68,6 +75,8 @@ class Mailbox {
   std::atomic<bool> asleep_{false};
   std::atomic<bool> interrupted_{false};
   std::atomic<unsigned> references_{1};
+  std::atomic<bool> lost_{false};  // the descriptor's number is another file's by now, or nobody's
+  ProcessMark process_;
   int read_fd_ = -1;
   int write_fd_ = -1;
 };

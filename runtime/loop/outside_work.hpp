@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "../core/scheduler.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -23,3 +27,5 @@ class [[nodiscard]] OutsideWork {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

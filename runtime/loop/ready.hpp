@@ -2,8 +2,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "../../selector/selector_key.hpp"
 #include "fd_watch.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -111,3 +115,5 @@ class HEDDLE_EXPORT ReadyOperation final : public Operation {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

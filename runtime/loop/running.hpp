@@ -8,7 +8,8 @@ namespace heddle::detail {
 
 class Running {
  public:
-  explicit Running(EventLoop& loop) noexcept : before_(current) {
+  explicit Running(EventLoop& loop) noexcept : before_(current), loop_(loop) {
+    loop.runs_ = true;
     current = Current();
     current.loop = &loop;
     current.system = &loop.system();
@@ -18,10 +19,14 @@ class Running {
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
-  ~Running() { current = before_; }
+  ~Running() {
+    current = before_;
+    loop_.runs_ = false;
+  }
 
  private:
   Current before_;
+  EventLoop& loop_;
 };
 
 }  // namespace heddle::detail

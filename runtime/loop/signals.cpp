@@ -44,6 +44,9 @@ void register_fork_handlers() {
   static const int registered = ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); },
                                                  [] {
                                                    handlers_running.store(0);
+                                                   // Nobody catches anything here, until a loop is made or
+                                                   // goes on.
+                                                   for (unsigned& count : loops_catching) count = 0;
                                                    mutex.unlock();
                                                  });
   static_cast<void>(registered);
@@ -120,20 +123,25 @@ LoopSignals::~LoopSignals() {
   while (handlers_running.load() != 0) ::sched_yield();
 }
 
+int LoopSignals::install(int signum) noexcept {
+  struct sigaction action = {};
+  action.sa_handler = &on_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  struct sigaction now = {};
+  // In the child of a fork() our handler may be there already, and what was before it is known.
+  if (::sigaction(signum, nullptr, &now) == 0 && now.sa_handler != &on_signal) before[signum] = now;
+  installed_by[signum].store(::getpid());
+  return ::sigaction(signum, &action, nullptr) != 0 ? errno : 0;
+}
+
 void LoopSignals::start_catching(int signum) {
   if (users_[signum] == 0) {
     const std::lock_guard lock(mutex);
     counts_[signum].store(0);
     caught_.fetch_or(bit_of(signum));
     if (loops_catching[signum] == 0) {
-      struct sigaction action = {};
-      action.sa_handler = &on_signal;
-      action.sa_flags = SA_RESTART;
-      sigemptyset(&action.sa_mask);
-      ::sigaction(signum, nullptr, &before[signum]);
-      installed_by[signum].store(::getpid());
-      if (::sigaction(signum, &action, nullptr) != 0) {
-        const int error = errno;
+      if (const int error = install(signum); error != 0) {
         caught_.fetch_and(~bit_of(signum));
         throw_errno(error, "sigaction", -1);
       }
@@ -146,7 +154,8 @@ void LoopSignals::start_catching(int signum) {
 void LoopSignals::stop_catching(int signum) noexcept {
   if (--users_[signum] != 0) return;
   const std::lock_guard lock(mutex);
-  if (--loops_catching[signum] == 0) {
+  // (In the child of a fork() a loop that is the parent's still doesn't count.)
+  if (loop_.is_in_its_process() && --loops_catching[signum] == 0) {
     struct sigaction now = {};
     // The program may have installed another handler since.
     if (::sigaction(signum, nullptr, &now) == 0 && now.sa_handler == &on_signal)
@@ -156,13 +165,31 @@ void LoopSignals::stop_catching(int signum) noexcept {
 }
 
 void LoopSignals::adopt() noexcept {
+  const std::lock_guard lock(mutex);
+  // What came before the fork() is for the parent.
+  pending_.store(false);
+  for (int signum = 1; signum <= most; ++signum) {
+    counts_[signum].store(0);
+    if (users_[signum] == 0) continue;
+    ++loops_catching[signum];
+    installed_by[signum].store(::getpid());
+    // A signal since the fork() has put back what was before, which pass_on() does.
+    struct sigaction now = {};
+    if (::sigaction(signum, nullptr, &now) == 0 && now.sa_handler == before[signum].sa_handler)
+      install(signum);
+  }
   process_.store(::getpid());
+}
+
+bool LoopSignals::can_wake_anybody() const noexcept {
   for (int signum = 1; signum <= most; ++signum)
-    if (users_[signum] != 0) installed_by[signum].store(::getpid());
+    if (users_[signum] > (signum == passive_ ? 1U : 0U)) return true;
+  return false;
 }
 
 bool LoopSignals::set_callback(int signum, Callback* callback) {
   if (callback != nullptr) start_catching(signum);
+  if (signum == passive_) passive_ = 0;
   Callback* const replaced = std::exchange(callbacks_[signum], callback);
   if (replaced == nullptr) return false;
   stop_catching(signum);
@@ -205,7 +232,8 @@ void LoopSignals::deliver() noexcept {
 // What EventLoop has of them.
 
 LoopSignals& EventLoop::signals() {
-  if (closed_) throw std::logic_error("the event loop is closed");
+  check_open();
+  check_process();
   if (signals_ == nullptr) signals_ = new LoopSignals(*this);
   return *signals_;
 }

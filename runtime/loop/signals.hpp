@@ -2,14 +2,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstdint>
 #include <type_traits>
 
-#include "../../selector/export.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/task.hpp"
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -107,3 +110,5 @@ HEDDLE_CORO_OWNER Task<int> signal(S... signums) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -61,9 +61,33 @@ std::string wait(const Scheduler& loop, const TaskState& task) {
   return text;
 }
 
+// To a sink, some whole lines at a time.
+class Lines {
+ public:
+  using Write = void (*)(void* to, std::string_view lines);
+
+  Lines(Write write, void* to) : write_(write), to_(to) {}
+
+  void add(std::size_t indent, std::string_view line) {
+    text_.append(indent, ' ').append(line).append("\n");
+    if (text_.size() >= enough) flush();
+  }
+  void flush() {
+    if (!text_.empty()) write_(to_, text_);
+    text_.clear();
+  }
+
+ private:
+  static constexpr std::size_t enough = std::size_t{32} * 1024;
+
+  Write write_;
+  void* to_;
+  std::string text_;
+};
+
 class Tree {
  public:
-  explicit Tree(const Scheduler& loop) : loop_(loop) {
+  Tree(const Scheduler& loop, Lines& lines) : loop_(loop), lines_(lines) {
     loop.collect_tasks(tasks_);
     std::sort(tasks_.begin(), tasks_.end(),
               [](const TaskState* a, const TaskState* b) { return a->id() < b->id(); });
@@ -73,14 +97,14 @@ class Tree {
     });
   }
 
-  std::string text() {
+  void write() {
     const auto map = loop_.selector().get_map();
-    std::string text = "heddle: " + count(tasks_.size(), "task") + ", " +
-                       count(loop_.armed_timers(), "timer") + ", " + count(map.size() - 1, "descriptor") +
-                       " on " + loop_.selector().name() + "\n";
-    add_children_of(text, 0, 0);
-    add_idle(text);
-    return text;
+    const std::size_t descriptors = map.size() - (map.size() != 0);  // but for the loop's own
+    lines_.add(0, "heddle: " + count(tasks_.size(), "task") + ", " + count(loop_.armed_timers(), "timer") +
+                      ", " + count(descriptors, "descriptor") + " on " + loop_.selector().name());
+    add_tree();
+    add_idle();
+    lines_.flush();
   }
 
  private:
@@ -88,6 +112,9 @@ class Tree {
     std::uint64_t spawner;  // 0: it isn't there any more, or it was no task
     const TaskState* task;
   };
+
+  // Deeper levels are indented no further: of a long chain each line would be longer than the one before.
+  static constexpr std::size_t deepest_indent = 16;
 
   static std::string count(std::size_t number, const char* noun) {
     return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
@@ -110,35 +137,56 @@ class Tree {
     return 0;
   }
 
-  void add_children_of(std::string& text, std::uint64_t spawner, unsigned depth) {
-    auto child = std::lower_bound(children_.begin(), children_.end(), spawner,
-                                  [](const Child& each, std::uint64_t id) { return each.spawner < id; });
-    for (; child != children_.end() && child->spawner == spawner; ++child) add(text, *child->task, depth);
+  std::vector<Child>::const_iterator first_child_of(std::uint64_t spawner) const noexcept {
+    return std::lower_bound(children_.begin(), children_.end(), spawner,
+                            [](const Child& each, std::uint64_t id) { return each.spawner < id; });
   }
 
-  void add(std::string& text, const TaskState& task, unsigned depth) {
-    const std::string indent(2 * std::size_t{depth}, ' ');
-    text += indent + label(task) + ": " + wait(loop_, task) + "\n";
+  // Without recursion, for a tree may be as deep as there are tasks.
+  void add_tree() {
+    struct Level {
+      std::uint64_t spawner;
+      std::vector<Child>::const_iterator next;
+    };
+    std::vector<Level> levels{{0, first_child_of(0)}};
+    while (!levels.empty()) {
+      Level& level = levels.back();
+      if (level.next == children_.end() || level.next->spawner != level.spawner) {
+        levels.pop_back();
+        continue;
+      }
+      const Child& child = *level.next++;
+      add(child, levels.size() - 1);
+      levels.push_back({child.task->id(), first_child_of(child.task->id())});
+    }
+  }
+
+  void add(const Child& child, std::size_t depth) {
+    const TaskState& task = *child.task;
+    const std::size_t indent = 2 * std::min(depth, deepest_indent);
+    const std::string of = depth > deepest_indent ? ", of task " + std::to_string(child.spawner) : "";
+    lines_.add(indent, label(task) + of + ": " + wait(loop_, task));
     for (const AsyncFrame* frame = task.leaf(); frame != nullptr; frame = frame->parent())
-      text += indent + "    at " + place(frame->where) + "\n";
-    if (task.where().line() != 0) text += indent + "    spawned at " + place(task.where()) + "\n";
-    if (task.waits_at() != nullptr) waited_for_.push_back(task.waits_at()->describe().fd);
-    add_children_of(text, task.id(), depth + 1);
+      lines_.add(indent + 4, "at " + place(frame->where));
+    if (task.where().line() != 0) lines_.add(indent + 4, "spawned at " + place(task.where()));
+    if (task.waits_at() == nullptr) return;
+    if (const int fd = task.waits_at()->describe().fd; fd >= 0) waited_for_.push_back(fd);
   }
 
-  void add_idle(std::string& text) const {
+  void add_idle() {
+    std::sort(waited_for_.begin(), waited_for_.end());
     bool first = true;
     for (const SelectorKey& key : loop_.selector().get_map()) {
       // (The loop's own wake-up has no data.)
-      if (key.data == SelectorData() ||
-          std::find(waited_for_.begin(), waited_for_.end(), key.fd) != waited_for_.end())
+      if (key.data == SelectorData() || std::binary_search(waited_for_.begin(), waited_for_.end(), key.fd))
         continue;
-      if (std::exchange(first, false)) text += "nobody waits for\n";
-      text += "    " + descriptor(loop_, key.fd, EventMask(0)) + "\n";
+      if (std::exchange(first, false)) lines_.add(0, "nobody waits for");
+      lines_.add(4, descriptor(loop_, key.fd, EventMask(0)));
     }
   }
 
   const Scheduler& loop_;
+  Lines& lines_;
   std::vector<TaskState*> tasks_;  // by number
   std::vector<Child> children_;    // by who spawned them, then by number
   std::vector<int> waited_for_;
@@ -146,15 +194,31 @@ class Tree {
 
 }  // namespace
 
-std::string dump_tasks(const Scheduler& loop) { return Tree(loop).text(); }
+void dump_tasks(const Scheduler& loop, void (*write)(void* to, std::string_view lines), void* to) {
+  Lines lines(write, to);
+  Tree(loop, lines).write();
+}
+
+std::string dump_tasks(const Scheduler& loop) {
+  std::string text;
+  dump_tasks(
+      loop, [](void* to, std::string_view lines) { static_cast<std::string*>(to)->append(lines); }, &text);
+  return text;
+}
 
 std::string dump_tasks() { return dump_tasks(running_loop()); }
+
+void detail::print_tasks(const Scheduler& loop) {
+  dump_tasks(
+      loop, [](void*, std::string_view lines) { std::fwrite(lines.data(), 1, lines.size(), stderr); },
+      nullptr);
+}
 
 }  // namespace heddle
 
 void heddle_dump_tasks() noexcept {
   if (heddle::detail::current.loop != nullptr)
-    std::fputs(heddle::dump_tasks(*heddle::detail::current.loop).c_str(), stderr);
+    heddle::detail::print_tasks(*heddle::detail::current.loop);
   else
     heddle::detail::LoopRegistry::print_all();
 }

@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <source_location>
 #include <span>
 #include <string_view>
 
 #include "../../selector/timeout.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -26,3 +30,5 @@ struct SlowTurn {
 using SlowTurnHandler = void (*)(const SlowTurn& turn, void* argument);
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <thread>
 
+#include "../../selector/process_mark.hpp"
 #include "../core/report.hpp"
 #include "../core/start_thread.hpp"
 #include "../core/task_state.hpp"
@@ -61,6 +62,9 @@ class TurnMonitor::Watcher {
     changed_.notify_one();
     thread_.join();
   }
+
+  bool has_thread() const noexcept { return process_.is_here(); }
+  Watcher* successor() const { return new Watcher(limit_, handler_, argument_); }
 
   void begin(const Runnable& turn) noexcept {
     end();
@@ -150,12 +154,20 @@ class TurnMonitor::Watcher {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool ended_ = false;
+  const ProcessMark process_;
   std::thread thread_;
 };
 
 TurnMonitor::TurnMonitor(Duration limit, SlowTurnHandler handler, void* argument)
     : watcher_(new Watcher(limit, handler, argument)) {}
-TurnMonitor::~TurnMonitor() { delete watcher_; }
+// In the child of a fork() the thread can't be joined, and may have held the mutex: so the watcher is left as
+// it is.
+TurnMonitor::~TurnMonitor() {
+  if (watcher_->has_thread()) delete watcher_;
+}
+void TurnMonitor::renew() {
+  if (!watcher_->has_thread()) watcher_ = watcher_->successor();
+}
 bool TurnMonitor::before_step(Runnable& next) noexcept {
   watcher_->begin(next);
   return true;

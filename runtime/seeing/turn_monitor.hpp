@@ -13,6 +13,9 @@ class TurnMonitor final : public LoopObserver {
   /// Throws std::system_error.
   TurnMonitor(Duration limit, SlowTurnHandler handler, void* argument);
   ~TurnMonitor();
+  /// In the child of a fork() there is no such thread: starts one, if that wasn't done. Throws
+  /// std::system_error; then nothing has changed.
+  void renew();
 
   bool before_step(Runnable& next) noexcept override;
   void turn_ended() noexcept override;

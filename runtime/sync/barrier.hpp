@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 #include <stdexcept>
 
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -41,8 +45,8 @@ class HEDDLE_EXPORT BarrierOperation final : public WaitOperation {
 }  // namespace detail
 
 /// A point that `parties` tasks pass together, as asyncio.Barrier: wait() returns when the last of them has
-/// arrived, and the barrier is there for the next round. On the loop's thread only. It must outlive its use;
-/// who waits when it is destroyed gets std::logic_error.
+/// arrived, and the barrier is there for the next round. On the loop's thread only. Who
+/// waits when it is destroyed gets std::logic_error.
 class HEDDLE_EXPORT Barrier {
  public:
   /// Throws ValueError for less than one.
@@ -82,3 +86,5 @@ void BarrierOperation::await_suspend(std::coroutine_handle<Promise> coroutine) n
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,14 +2,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
+#include "../core/frame_allocator.hpp"
 #include "publication.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -52,7 +56,22 @@ class HEDDLE_EXPORT BroadcastState : public Publication {
   [[noreturn]] void throw_lagged(std::uint64_t& position) const;
 };
 
-/// The last `capacity` items, each until every subscriber has received it.
+/// An item, shared by the ring and who is receiving it just now.
+template <class T>
+struct BroadcastItem final : FrameAllocated {
+  explicit BroadcastItem(T&& its) : value(std::move(its)) {}
+  void add_reference() noexcept { ++references; }
+  void release() noexcept {
+    if (--references == 0) delete this;
+  }
+
+  T value;
+  std::size_t unseen = 0;  // by so many subscribers; it is in the ring while there are any
+  unsigned references = 1;
+};
+
+/// The last `capacity` items, each until every subscriber has received it. What an item's constructors and
+/// destructor do is done before the ring changes, or when it has.
 template <class T>
 class BroadcastRing final : public BroadcastState {
  public:
@@ -61,28 +80,33 @@ class BroadcastRing final : public BroadcastState {
   std::size_t send(T&& item) {
     check_open();
     if (subscribers_ == 0) return 0;
-    Slot& slot = slot_of(sent_);
-    if (slot.unseen != 0) slot.drop();
-    ::new (static_cast<void*>(&slot.item)) T(std::move(item));
-    slot.unseen = subscribers_;
+    Slot sent = Slot::adopt(*new BroadcastItem<T>(std::move(item)));
+    check_open();  // the item's own constructor may have changed that
+    const std::size_t receivers = subscribers_;
+    if (receivers == 0) return 0;
+    sent->unseen = receivers;
+    slot_of(sent_).swap(sent);  // the one before goes last
     ++sent_;
     wake_readers();
-    return subscribers_;
+    return receivers;
   }
 
+  // (One variable is returned, so that it isn't moved any more.)
   std::optional<T> receive(std::uint64_t& position) {
-    if (!find(position)) return std::nullopt;
-    Slot& slot = slot_of(position);
-    if (slot.unseen == 1) {
-      std::optional<T> last(std::move(slot.item));
-      slot.drop();
-      ++position;
-      return last;
+    std::optional<T> value;
+    if (find(position)) {
+      const std::uint64_t at = position;
+      const Slot item = slot_of(at);
+      if (item->unseen == 1)
+        value.emplace(std::move(item->value));
+      else
+        value.emplace(item->value);
+      if (position == at) {
+        ++position;
+        mark_seen(at, item);
+      }
     }
-    std::optional<T> copy(slot.item);
-    --slot.unseen;
-    ++position;
-    return copy;
+    return value;
   }
 
   std::uint64_t add_subscriber() noexcept {
@@ -92,32 +116,23 @@ class BroadcastRing final : public BroadcastState {
   void remove_subscriber(std::uint64_t position) noexcept {
     --subscribers_;
     if (sent_ - position > capacity_) position = sent_ - capacity_;
-    for (; position != sent_; ++position) {
-      Slot& slot = slot_of(position);
-      if (slot.unseen == 1)
-        slot.drop();
-      else
-        --slot.unseen;
+    for (const std::uint64_t end = sent_; position != end; ++position) {
+      if (sent_ - position > capacity_) continue;  // overwritten, by an item that was destroyed here
+      const Slot item = slot_of(position);
+      mark_seen(position, item);
     }
   }
 
  private:
-  struct Slot {
-    Slot() noexcept {}
-    ~Slot() {}
-    void drop() noexcept {
-      item.~T();
-      unseen = 0;
-    }
-    std::size_t unseen = 0;  // by so many subscribers; there is an item while there are any
-    union {
-      T item;
-    };
-  };
+  using Slot = Ref<BroadcastItem<T>>;
 
   ~BroadcastRing() override { delete[] slots_; }  // without subscribers it has no items
 
   Slot& slot_of(std::uint64_t position) const noexcept { return slots_[position % capacity_]; }
+  // The caller's reference keeps it while the ring changes.
+  void mark_seen(std::uint64_t position, const Slot& item) noexcept {
+    if (--item->unseen == 0 && slot_of(position) == item) slot_of(position).reset();
+  }
 
   Slot* slots_;
 };
@@ -166,7 +181,12 @@ class [[nodiscard]] Subscription : public detail::PublicationReader {
   /// `while (auto item = co_await subscription.receive())`: waits for the next item; nullopt when the channel
   /// is closed and everything was received. Throws Lagged if items were missed; the next receive() yields the
   /// oldest that is left. Cancel-safe: no item is lost.
-  detail::SubscriptionOperation<T> receive() noexcept { return detail::SubscriptionOperation<T>(*this); }
+  detail::SubscriptionOperation<T> receive() noexcept {
+    static_assert(detail::fits_in_frame<T>,
+                  "a coroutine's frame isn't aligned for such an item: try_receive() it, or send a "
+                  "std::shared_ptr");
+    return detail::SubscriptionOperation<T>(*this);
+  }
   /// The same without waiting: nullopt also if there is no item now.
   std::optional<T> try_receive() {
     this->check_free("Subscription.try_receive()");
@@ -189,6 +209,9 @@ class [[nodiscard]] Subscription : public detail::PublicationReader {
 /// that is sent from then on (a copy of it, so T must be copyable). send() never waits: who is further behind
 /// than `capacity` misses the oldest items, and gets Lagged with their number (as in tokio). On the loop's
 /// thread only. When it is destroyed the channel is closed. Move-only.
+///
+/// What moving or copying an item throws comes out of the send() or receive() that does it, and nothing was
+/// sent or received by that. An item's constructors and destructor may use the channel.
 template <class T>
 class Broadcast {
  public:
@@ -211,3 +234,5 @@ class Broadcast {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -15,18 +15,59 @@ bool ConditionOperation::await_ready() {
   return attempt(false);
 }
 
+void ConditionOperation::begin_wait() noexcept {
+  alive_.reset(&condition_);
+  lock_.reset(&condition_.lock_);
+  condition_.lock_.release();  // it is held
+}
+
+void ConditionOperation::await_resume() {
+  const bool condition_is_there = alive_.release() != nullptr;
+  lock_.release();
+  leave_if_listed();
+  if (stopped_ || state_ == State::STOPPED) throw_cancelled();
+  if (state_ == State::ABANDONED)
+    throw_destroyed("Condition.wait()", condition_is_there ? "Lock" : "Condition");
+  if (!condition_is_there) throw_destroyed("Condition.wait()");
+}
+
 Operation::Stop ConditionOperation::cancel() noexcept {
   if (stopped_) return Stop::LATER;
+  if (state_ == State::ABANDONED) return WaitOperation::cancel();
+  if (alive_.get() == nullptr) {  // it waits for the lock, or has it
+    stopped_ = true;
+    return state_ == State::WAITING ? Stop::LATER : Stop::STOPPED;
+  }
   if (notified_) return Stop::TOO_LATE;
   stopped_ = true;
   leave_list();
-  Lock& lock = condition_.lock_;
-  if (lock.try_acquire()) {
-    state_ = State::GRANTED;
-    return Stop::STOPPED;
+  return acquire() ? Stop::STOPPED : Stop::LATER;
+}
+
+// To be in no list. False if it has to wait for the lock.
+bool ConditionOperation::acquire() noexcept {
+  Lock* const lock = lock_.get();
+  if (lock == nullptr) {
+    state_ = State::ABANDONED;
+    return true;
   }
-  lock.waiters_.push(*this);
-  return Stop::LATER;
+  if (!lock->try_acquire()) {
+    lock->waiters_.push(*this);
+    return false;
+  }
+  state_ = State::LISTED;
+  lock->granted_.push(*this);
+  return true;
+}
+
+void ConditionOperation::lose_condition() noexcept {
+  leave_list();
+  if (acquire()) wake();
+}
+
+Condition::~Condition() {
+  links_.clear();
+  while (!waiters_.empty()) static_cast<ConditionOperation&>(waiters_.first()).lose_condition();
 }
 
 void Condition::notify(std::size_t count) {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 #include <type_traits>
@@ -10,49 +12,54 @@
 #include "../core/wait_list.hpp"
 #include "lock.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 class Condition;
 
 namespace detail {
 
-/// Waits first for a notification, in the condition's list, and then for the lock, in that one's.
+/// Waits first for a notification, in the condition's list, and then for the lock, in that one's. Either may
+/// be destroyed before: who counts on the lock waits for it all the same, as long as there is one.
 class HEDDLE_EXPORT ConditionOperation final : public WaitOperation {
  public:
   explicit ConditionOperation(Condition& condition) noexcept : condition_(condition) {}
+  ConditionOperation(const ConditionOperation& other) noexcept
+      : WaitOperation(other), condition_(other.condition_) {}
 
   bool await_ready();
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept;
-  void await_resume() const {
-    check("Condition.wait()");
-    if (stopped_) throw_cancelled();
-  }
+  void await_resume();
 
   Stop cancel() noexcept override;
 
  private:
   friend class heddle::Condition;
 
+  void begin_wait() noexcept;
+  bool acquire() noexcept;
+  void lose_condition() noexcept;
+
   Condition& condition_;
+  WeakLink<Condition> alive_;  // while it waits, and until its turn
+  WeakLink<Lock> lock_;        // the same
   bool notified_ = false;
   bool stopped_ = false;
 };
 
 }  // namespace detail
 
-/// As asyncio.Condition. On the loop's thread only. It must outlive its use: to destroy it while a task waits
-/// for it ends the program, because that task counts on having the lock afterwards.
+/// As asyncio.Condition. On the loop's thread only. When it is destroyed who waits gets std::logic_error,
+/// with the lock held again, if that is still there.
 class HEDDLE_EXPORT Condition {
  public:
   /// With a lock of its own.
   Condition() noexcept : lock_(own_) {}
-  /// With one that is shared, and outlives it.
+  /// With one that is shared, and that must outlive its use.
   explicit Condition(Lock& lock) noexcept : lock_(lock) {}
-  ~Condition() {
-    if (!waiters_.empty() || !own_.waiters_.empty())
-      detail::terminate_with("a Condition was destroyed while a task waited for it");
-  }
+  ~Condition();
 
   Lock& lock() const noexcept { return lock_; }
   detail::LockScopedOperation scoped() const noexcept { return lock_.scoped(); }
@@ -82,12 +89,16 @@ class HEDDLE_EXPORT Condition {
   void notify(std::size_t count = 1);
   void notify_all() { notify(static_cast<std::size_t>(-1)); }
 
+  /// For those who are to know when it is destroyed.
+  detail::WeakLinks& weak_links() noexcept { return links_; }
+
  private:
   friend class detail::ConditionOperation;
 
   Lock own_;
   Lock& lock_;
   detail::WaitList waiters_;
+  detail::WeakLinks links_;
 };
 
 namespace detail {
@@ -95,9 +106,11 @@ namespace detail {
 template <class Promise>
 void ConditionOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
   wait(condition_.waiters_, coroutine);
-  condition_.lock_.release();  // it is held
+  begin_wait();
 }
 
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class EventOperation;
@@ -29,8 +33,8 @@ class [[nodiscard]] EventOperation : public WaitOperation {
 
 }  // namespace detail
 
-/// A flag that tasks can wait for, as asyncio.Event. On the loop's thread only. It must outlive its use; who
-/// waits when it is destroyed gets std::logic_error.
+/// A flag that tasks can wait for, as asyncio.Event. On the loop's thread only. Who waits
+/// when it is destroyed gets std::logic_error.
 class Event {
  public:
   bool is_set() const noexcept { return set_; }
@@ -66,3 +70,5 @@ void EventOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noe
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

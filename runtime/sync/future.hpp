@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <concepts>
 #include <coroutine>
 #include <exception>
@@ -10,11 +12,12 @@
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../core/frame_allocator.hpp"
 #include "../core/ref.hpp"
 #include "../core/task.hpp"
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -36,6 +39,8 @@ class HEDDLE_EXPORT FutureState : public FrameAllocated {
  public:
   bool done() const noexcept { return outcome_ != Outcome::PENDING; }
   bool cancelled() const noexcept { return outcome_ == Outcome::CANCELLED; }
+  /// The Promise was destroyed before it had given a result.
+  bool broken() const noexcept { return outcome_ == Outcome::ERROR && !error_; }
   /// The exception that was given instead of a value; it counts as retrieved by that.
   std::exception_ptr error() noexcept;
   bool cancel() noexcept;
@@ -44,6 +49,8 @@ class HEDDLE_EXPORT FutureState : public FrameAllocated {
 
   /// Throws InvalidStateError if the Promise has given a result. False if a result would reach nobody.
   bool check_pending();
+  /// It has not, after all.
+  void take_back() noexcept { kept_ = false; }
   bool wanted() const noexcept { return !done() && (futures_ > 0 || !was_asked_for_); }
   void fail(std::exception_ptr error) noexcept;
   void finish(Outcome outcome) noexcept {
@@ -90,10 +97,21 @@ class FutureStateOf final : public FutureState {
  public:
   FutureStateOf() noexcept {}
 
+  /// After check_pending(). False if it was cancelled meanwhile, by what made the value.
   template <class U>
-  void set(U&& value) {
-    ::new (static_cast<void*>(&value_)) T(static_cast<U&&>(value));
+  bool set(U&& value) {
+    try {
+      ::new (static_cast<void*>(&value_)) T(static_cast<U&&>(value));
+    } catch (...) {
+      take_back();
+      throw;
+    }
+    if (done()) {
+      value_.~T();
+      return false;
+    }
     finish(Outcome::VALUE);
+    return true;
   }
   T& value() noexcept { return value_; }
 
@@ -143,6 +161,7 @@ class FutureOperation : public WaitOperation {
  protected:
   void check_value() const {
     check("co_await of a Future");
+    if (awaited_->broken()) check_task();
     awaited_->check_value();
   }
 
@@ -151,10 +170,14 @@ class FutureOperation : public WaitOperation {
 
 }  // namespace detail
 
+template <class T>
+class ShieldedFuture;
+
 /// A result to come. Any number of tasks may `co_await future`; each gets a T&, valid as long as the Future
 /// is, to copy or move from. `co_await std::move(future)` moves the value out. Both throw the exception that
-/// was given instead, BrokenPromise, or Cancelled after cancel(). Cancel-safe: unlike asyncio's, the Future
-/// isn't cancelled with a task that waits for it. Move-only, and may be empty. On the loop's thread only.
+/// was given instead, BrokenPromise (Cancelled instead, if the task was asked to stop meanwhile), or
+/// Cancelled after cancel(). Cancel-safe: unlike asyncio's, the Future isn't cancelled with a task that waits
+/// for it. Move-only, and may be empty. On the loop's thread only.
 template <class T = void>
 class [[nodiscard]] Future {
   static_assert(!std::is_reference_v<T>, "a Future yields a value: use a pointer instead of a reference");
@@ -189,6 +212,9 @@ class [[nodiscard]] Future {
     }
   };
   class Value final : public detail::FutureOperation {
+    static_assert(detail::fits_in_frame<T>,
+                  "a coroutine's frame isn't aligned for such a result: co_await the Future for a T&");
+
    public:
     using detail::FutureOperation::FutureOperation;
     T await_resume() const {
@@ -200,6 +226,9 @@ class [[nodiscard]] Future {
   /// Throw std::logic_error if it is empty.
   Reference operator co_await() const& { return Reference(state("co_await")); }
   Value operator co_await() && { return Value(state("co_await")); }
+  /// What shield(future) yields: the same, as who waits for a Future is stopped without it.
+  ShieldedFuture<T> shielded() const& { return ShieldedFuture<T>(Future(state("shield()"))); }
+  Future shielded() && { return std::move(*this); }
 
  private:
   detail::FutureStateOf<T>& state(const char* operation) const {
@@ -208,6 +237,18 @@ class [[nodiscard]] Future {
   }
 
   detail::Ref<detail::FutureStateOf<T>, detail::FutureSide> state_;
+};
+
+/// A Future as an lvalue, whatever it is awaited as.
+template <class T>
+class [[nodiscard]] ShieldedFuture {
+ public:
+  explicit ShieldedFuture(Future<T>&& future) noexcept : future_(std::move(future)) {}
+
+  typename Future<T>::Reference operator co_await() const { return future_.operator co_await(); }
+
+ private:
+  Future<T> future_;
 };
 
 /// Gives a result to those who hold its Futures. If it is destroyed before, they get BrokenPromise.
@@ -224,13 +265,12 @@ class Promise {
   Future<T> future() const { return Future<T>(state("Promise.future()")); }
 
   /// Gives the value, and wakes all who wait for it. False, and nothing is done, if no Future is left or it
-  /// was cancelled. Throws InvalidStateError if a result was given before.
+  /// was cancelled. Throws InvalidStateError if a result was given before; and what making the T throws, and
+  /// then the Promise can still give a result.
   template <class U = T>
     requires(!std::is_void_v<T> && std::convertible_to<U &&, T>)
   bool set_result(U&& value) {
-    if (!state("Promise.set_result()").check_pending()) return false;
-    state_->set(std::forward<U>(value));
-    return true;
+    return state("Promise.set_result()").check_pending() && state_->set(std::forward<U>(value));
   }
   bool set_result()
     requires std::is_void_v<T>
@@ -271,3 +311,5 @@ class Promise {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class LatchOperation;
@@ -34,8 +38,8 @@ class [[nodiscard]] LatchOperation final : public WaitOperation {
 
 }  // namespace detail
 
-/// A counter that goes down to zero once, as std::latch, for tasks. On the loop's thread only. It must
-/// outlive its use; who waits when it is destroyed gets std::logic_error.
+/// A counter that goes down to zero once, as std::latch, for tasks. On the loop's thread only. Who waits
+/// when it is destroyed gets std::logic_error.
 class Latch {
  public:
   explicit Latch(std::size_t count) noexcept : count_(count) {}
@@ -83,3 +87,5 @@ void LatchOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noe
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,11 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <utility>
-#include <vector>
 
 #include "queue.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -18,16 +21,14 @@ class LifoStore {
  public:
   bool empty() const noexcept { return items_.empty(); }
   std::size_t size() const noexcept { return items_.size(); }
-  void push(T&& item) { items_.push_back(std::move(item)); }
-  T pop() {
-    T item(std::move(items_.back()));
-    items_.pop_back();
-    return item;
-  }
-  void clear() noexcept { items_.clear(); }
+  static constexpr bool in_use() noexcept { return false; }
+  void push(Item<T>& item) noexcept { items_.push_front(std::move(item)); }
+  Item<T> pop() noexcept { return items_.pop_front(); }
+  void put_back(Item<T>&& item) noexcept { items_.push_front(std::move(item)); }
+  void swap(LifoStore& other) noexcept { items_.swap(other.items_); }
 
  private:
-  std::vector<T> items_;
+  ItemList<T> items_;
 };
 
 }  // namespace detail
@@ -41,3 +42,5 @@ class LifoQueue : public BasicQueue<T, detail::LifoStore<T>> {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,8 +2,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "../core/wait_list.hpp"
 #include "guard.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class ConditionOperation;
@@ -23,7 +27,7 @@ class [[nodiscard]] LockOperation : public WaitOperation {
   inline bool await_ready();
   template <class Promise>
   inline void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept;
-  void await_resume() const { check("Lock.acquire()"); }
+  void await_resume() { take("Lock.acquire()"); }
 
  protected:
   Lock& lock_;
@@ -33,17 +37,14 @@ class [[nodiscard]] LockScopedOperation final : public LockOperation {
  public:
   using LockOperation::LockOperation;
 
-  Guard<Lock> await_resume() const {
-    check("Lock.scoped()");
-    return Guard<Lock>(lock_);
-  }
+  inline Guard<Lock> await_resume();
 };
 
 }  // namespace detail
 
 /// Mutual exclusion of tasks across their co_awaits, as asyncio.Lock. It is handed from one to the next in
 /// the order in which they asked; not recursive; it doesn't know who holds it. On the loop's thread only: it
-/// is no std::mutex. It must outlive its use; who waits when it is destroyed gets std::logic_error.
+/// is no std::mutex. When it is destroyed who waits gets std::logic_error, and a Guard of it is empty.
 class Lock {
  public:
   bool locked() const noexcept { return locked_; }
@@ -62,7 +63,7 @@ class Lock {
   /// Hands the lock to who has waited longest. Throws std::logic_error if it isn't held.
   void release() {
     if (!waiters_.empty())
-      waiters_.grant_first();
+      waiters_.grant_first(granted_);
     else if (locked_) [[likely]]
       locked_ = false;
     else
@@ -73,6 +74,9 @@ class Lock {
   [[nodiscard]] bool try_lock() noexcept { return try_acquire(); }
   void unlock() { release(); }
 
+  /// For those who are to know when it is destroyed.
+  detail::WeakLinks& weak_links() noexcept { return links_; }
+
  private:
   friend class Condition;
   friend class detail::ConditionOperation;
@@ -80,7 +84,9 @@ class Lock {
 
   [[noreturn]] HEDDLE_EXPORT static void throw_not_held();
 
+  detail::WeakLinks links_;
   detail::WaitList waiters_;  // nobody waits for a lock that is free
+  detail::WaitList granted_;  // who was handed it, until its turn
   bool locked_ = false;
 };
 
@@ -91,11 +97,18 @@ inline bool LockOperation::await_ready() {
   return attempt(lock_.try_acquire());
 }
 
+inline Guard<Lock> LockScopedOperation::await_resume() {
+  take("Lock.scoped()");
+  return Guard<Lock>(lock_);
+}
+
 template <class Promise>
 void LockOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-  wait(lock_.waiters_, coroutine);
+  wait(lock_.waiters_, lock_.granted_, coroutine);
 }
 
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../core/ref.hpp"
 #include "../core/wait_list.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -105,3 +108,5 @@ class HEDDLE_EXPORT PublicationOperation : public WaitOperation {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

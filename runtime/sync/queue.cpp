@@ -1,6 +1,6 @@
 // QueueBase: counting what isn't done, shutting down, and the errors of queues.
 // SPDX-License-Identifier: MIT
-#include "queue.hpp"
+#include "priority_queue.hpp"
 
 #include <string>
 
@@ -21,6 +21,11 @@ QueueShutDown::~QueueShutDown() = default;
 void QueueBase::throw_shut_down(const char* operation) { throw QueueShutDown(operation); }
 void QueueBase::throw_empty() { throw QueueEmpty(); }
 void QueueBase::throw_full() { throw QueueFull(); }
+void QueueBase::throw_put_already() { throw std::logic_error("what Queue.put() returns puts its item once"); }
+
+void detail::throw_compares() {
+  throw std::logic_error("PriorityQueue: it was used from within a comparison of its items");
+}
 
 void QueueBase::task_done() {
   if (unfinished_ == 0) throw ValueError("Queue.task_done(): called more often than items were put");

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 
 #include "../core/wait_list.hpp"
 #include "guard.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 class SemaphoreOperation;
@@ -24,7 +28,7 @@ class [[nodiscard]] SemaphoreOperation : public WaitOperation {
   inline bool await_ready();
   template <class Promise>
   inline void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept;
-  void await_resume() const { check("Semaphore.acquire()"); }
+  void await_resume() { take("Semaphore.acquire()"); }
 
  protected:
   Semaphore& semaphore_;
@@ -34,16 +38,13 @@ class [[nodiscard]] SemaphoreScopedOperation final : public SemaphoreOperation {
  public:
   using SemaphoreOperation::SemaphoreOperation;
 
-  Guard<Semaphore> await_resume() const {
-    check("Semaphore.scoped()");
-    return Guard<Semaphore>(semaphore_);
-  }
+  inline Guard<Semaphore> await_resume();
 };
 
 }  // namespace detail
 
 /// A number of permits, as asyncio.Semaphore. Who waits gets one in the order in which it asked. On the
-/// loop's thread only. It must outlive its use; who waits when it is destroyed gets std::logic_error.
+/// loop's thread only. When it is destroyed who waits gets std::logic_error, and a Guard of it is empty.
 class Semaphore {
  public:
   explicit Semaphore(std::size_t permits = 1) noexcept : permits_(permits) {}
@@ -70,10 +71,13 @@ class Semaphore {
     if (permits_ == bound_) [[unlikely]]
       throw_too_many();
     if (!waiters_.empty())
-      waiters_.grant_first();
+      waiters_.grant_first(granted_);
     else
       ++permits_;
   }
+
+  /// For those who are to know when it is destroyed.
+  detail::WeakLinks& weak_links() noexcept { return links_; }
 
  protected:
   Semaphore(std::size_t permits, std::size_t bound) noexcept : permits_(permits), bound_(bound) {}
@@ -83,7 +87,9 @@ class Semaphore {
 
   [[noreturn]] HEDDLE_EXPORT static void throw_too_many();
 
+  detail::WeakLinks links_;
   detail::WaitList waiters_;  // nobody waits while a permit is left
+  detail::WaitList granted_;  // who was given one, until its turn
   std::size_t permits_;
   std::size_t bound_ = static_cast<std::size_t>(-1);
 };
@@ -101,11 +107,18 @@ inline bool SemaphoreOperation::await_ready() {
   return attempt(semaphore_.try_acquire());
 }
 
+inline Guard<Semaphore> SemaphoreScopedOperation::await_resume() {
+  take("Semaphore.scoped()");
+  return Guard<Semaphore>(semaphore_);
+}
+
 template <class Promise>
 void SemaphoreOperation::await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-  wait(semaphore_.waiters_, coroutine);
+  wait(semaphore_.waiters_, semaphore_.granted_, coroutine);
 }
 
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,12 +2,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
+#include "../core/frame_allocator.hpp"
 #include "../core/task.hpp"
 #include "publication.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -16,21 +21,43 @@ namespace detail {
 template <class T>
 class WatchState final : public Publication {
  public:
-  explicit WatchState(T&& value) : value_(std::move(value)) {}
+  explicit WatchState(T&& value) : value_(Value::adopt(*new Counted(std::move(value)))) {}
 
-  const T& value() const noexcept { return value_; }
+  const T& value() const noexcept { return value_->value; }
   std::uint64_t version() const noexcept { return version_; }
+  void set(T&& value) {
+    Value before = Value::adopt(*new Counted(std::move(value)));
+    value_.swap(before);  // goes last
+    publish();
+  }
   template <class Function>
-  void change(Function&& function) {
-    std::forward<Function>(function)(value_);
+  void modify(Function&& function) {
+    const Value kept = value_;  // should the function set another one
+    std::forward<Function>(function)(kept->value);
+    publish();
+  }
+
+ private:
+  struct Counted final : FrameAllocated {
+    explicit Counted(T&& its) : value(std::move(its)) {}
+    void add_reference() noexcept { ++references; }
+    void release() noexcept {
+      if (--references == 0) delete this;
+    }
+
+    T value;
+    unsigned references = 1;
+  };
+  using Value = Ref<Counted>;
+
+  ~WatchState() override = default;
+
+  void publish() noexcept {
     ++version_;
     wake_readers();
   }
 
- private:
-  ~WatchState() override = default;
-
-  T value_;
+  Value value_;
   std::uint64_t version_ = 0;
 };
 
@@ -71,7 +98,7 @@ class [[nodiscard]] WatchReader : public PublicationReader {
   WatchOperation<T> changed() noexcept { return WatchOperation<T>(*this); }
   bool has_changed() const noexcept { return state().version() != seen_; }
   bool closed() const noexcept { return state().closed(); }
-  /// The value that it has now, valid until it changes.
+  /// The value that it has now, valid until another is set.
   const T& value() const noexcept { return state().value(); }
 
   /// Waits for a value for which `predicate(value)` is true, which is then seen; the present one may be it.
@@ -105,15 +132,16 @@ class Watch {
   Watch(Watch&&) noexcept = default;
   Watch& operator=(Watch&&) noexcept = default;
 
+  /// Valid until another is set.
   const T& value() const noexcept { return state_->value(); }
-  /// Wakes the readers, also if the value is the same.
-  void set(T value) {
-    state_->change([&value](T& stored) { stored = std::move(value); });
-  }
-  /// The same with what `function(T&)` makes of the value.
+  /// Wakes the readers, also if the value is the same. What moving it throws comes out, and then the value
+  /// before is still there. The value before is destroyed last, and may use the Watch then.
+  void set(T value) { state_->set(std::move(value)); }
+  /// The same with what `function(T&)` makes of the value in its place. What it throws comes out, with the
+  /// value as it left it; no reader is woken then. If it sets another value, that stays.
   template <class Function>
   void modify(Function&& function) {
-    state_->change(std::forward<Function>(function));
+    state_->modify(std::forward<Function>(function));
   }
   detail::WatchReader<T> subscribe() const noexcept { return detail::WatchReader<T>(*state_); }
 
@@ -123,3 +151,5 @@ class Watch {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

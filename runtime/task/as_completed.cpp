@@ -37,9 +37,7 @@ CompletionList::~CompletionList() {
     entry.task->remove_observer(entry);
     delete &entry;
   }
-  size_ = 0;
   while (!done_.empty()) pop();
-  grant_waiters();
 }
 
 void CompletionList::completed(Entry& entry) noexcept {

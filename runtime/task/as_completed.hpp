@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 #include <exception>
@@ -16,6 +18,8 @@
 #include "join_handle.hpp"
 #include "nothing.hpp"
 #include "task_scope.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -98,8 +102,8 @@ class AsCompleted final : public detail::CompletionList {
     }
   };
   /// Waits for the next task to be done and yields its handle, which has the result; a handle that is false
-  /// when there are no more tasks. Cancelling it loses none. Who waits when this is destroyed gets a false
-  /// one.
+  /// when there are no more tasks. Cancelling it loses none. Who waits when this is destroyed gets
+  /// std::logic_error.
   NextOperation next() noexcept { return NextOperation(*this); }
 };
 
@@ -110,7 +114,7 @@ template <class T, class Body>
 auto as_completed(std::vector<Task<T>> tasks, Body body) -> std::invoke_result_t<Body&, AsCompleted<T>&> {
   using R = typename std::invoke_result_t<Body&, AsCompleted<T>&>::value_type;
   detail::TaskScope scope;
-  Task<void> closing = scope.close();
+  Task<bool> closing = scope.close();
   AsCompleted<T> results;
   std::exception_ptr failure;
   std::optional<detail::ValueOrNothing<R>> result;
@@ -123,9 +127,11 @@ auto as_completed(std::vector<Task<T>> tasks, Body body) -> std::invoke_result_t
   } catch (...) {
     failure = std::current_exception();
   }
-  co_await std::move(closing);
+  if (co_await std::move(closing)) scope.put_off_stop(failure);
   if (failure) std::rethrow_exception(failure);
   if constexpr (!std::is_void_v<R>) co_return std::move(*result);
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

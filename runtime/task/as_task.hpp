@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <type_traits>
 #include <utility>
 
 #include "../core/awaitable.hpp"
 #include "../core/call.hpp"
 #include "../core/task.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -31,3 +35,5 @@ HEDDLE_CORO_OWNER auto as_task(A&& awaitable) -> Task<std::remove_cvref_t<AwaitR
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -16,8 +16,6 @@ void throw_generator_running() {
   throw std::logic_error("AsyncGenerator.next(): another task waits for it already");
 }
 
-void terminate_generator_running() noexcept {
-  terminate_with("an AsyncGenerator was destroyed while a task waited for its next()");
-}
+void throw_generator_destroyed() { throw_destroyed("AsyncGenerator.next()"); }
 
 }  // namespace heddle::detail

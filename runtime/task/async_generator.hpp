@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <exception>
 #include <optional>
@@ -9,6 +11,8 @@
 #include <utility>
 
 #include "../core/task.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -19,7 +23,7 @@ namespace detail {
 
 [[noreturn]] HEDDLE_EXPORT void throw_generator_empty();
 [[noreturn]] HEDDLE_EXPORT void throw_generator_running();
-[[noreturn]] HEDDLE_EXPORT void terminate_generator_running() noexcept;
+[[noreturn]] HEDDLE_EXPORT void throw_generator_destroyed();
 
 template <class T>
 class AsyncGeneratorPromise final : public TaskPromiseBase {
@@ -57,9 +61,10 @@ class AsyncGeneratorPromise final : public TaskPromiseBase {
  private:
   friend class AsyncGenerator<T>;
 
-  T* item_ = nullptr;
+  T* item_ = nullptr;  // until it is taken
   std::exception_ptr error_;
-  bool running_ = false;  // somebody waits for the next item
+  bool running_ = false;    // somebody waits for the next item
+  bool abandoned_ = false;  // and owns the coroutine now: the generator was destroyed
 };
 
 }  // namespace detail
@@ -72,13 +77,17 @@ class AsyncGeneratorPromise final : public TaskPromiseBase {
 ///
 /// The body runs only while somebody waits for next(), as a part of that task: a request to stop the task
 /// comes out of the co_await in the body. What the body throws comes out of next(). When the generator goes
-/// before its end, the body's locals are destroyed where it stands, at a co_yield. For one task at a time: to
-/// destroy it while a task waits for next() ends the program. Parameters are kept as in a Task. (GCC 12
-/// destroys an aggregate twice in `co_yield Aggregate{...}`: name it first, and co_yield std::move(name).)
+/// before its end, the body's locals are destroyed where it stands, at a co_yield. For one task at a time.
+/// When it is destroyed while a task waits for next(), the body goes on to its next co_yield, or its end;
+/// then its locals are destroyed, and that task gets std::logic_error, or what the body has thrown.
+/// Parameters are kept as in a Task. (GCC 12 destroys an aggregate twice in `co_yield Aggregate{...}`: name
+/// it first, and co_yield std::move(name).)
 template <class T>
 class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
   static_assert(!std::is_reference_v<T> && !std::is_void_v<T>,
                 "an AsyncGenerator yields values: use a pointer instead of a reference");
+  static_assert(detail::fits_in_frame<T>,
+                "a coroutine's frame is aligned as operator new aligns: yield a std::unique_ptr to that");
 
  public:
   using promise_type = detail::AsyncGeneratorPromise<T>;
@@ -95,21 +104,28 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
   }
   ~AsyncGenerator() {
     if (!coroutine_) return;
-    if (coroutine_.promise().running_) detail::terminate_generator_running();
-    coroutine_.destroy();
+    if (coroutine_.promise().running_)
+      coroutine_.promise().abandoned_ = true;
+    else
+      coroutine_.destroy();
   }
 
   class [[nodiscard]] Next {
    public:
+    using Native = void;
+
     explicit Next(Handle coroutine) noexcept : coroutine_(coroutine) {}
 
     bool await_ready() const {
       if (!coroutine_) detail::throw_generator_empty();
       if (coroutine_.promise().running_) detail::throw_generator_running();
-      return coroutine_.done();
+      return coroutine_.done() || coroutine_.promise().item_ != nullptr;
     }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+      static_assert(
+          std::derived_from<Promise, detail::AsyncFrame>,
+          "next() is awaited by a coroutine that isn't heddle's: let it await a task that does that");
       promise_type& promise = coroutine_.promise();
       promise.running_ = true;
       promise.set_awaited_by(parent);
@@ -118,20 +134,32 @@ class [[nodiscard]] HEDDLE_CORO_TASK AsyncGenerator {
     std::optional<T> await_resume() {
       promise_type& promise = coroutine_.promise();
       promise.running_ = false;
-      if (coroutine_.done()) {
-        if (promise.error_) std::rethrow_exception(std::exchange(promise.error_, nullptr));
-        return std::nullopt;
+      if (promise.abandoned_) [[unlikely]]
+        end_abandoned();
+      if (promise.error_) std::rethrow_exception(std::exchange(promise.error_, nullptr));
+      std::optional<T> item;  // one variable is returned, so that it isn't moved any more
+      if (!coroutine_.done()) {
+        item.emplace(std::move(*promise.item_));
+        promise.item_ = nullptr;
       }
-      return std::optional<T>(std::move(*promise.item_));
+      return item;
     }
 
    private:
+    [[noreturn]] void end_abandoned() {
+      const std::exception_ptr error = std::move(coroutine_.promise().error_);
+      coroutine_.destroy();
+      if (error) std::rethrow_exception(error);
+      detail::throw_generator_destroyed();
+    }
+
     Handle coroutine_;
   };
 
   /// `co_await generator.next()` runs the body up to its next co_yield and yields what it yielded; nullopt
   /// when the body has ended, and ever after. Throws what the body throws, and std::logic_error if a task
-  /// waits for it already, or it was moved from.
+  /// waits for it already, or it was moved from. What moving the item throws comes out, too; the next next()
+  /// yields that item then.
   Next next() noexcept { return Next(coroutine_); }
 
  private:
@@ -144,3 +172,5 @@ AsyncGenerator<T> detail::AsyncGeneratorPromise<T>::get_return_object() noexcept
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

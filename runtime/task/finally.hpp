@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <exception>
 #include <optional>
 #include <type_traits>
@@ -13,6 +15,8 @@
 #include "../core/task.hpp"
 #include "nothing.hpp"
 #include "timeout.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -92,3 +96,5 @@ HEDDLE_CORO_OWNER auto finally(A&& body, C&& cleanup, Timeout limit) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

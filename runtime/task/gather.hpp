@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -11,6 +13,8 @@
 #include "nothing.hpp"
 #include "task_group.hpp"
 #include "task_scope.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -23,7 +27,7 @@ inline void throw_first(const std::vector<std::exception_ptr>& errors) {
 
 template <class... T>
 Task<std::tuple<ValueOrNothing<T>...>> gather_tasks(Task<T>... tasks) {
-  TaskGroup group;
+  TaskGroup group(TaskGroup::OnCancelled::ENDS);
   std::exception_ptr failure;
   auto closing = group.close(failure);
   std::tuple<JoinHandle<T>...> handles;
@@ -42,7 +46,8 @@ Task<std::tuple<ValueOrNothing<T>...>> gather_tasks(Task<T>... tasks) {
 
 /// Awaits all `awaitables` at the same time, each in a task of its own, and yields their results in this
 /// order (Nothing for void). The first that fails has its exception thrown, after the others were cancelled
-/// and joined. Cancelling the caller cancels them all.
+/// and joined; the same for one that ends cancelled though nobody has asked the caller to stop. Each request
+/// to stop the caller until then is passed on to all of them, as in asyncio.
 template <Awaitable... A>
 HEDDLE_CORO_OWNER auto gather(A&&... awaitables) {
   return detail::gather_tasks(as_task(std::forward<A>(awaitables))...);
@@ -51,7 +56,7 @@ HEDDLE_CORO_OWNER auto gather(A&&... awaitables) {
 /// The same for as many tasks as there are; no results for Task<void>.
 template <class T>
 auto gather(std::vector<Task<T>> tasks) -> Task<std::conditional_t<std::is_void_v<T>, void, std::vector<T>>> {
-  TaskGroup group;
+  TaskGroup group(TaskGroup::OnCancelled::ENDS);
   std::exception_ptr failure;
   auto closing = group.close(failure);
   std::vector<JoinHandle<T>> handles;
@@ -90,7 +95,8 @@ Task<std::tuple<JoinHandle<T>...>> settle_tasks(Task<T>... tasks) {
 }  // namespace detail
 
 /// gather() with return_exceptions: waits for all, whatever they end with, and yields their handles, which
-/// are done and have the result() or the error(). Cancelling the caller cancels them all.
+/// are done and have the result() or the error(). Each request to stop the caller is passed on to all of
+/// them, and Cancelled thrown when they are done.
 template <Awaitable... A>
 HEDDLE_CORO_OWNER auto gather_settled(A&&... awaitables) {
   return detail::settle_tasks(as_task(std::forward<A>(awaitables))...);
@@ -112,3 +118,5 @@ Task<std::vector<JoinHandle<T>>> gather_settled(std::vector<Task<T>> tasks) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

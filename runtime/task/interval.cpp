@@ -1,81 +1,118 @@
-// Interval: when the next tick is due.
+// Interval: when the next tick is due, and who waits for it.
 // SPDX-License-Identifier: MIT
 #include "interval.hpp"
 
+#include <cstdint>
 #include <stdexcept>
+#include <utility>
 
 #include "../../selector/errors.hpp"
 #include "../core/scheduler.hpp"
+#include "../core/wait_list.hpp"
 
 namespace heddle {
 
 using namespace detail;
 
-namespace {
+Interval::Interval(Timeout period, MissedTick missed)
+    : Interval(running_loop().deadline_after(period.duration()), period, missed) {}
 
-TimePoint after(TimePoint from, Duration time) noexcept {
-  return time > TimePoint::max() - from ? TimePoint::max() : from + time;
+Interval::Interval(Deadline first, Timeout period, MissedTick missed)
+    : period_(period.duration()), next_(first.time()), missed_(missed) {
+  if (period.only_polls()) throw ValueError("the period of an Interval must be positive");
 }
 
-}  // namespace
-
-Interval::Interval(Duration period, MissedTick missed)
-    : Interval(running_loop().deadline_after(period), period, missed) {}
-
-Interval::Interval(TimePoint first, Duration period, MissedTick missed)
-    : period_(period), next_(first), missed_(missed) {
-  if (period <= Duration(0)) throw ValueError("the period of an Interval must be positive");
+Interval& Interval::operator=(const Interval& other) {
+  reset_at(other.next_);
+  period_ = other.period_;
+  missed_ = other.missed_;
+  return *this;
 }
 
-void Interval::reset() { next_ = running_loop().deadline_after(period_); }
+Interval::~Interval() {
+  if (waiting_ != nullptr) waiting_->abandon();
+}
+
+void Interval::reset() { reset_at(running_loop().deadline_after(period_)); }
+
+void Interval::reset_at(Deadline next) {
+  if (waiting_ != nullptr) waiting_->rearm(next.time());
+  next_ = next.time();
+}
 
 TimePoint Interval::take(TimePoint now) noexcept {
   const TimePoint due = next_;
-  next_ = after(due, period_);
+  next_ = later(due, period_);
   if (now < next_ || missed_ == MissedTick::BURST) return due;
-  if (missed_ == MissedTick::DELAY)
-    next_ = after(now, period_);
-  else
-    next_ = after(now, period_ - (now - due) % period_);
+  if (missed_ == MissedTick::DELAY) {
+    next_ = later(now, period_);
+  } else {
+    // Unsigned, because from the least point of time to the greatest it is too long for a Duration.
+    const std::uint64_t late = static_cast<std::uint64_t>(now.time_since_epoch().count()) -
+                               static_cast<std::uint64_t>(due.time_since_epoch().count());
+    const auto period = static_cast<std::uint64_t>(period_.count());
+    next_ = later(now, period_ - Duration(static_cast<Duration::rep>(late % period)));
+  }
   return due;
 }
 
 bool Interval::Tick::await_ready() {
   begin();
-  if (interval_.waited_for_) throw std::logic_error("two tasks wait for a tick of one Interval");
-  fired_ = stopped_ = false;  // it may have been awaited before
-  if (current.loop->time() < interval_.next_) return false;
-  fired_ = true;
-  return finished();
+  if (interval_.waiting_ != nullptr) throw std::logic_error("two tasks wait for a tick of one Interval");
+  stopped_ = abandoned_ = false;  // it may have been awaited before
+  due_ = current.loop->time() >= interval_.next_;
+  return due_ && finished();
 }
 
 void Interval::Tick::arm() {
-  if (fired_) {  // the budget is spent
+  if (due_)  // the budget is spent
     wake();
-    return;
-  }
-  current.loop->timers().add(*this, interval_.next_);
-  interval_.waited_for_ = true;
+  else
+    current.loop->timers().add(*this, interval_.next_);
+  interval_.waiting_ = this;
 }
 
-void Interval::Tick::expire(Timer& timer) noexcept {
-  auto& self = static_cast<Tick&>(timer);
-  self.fired_ = true;
-  self.interval_.waited_for_ = false;
-  self.wake();
+void Interval::Tick::expire(Timer& timer) noexcept { static_cast<Tick&>(timer).wake(); }
+
+// The next tick is another one, also for a task that was woken for the one before.
+void Interval::Tick::rearm(TimePoint deadline) {
+  if (stopped_) return;
+  TimerHeap& timers = task_->owner()->loop().timers();
+  const std::uint32_t before = slot;
+  timers.add(*this, deadline);  // first: it may throw
+  const std::uint32_t added = std::exchange(slot, before);
+  timers.remove(*this);
+  slot = added;
+}
+
+void Interval::Tick::abandon() noexcept {
+  if (armed()) task_->owner()->loop().timers().remove(*this);
+  abandoned_ = true;
+  wake();
 }
 
 TimePoint Interval::Tick::await_resume() {
+  if (abandoned_) {
+    if (stopped_) throw_cancelled();
+    throw_destroyed("Interval.tick()");
+  }
+  interval_.waiting_ = nullptr;
   if (stopped_) throw_cancelled();
   return interval_.take(current.loop->time());
 }
 
 Operation::Stop Interval::Tick::cancel() noexcept {
-  if (fired_) return Stop::TOO_LATE;
+  if (!armed() && !abandoned_) return Stop::TOO_LATE;
   task_->owner()->loop().timers().remove(*this);
-  interval_.waited_for_ = false;
   stopped_ = true;
   return Stop::STOPPED;
+}
+
+WaitInfo Interval::Tick::describe() const noexcept {
+  WaitInfo info;
+  info.what = "the tick of an Interval";
+  if (armed()) info.until = interval_.next_;
+  return info;
 }
 
 }  // namespace heddle

@@ -9,15 +9,34 @@ namespace heddle::detail {
 void JoinOperation::throw_awaits_itself() { throw std::logic_error("a task can't await itself"); }
 
 Operation::Stop JoinOperation::cancel() noexcept {
-  if (passing_on_) {  // tasks that wait for each other: here the circle is broken
-    target_.remove_observer(*this);
-    stopped_ = true;
-    return Stop::STOPPED;
-  }
-  passing_on_ = true;
-  const bool passed_on = target_.cancel();
-  passing_on_ = false;
-  return passed_on ? Stop::LATER : Stop::TOO_LATE;
+  if (target_.done()) return Stop::TOO_LATE;
+  if (passes_on_) return Stop::PASS_ON;
+  stop_joining();
+  return Stop::STOPPED;
+}
+
+Operation::Joined JoinOperation::joined() const noexcept {
+  Joined joined;
+  if (passes_on_) joined.task = &target_;
+  return joined;
+}
+
+void JoinOperation::stop_joining() noexcept {
+  target_.remove_observer(*this);
+  stopped_ = true;
+}
+
+// No task runs, or its budget is spent, or it was asked to stop while it ran.
+bool JoinOperation::begin_unusually() {
+  if (current.task == nullptr) throw_no_task("co_await");
+  if (!current.task->cancel_due()) return target_.done() && finished();
+  if (target_.done() || !passes_on_) check_task();
+  return false;
+}
+
+void JoinOperation::pass_on_what_is_due() noexcept {
+  task_->take_cancel();
+  target_.cancel();
 }
 
 WaitInfo JoinOperation::describe() const noexcept {
@@ -33,6 +52,6 @@ void throw_not_done() {
   throw std::logic_error("the result of a task was asked for before the task was done");
 }
 
-void throw_empty_handle() { throw std::logic_error("a JoinHandle that refers to no task was awaited"); }
+void throw_empty_handle() { throw std::logic_error("a handle that refers to no task was asked for one"); }
 
 }  // namespace heddle::detail

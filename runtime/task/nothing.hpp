@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <type_traits>
 
 #include "join_handle.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -31,3 +35,5 @@ ValueOrNothing<T> result_or_nothing(JoinHandle<T>& handle) {
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <exception>
 #include <tuple>
 #include <type_traits>
@@ -10,6 +12,8 @@
 
 #include "as_task.hpp"
 #include "task_scope.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -102,3 +106,5 @@ HEDDLE_CORO_OWNER Task<T> race(std::vector<Task<T>> tasks) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

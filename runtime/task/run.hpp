@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <source_location>
 #include <type_traits>
 
@@ -10,9 +12,32 @@
 #include "../loop/event_loop.hpp"
 #include "join_handle.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 namespace detail {
+
+/// When a task is done, the others of its loop are asked to stop: before their next turn, because what lived
+/// in its coroutine, at which they may wait, has gone with it.
+class HEDDLE_EXPORT ClosesLoop final : private TaskObserver {
+ public:
+  /// `task` must not be done, and must outlive this. `spared` isn't asked.
+  explicit ClosesLoop(TaskState& task, const TaskState* spared = nullptr) noexcept
+      : task_(task), loop_(task.owner()->loop()), spared_(spared) {
+    task.add_observer(*this);
+  }
+  ~ClosesLoop() {
+    if (!task_.done()) task_.remove_observer(*this);
+  }
+
+ private:
+  void task_done(TaskState& task) noexcept override;
+
+  TaskState& task_;
+  Scheduler& loop_;
+  const TaskState* spared_;
+};
 
 /// Throws std::logic_error if a loop runs on this thread.
 HEDDLE_EXPORT void check_no_loop_runs();
@@ -23,7 +48,8 @@ HEDDLE_EXPORT bool drive_main(EventLoop& loop, TaskState& main);
 }  // namespace detail
 
 /// Runs `main` on a new event loop until it is done and returns its result, or throws what it threw. Then
-/// every task that is still alive is cancelled and joined, and all timers and callbacks are dropped.
+/// every task that is still alive is cancelled and joined, and all timers and callbacks are dropped. What
+/// lived in `main` has gone by then: a task that waited for it gets Cancelled.
 ///
 /// The first SIGINT cancels `main`, as in asyncio.run(): a Task<void> that ends by that returns normally, a
 /// Task<T> throws Interrupted. A second SIGINT ends the process. A handler for SIGINT that was there before
@@ -47,3 +73,5 @@ T run(Task<T> main, const LoopOptions& options = {},
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

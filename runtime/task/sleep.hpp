@@ -2,9 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include "../../selector/timeout.hpp"
+#include "../core/deadline.hpp"
 #include "../core/operation.hpp"
 #include "../core/timer_heap.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -61,6 +66,11 @@ static_assert(sizeof(void*) != 8 || sizeof(SleepOperation) == 40, "flags where T
 [[nodiscard]] inline detail::SleepOperation sleep_until(const TimePoint& deadline) noexcept {
   return detail::SleepOperation(deadline);
 }
+template <class D>
+[[nodiscard]] detail::SleepOperation sleep_until(
+    const std::chrono::time_point<std::chrono::steady_clock, D>& deadline) {
+  return detail::SleepOperation(Deadline(deadline).time());
+}
 
 namespace detail {
 
@@ -72,9 +82,7 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-    TaskState& task = *current.task;
-    task.suspend(*this, &turn<YieldOperation>, coroutine, frame_of(coroutine.promise()));
-    task.requeue();
+    current.task->suspend(*this, &turn<YieldOperation>, coroutine, frame_of(coroutine.promise())).requeue();
   }
   void await_resume() const {
     if (stopped_) [[unlikely]]
@@ -93,3 +101,5 @@ class HEDDLE_EXPORT YieldOperation final : public Operation {
 [[nodiscard]] inline detail::YieldOperation yield() noexcept { return detail::YieldOperation(); }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -23,7 +23,10 @@ TaskState& parent_task() {
 
 }  // namespace
 
-TaskGroup::TaskGroup() : TaskOwner(running_loop()), parent_(parent_task()) { parent_.add_group(*this); }
+TaskGroup::TaskGroup(OnCancelled on_cancelled)
+    : TaskOwner(running_loop()), parent_(parent_task()), on_cancelled_(on_cancelled) {
+  parent_.add_group(*this);
+}
 
 TaskGroup::~TaskGroup() {
   assert(first_child() == nullptr);
@@ -44,14 +47,16 @@ void TaskGroup::child_done(TaskState& child) noexcept {
   if (child.outcome() == Outcome::ERROR) {
     child.mark_retrieved();
     failed_.push(child);
-    if (!aborting_) {
-      abort();
-      if (!closing_ && !cancelled_parent_) {
-        own_request_ = parent_.mark_request(parent_shields_);
-        cancelled_parent_ = parent_.cancel_inside(parent_shields_);
-      }
-    }
+  } else if (child.outcome() != Outcome::CANCELLED || on_cancelled_ != OnCancelled::ENDS) {
+    return;
   }
+  if (aborting_ || asked_to_stop_) return;  // they have been asked
+  child_cancelled_ = child.outcome() == Outcome::CANCELLED;
+  abort();
+  pass_nothing_on();
+  if (closing_) return;
+  own_request_ = parent_.mark_request(parent_shields_);
+  cancelled_parent_ = parent_.cancel_inside(parent_shields_);
 }
 
 Task<std::vector<std::exception_ptr>> TaskGroup::close(const std::exception_ptr& body) {
@@ -60,7 +65,7 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(const std::exception_ptr&
   bool body_failed = false;  // by something else
   if (body) {
     body_trace_ = trace_in_flight(body);
-    abort();
+    if (!aborting_) abort();
     try {
       std::rethrow_exception(body);
     } catch (const Cancelled&) {
@@ -75,12 +80,16 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(const std::exception_ptr&
   }
   while (first_child() != nullptr) {
     try {
-      co_await all_done();
+      if (on_cancelled_ == OnCancelled::ENDS && !aborting_)
+        co_await all_done(asked_to_stop_);
+      else
+        co_await all_done();
     } catch (const Cancelled&) {
       stop = true;
       if (!aborting_) abort();
     }
   }
+  stop = stop || asked_to_stop_;
   closed_ = true;
   std::vector<std::exception_ptr> errors;
   for (const TaskState* child = failed_.first(); child != nullptr; child = child->next_sibling())
@@ -93,6 +102,7 @@ Task<std::vector<std::exception_ptr>> TaskGroup::close(const std::exception_ptr&
     // by hand, or by a task that the body has joined, has no request behind it.)
     if (parent_.requests_in_force() > requests_before_) parent_.defer_cancel();
   }
+  if (child_cancelled_ && errors.empty()) throw Cancelled();
   if (!failed_.empty())
     resume_trace(errors.front(), failed_.first()->trace());  // gather() throws the first again
   co_return errors;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <exception>
 #include <source_location>
 #include <stdexcept>
@@ -17,6 +19,8 @@
 #include "../core/task_state.hpp"
 #include "join_handle.hpp"
 
+HEDDLE_HEADER_BEGIN
+
 namespace heddle {
 
 /// Tasks that can't outlive the task_group() call which made the group. If one fails, the others, and the
@@ -27,7 +31,8 @@ class HEDDLE_EXPORT TaskGroup final : public detail::TaskOwner {
   /// Starts `task` in this group; where something has failed already, it is cancelled before it starts.
   /// Throws std::logic_error when the group has ended.
   template <class T>
-  JoinHandle<T> spawn(Task<T> task, std::source_location where = std::source_location::current()) {
+  JoinHandle<T> spawn(Task<T> task HEDDLE_CORO_BOUND,
+                      std::source_location where = std::source_location::current()) {
     check_open();
     JoinHandle<T> handle = spawn_for(*this, std::move(task), where);
     if (aborting_) handle.cancel();
@@ -47,8 +52,15 @@ class HEDDLE_EXPORT TaskGroup final : public detail::TaskOwner {
 
   // For task_group() and gather(), which make sure that close() is awaited.
 
+  /// What a child that is cancelled, by itself or by others than the group, is to it.
+  enum class OnCancelled : bool {
+    GOES_ON,  ///< a child that is done
+    ENDS,     ///< the end of the group, as a failure is; and each request to stop the parent goes to all
+              ///< children
+  };
+
   /// The group of the current task.
-  TaskGroup();
+  explicit TaskGroup(OnCancelled on_cancelled = OnCancelled::GOES_ON);
   ~TaskGroup();
   /// Waits for all children, having cancelled them if the body failed or was cancelled. `body` is what the
   /// body threw, and is read when this is awaited: to be called before anything is spawned, because
@@ -69,6 +81,9 @@ class HEDDLE_EXPORT TaskGroup final : public detail::TaskOwner {
   detail::StopRequests::Count own_request_ = 0;              // the mark of ours, once cancelled_parent_
   detail::FinishedTasks failed_;
   AsyncTrace body_trace_;
+  OnCancelled on_cancelled_;
+  bool child_cancelled_ = false;  // and that ends the group
+  bool asked_to_stop_ = false;    // while close() waits, and that was passed on to the children
   bool aborting_ = false;
   bool closing_ = false;
   bool closed_ = false;
@@ -104,3 +119,5 @@ auto task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

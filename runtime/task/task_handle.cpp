@@ -3,12 +3,17 @@
 #include "task_handle.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "../core/scheduler.hpp"
 
 namespace heddle {
 
 using namespace detail;
+
+void TaskHandle::throw_empty() {
+  throw std::logic_error("a TaskHandle that refers to no task was asked for it");
+}
 
 TaskHandle current_task() noexcept {
   return current.task != nullptr ? TaskHandle(*current.task) : TaskHandle();

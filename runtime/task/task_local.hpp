@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <type_traits>
 #include <utility>
 
 #include "../core/frame_allocator.hpp"
 #include "../core/local_value.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -14,7 +18,8 @@ namespace heddle {
 /// the values that the spawning one has at that time, and changing them doesn't change the parent's. What is
 /// awaited runs in the same task, so it shares them. A call that it awaits on another thread (to_thread())
 /// sees the values that it had when it began to, and can't set them; the last who has a value destroys it, on
-/// whatever thread. Callbacks have none. Tasks that use no locals pay nothing for them.
+/// whatever thread. Callbacks have none, nor has a task for whose table there was no memory when it was
+/// spawned. Tasks that use no locals pay nothing for them.
 ///
 ///     inline TaskLocal<std::string> request_id;
 ///     ...
@@ -76,3 +81,5 @@ class TaskLocal {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

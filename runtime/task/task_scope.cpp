@@ -42,8 +42,7 @@ void TaskScope::stop_children() noexcept {
   cancel_children();
 }
 
-Task<void> TaskScope::close() {
-  TaskState& task = *current.task;
+Task<bool> TaskScope::close() {
   bool stop = false;
   stop_children();
   while (first_child() != nullptr) {
@@ -53,15 +52,24 @@ Task<void> TaskScope::close() {
       stop = true;
     }
   }
-  if (stop) task.defer_cancel();
+  co_return stop;
+}
+
+void TaskScope::put_off_stop(const std::exception_ptr& thrown_now) noexcept {
+  if (thrown_now) try {
+      std::rethrow_exception(thrown_now);
+    } catch (const Cancelled&) {
+      return;
+    } catch (...) {
+    }
+  parent_.defer_cancel();
 }
 
 Task<const TaskState*> TaskScope::first(const std::exception_ptr& failure) {
   return wait_for_first(failure, close());
 }
 
-Task<const TaskState*> TaskScope::wait_for_first(const std::exception_ptr& failure, Task<void> closing) {
-  TaskState& task = *current.task;
+Task<const TaskState*> TaskScope::wait_for_first(const std::exception_ptr& failure, Task<bool> closing) {
   bool stop = false;
   if (!failure) try {
       co_await AllDone(waits_for_first_, first_ != nullptr || first_child() == nullptr,
@@ -69,27 +77,34 @@ Task<const TaskState*> TaskScope::wait_for_first(const std::exception_ptr& failu
     } catch (const Cancelled&) {
       stop = true;
     }
-  co_await std::move(closing);
-  if (failure) std::rethrow_exception(failure);
+  if (co_await std::move(closing)) stop = true;
+  if (failure) {
+    if (stop) put_off_stop(failure);
+    std::rethrow_exception(failure);
+  }
   if (stop) {
     // To the result of one that somebody else has cancelled the request would be a second Cancelled.
     if (first_ == nullptr || first_->outcome() == Outcome::CANCELLED) throw Cancelled();
-    task.defer_cancel();
+    parent_.defer_cancel();
   }
   co_return first_;
 }
 
 Task<void> TaskScope::all(const std::exception_ptr& failure) { return wait_for_all(failure, close()); }
 
-Task<void> TaskScope::wait_for_all(const std::exception_ptr& failure, Task<void> closing) {
+Task<void> TaskScope::wait_for_all(const std::exception_ptr& failure, Task<bool> closing) {
   bool stop = false;
-  if (!failure) try {
-      co_await all_done();
+  while (!failure && first_child() != nullptr) try {
+      co_await all_done(stop);
     } catch (const Cancelled&) {
       stop = true;
+      stop_children();
     }
-  co_await std::move(closing);
-  if (failure) std::rethrow_exception(failure);
+  if (co_await std::move(closing)) stop = true;
+  if (failure) {
+    if (stop) put_off_stop(failure);
+    std::rethrow_exception(failure);
+  }
   if (stop) throw Cancelled();
 }
 

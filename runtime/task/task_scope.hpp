@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <exception>
 #include <source_location>
 #include <utility>
@@ -11,6 +13,8 @@
 #include "../core/task.hpp"
 #include "../core/task_state.hpp"
 #include "join_handle.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle::detail {
 
@@ -34,16 +38,20 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
   /// request comes out of the next co_await. Otherwise Cancelled. `failure`, if not null by then, is thrown
   /// instead, after the same. Somebody has to keep a handle of each child meanwhile.
   HEDDLE_CORO_WRAPPER Task<const TaskState*> first(const std::exception_ptr& failure);
-  /// Waits until all children are done. When this task is asked to stop, they are, and Cancelled is thrown.
+  /// Waits until all children are done. Each time when this task is asked to stop, they are, and Cancelled is
+  /// thrown at the end.
   /// `failure`, if not null, is thrown, after they were stopped.
   HEDDLE_CORO_WRAPPER Task<void> all(const std::exception_ptr& failure);
   /// Asks all children to stop and waits until they are done, whatever requests to stop this task gets
-  /// meanwhile: they come out of the next co_await.
-  Task<void> close();
+  /// meanwhile. Yields whether there were such: the caller throws Cancelled for them, or puts it off.
+  Task<bool> close();
+  /// The requests that close() has told of come out of the next co_await; but if a Cancelled is thrown now,
+  /// it stands for them, too.
+  void put_off_stop(const std::exception_ptr& thrown_now) noexcept;
 
  private:
-  Task<const TaskState*> wait_for_first(const std::exception_ptr& failure, Task<void> closing);
-  Task<void> wait_for_all(const std::exception_ptr& failure, Task<void> closing);
+  Task<const TaskState*> wait_for_first(const std::exception_ptr& failure, Task<bool> closing);
+  Task<void> wait_for_all(const std::exception_ptr& failure, Task<bool> closing);
   void child_done(TaskState& child) noexcept override;
   void stop_children() noexcept;
 
@@ -54,3 +62,5 @@ class HEDDLE_EXPORT TaskScope final : public TaskOwner {
 };
 
 }  // namespace heddle::detail
+
+HEDDLE_HEADER_END

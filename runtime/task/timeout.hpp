@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -9,9 +11,12 @@
 #include "../../selector/timeout.hpp"
 #include "../core/awaitable.hpp"
 #include "../core/cancelled.hpp"
+#include "../core/deadline.hpp"
 #include "../core/task.hpp"
 #include "../core/task_state.hpp"
 #include "../core/timer_heap.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -67,8 +72,8 @@ HEDDLE_CORO_OWNER auto wait_for(A&& awaitable, Timeout duration) {
 }
 /// timeout() until a point of the loop's time().
 template <Awaitable A>
-HEDDLE_CORO_OWNER auto timeout_at(TimePoint deadline, A&& awaitable) {
-  return detail::run_with_deadline<A, TimePoint>(deadline, std::forward<A>(awaitable));
+HEDDLE_CORO_OWNER auto timeout_at(Deadline deadline, A&& awaitable) {
+  return detail::run_with_deadline<A, TimePoint>(deadline.time(), std::forward<A>(awaitable));
 }
 
 namespace detail {
@@ -106,11 +111,22 @@ Task<std::remove_cvref_t<AwaitResult<A>>> run_shielded(A awaitable) {
 
 }  // namespace detail
 
-/// Awaits `awaitable` to its end whatever happens: a request to stop that comes meanwhile is thrown by the
-/// next co_await.
+/// Keeps a request to stop the caller away from what is awaited.
+///
+/// shield(handle), of a JoinHandle or a Future, also of a temporary, as in `shield(spawn(f()))`: what the
+/// handle refers to is not stopped, but the wait is, at once, as asyncio's shield() does. So
+/// `timeout(d, shield(handle))` throws TimeoutError at its deadline, and the task goes on.
+///
+/// shield(awaitable), of anything else: is awaited to its end whatever happens, within this task; a request
+/// to stop that comes meanwhile is thrown by the next co_await.
 template <Awaitable A>
 HEDDLE_CORO_OWNER auto shield(A&& awaitable) {
-  return detail::run_shielded<A>(std::forward<A>(awaitable));
+  if constexpr (requires { std::forward<A>(awaitable).shielded(); })
+    return std::forward<A>(awaitable).shielded();
+  else
+    return detail::run_shielded<A>(std::forward<A>(awaitable));
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
 #include <vector>
@@ -10,6 +12,8 @@
 #include "../core/operation.hpp"
 #include "../core/timer_heap.hpp"
 #include "join_handle.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -92,3 +96,5 @@ detail::WaitTasksOperation wait(ReturnWhen when, Timeout timeout, const JoinHand
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <utility>
 #include <variant>
@@ -9,6 +11,8 @@
 
 #include "nothing.hpp"
 #include "race.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -58,3 +62,5 @@ HEDDLE_CORO_OWNER Task<Winner<T>> when_any(std::vector<Task<T>> tasks) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

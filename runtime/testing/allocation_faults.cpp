@@ -100,21 +100,10 @@ bool AllocationFault::fails_now(std::size_t size) noexcept {
 }
 
 FrameCacheBypass::FrameCacheBypass() {
-  free_frame(allocate_frame(1), 1);  // the first of a thread opens the cache
-  open_ = std::exchange(frame_cache.open, false);
-  for (std::size_t i = 0; i < FrameCache::classes; ++i) {
-    room_[i] = std::exchange(frame_cache.room[i], 0);
-    while (FrameCache::Block* const block = frame_cache.free[i]) {
-      frame_cache.free[i] = block->next;
-      free_frame_slow(block, (i + 1) * FrameCache::granule);
-      ++room_[i];
-    }
-  }
+  free_frame(allocate_frame(1), 1);  // the first of a thread makes its cache
+  bypassed_ = std::exchange(frame_cache, &none_);
 }
 
-FrameCacheBypass::~FrameCacheBypass() {
-  for (std::size_t i = 0; i < FrameCache::classes; ++i) frame_cache.room[i] = room_[i];
-  frame_cache.open = open_;
-}
+FrameCacheBypass::~FrameCacheBypass() { frame_cache = bypassed_; }
 
 }  // namespace heddle

@@ -2,11 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <cstdint>
 
-#include "../../selector/export.hpp"
 #include "../core/frame_allocator.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -55,10 +58,12 @@ class HEDDLE_EXPORT FrameCacheBypass {
   ~FrameCacheBypass();
 
  private:
-  std::int32_t room_[FrameCache::classes];
-  bool open_;
+  FrameCache* bypassed_;
+  FrameCache none_{};  // nothing in it, no room
 };
 
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -46,6 +46,39 @@ std::list<UnfinishedRun>& unfinished_runs() {
   return runs;
 }
 
+// Cancels each task of a loop once: those that there are when the main one is done, at once, as run() does;
+// and what they start later.
+class RestCanceller final : private TaskObserver {
+ public:
+  explicit RestCanceller(EventLoop& loop) noexcept : loop_(loop) {}
+  ~RestCanceller() {
+    if (main_ != nullptr && !main_->done()) main_->remove_observer(*this);
+  }
+
+  void watch(TaskState& main) noexcept {
+    main_ = &main;
+    main.add_observer(*this);
+  }
+  /// True if no task is left.
+  bool cancel_new() noexcept {
+    std::uint64_t newest = cancelled_up_to_;
+    for (TaskState* task = loop_.first_child(); task != nullptr; task = task->next_sibling()) {
+      if (task->id() <= cancelled_up_to_) continue;
+      task->cancel();
+      newest = std::max(newest, task->id());
+    }
+    cancelled_up_to_ = newest;
+    return loop_.first_child() == nullptr;
+  }
+
+ private:
+  void task_done(TaskState&) noexcept override { cancel_new(); }
+
+  EventLoop& loop_;
+  TaskState* main_ = nullptr;
+  std::uint64_t cancelled_up_to_ = 0;
+};
+
 class Harness {
  public:
   Harness(DisturbedScenario& scenario, Disturbance disturbance, std::exception_ptr injected,
@@ -88,6 +121,7 @@ class Harness {
   }
 
   void run_and_check(std::uint64_t number) {
+    const FrameCacheBypass bypass;  // also of the check, which may destroy what the run has made
     DisturbedRun run;
     const std::string wrong = run_scenario(number, run);
     disturbed_ = run.disturbance != Disturbance::NONE;
@@ -110,10 +144,10 @@ class Harness {
 
   // Runs the scenario once, on a new loop. Returns what was wrong, empty if nothing was.
   std::string run_scenario(std::uint64_t number, DisturbedRun& run) {
-    const FrameCacheBypass bypass;
     Disturber disturber(disturbance_, number, injected_, options_);
     std::string wrong;
     UnfinishedRun all;
+    std::optional<RestCanceller> rest;
     std::size_t failed_size = 0;
     bool allocation_failed = false;
     {
@@ -124,13 +158,15 @@ class Harness {
         all.loop->set_report_handler([](EventLoop&, const Report&, void*) {});
         all.main = spawn_for(*all.loop, scenario_.make(), std::source_location());
         disturber.set_main(all.main.state());
+        rest.emplace(*all.loop).watch(all.main.state());
         all.loop->add_observer(disturber);
         drive(all, disturber, wrong, [&] { return all.main.done(); });
       } catch (...) {
         run.end = std::current_exception();
       }
       if (!wrong.empty()) disturber.stop();
-      if (all.loop) cancel_rest(all, disturber, wrong);
+      if (all.loop) cancel_rest(all, rest ? *rest : rest.emplace(*all.loop), disturber, wrong);
+      rest.reset();
       if (fault) allocation_failed = fault->has_failed(), failed_size = fault->size();
     }
     const bool happened =
@@ -184,19 +220,9 @@ class Harness {
 
   // As heddle::run() does: the tasks that are left are cancelled, and those that they start now are so at
   // once.
-  void cancel_rest(UnfinishedRun& all, Disturber& disturber, std::string& wrong) {
+  void cancel_rest(UnfinishedRun& all, RestCanceller& rest, Disturber& disturber, std::string& wrong) {
     EventLoop& loop = *all.loop;
-    std::uint64_t cancelled_up_to = 0;
-    const auto cancel_new = [&] {
-      std::uint64_t newest = cancelled_up_to;
-      for (TaskState* task = loop.first_child(); task != nullptr; task = task->next_sibling()) {
-        if (task->id() <= cancelled_up_to) continue;
-        task->cancel();
-        newest = std::max(newest, task->id());
-      }
-      cancelled_up_to = newest;
-      return loop.first_child() == nullptr;
-    };
+    const auto cancel_new = [&rest] { return rest.cancel_new(); };
     std::string stuck;
     for (int attempts = 0; loop.first_child() != nullptr && stuck.empty(); ++attempts) try {
         drive(all, disturber, stuck, cancel_new);

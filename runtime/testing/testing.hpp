@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstdint>
 #include <exception>
 #include <stdexcept>
@@ -11,6 +13,8 @@
 #include "../core/cancelled.hpp"
 #include "../core/task.hpp"
 #include "../loop/event_loop.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -65,7 +69,7 @@ struct HEDDLE_EXPORT DisturbOptions {
   /// it.
   bool from_outside = false;
   /// A run that takes longer, or more steps (turns of tasks, and callbacks), has failed.
-  Duration patience = std::chrono::seconds(20);
+  Timeout patience = std::chrono::seconds(20);
   std::uint64_t most_steps = 1'000'000;
 };
 
@@ -162,3 +166,5 @@ DisturbCount fail_allocations(Scenario scenario, Check check = &check_usual_end,
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,49 +2,65 @@
 // SPDX-License-Identifier: MIT
 #include "watchdog.hpp"
 
+#include <algorithm>
+
 #include "../loop/event_loop.hpp"
 
 namespace heddle::detail {
 
-Watchdog::Watchdog() : thread_([this] { watch(); }) {}
-
-Watchdog::~Watchdog() {
-  {
-    const std::lock_guard lock(mutex_);
-    ends_ = true;
+Watchdog::Watchdog() : state_(new State) {
+  try {
+    state_->thread = std::thread([state = state_] { state->watch(); });
+  } catch (...) {
+    delete state_;
+    throw;
   }
-  changed_.notify_one();
-  thread_.join();
 }
 
-Watchdog::Watch::Watch(Watchdog& watchdog, EventLoop& loop, Duration patience) : watchdog_(watchdog) {
-  const std::lock_guard lock(watchdog.mutex_);
-  watchdog.loop_ = &loop;
-  watchdog.deadline_ = std::chrono::steady_clock::now() + patience;
-  watchdog.expired_ = false;
-  watchdog.changed_.notify_one();
+Watchdog::~Watchdog() {
+  if (!state_->process.is_here()) return;
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->ends = true;
+  }
+  state_->changed.notify_one();
+  state_->thread.join();
+  delete state_;
+}
+
+Watchdog::Watch::Watch(Watchdog& watchdog, EventLoop& loop, Timeout patience) : state_(*watchdog.state_) {
+  if (!state_.process.is_here()) return;
+  const std::lock_guard lock(state_.mutex);
+  state_.loop = &loop;
+  const auto now = std::chrono::steady_clock::now();
+  const auto longest = std::chrono::steady_clock::time_point::max() - now;
+  state_.deadline = now + std::min<Duration>(patience.duration(), longest);
+  state_.expired = false;
+  state_.changed.notify_one();
 }
 
 Watchdog::Watch::~Watch() {
-  const std::lock_guard lock(watchdog_.mutex_);
-  watchdog_.loop_ = nullptr;
+  if (!state_.process.is_here()) return;
+  const std::lock_guard lock(state_.mutex);
+  state_.loop = nullptr;
 }
 
 bool Watchdog::Watch::expired() const {
-  const std::lock_guard lock(watchdog_.mutex_);
-  return watchdog_.expired_;
+  if (!state_.process.is_here()) return false;
+  const std::lock_guard lock(state_.mutex);
+  return state_.expired;
 }
 
-void Watchdog::watch() {
-  std::unique_lock lock(mutex_);
-  while (!ends_) {
-    if (loop_ == nullptr || expired_) {
-      changed_.wait(lock);
-    } else if (std::chrono::steady_clock::now() < deadline_) {
-      changed_.wait_until(lock, deadline_);
+void Watchdog::State::watch() {
+  std::unique_lock lock(mutex);
+  while (!ends) {
+    if (loop == nullptr || expired) {
+      changed.wait(lock);
+    } else if (std::chrono::steady_clock::now() < deadline) {
+      changed.wait_until(lock, deadline);
     } else {
-      expired_ = true;
-      loop_->call_soon_threadsafe([] {});
+      expired = true;
+      loop->call_soon_threadsafe([] {});
     }
   }
 }

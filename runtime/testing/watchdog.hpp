@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "../../selector/process_mark.hpp"
 #include "../../selector/timeout.hpp"
 
 namespace heddle {
@@ -17,8 +18,10 @@ class EventLoop;
 
 namespace heddle::detail {
 
-/// A thread of its own, which watches one loop at a time.
+/// A thread of its own, which watches one loop at a time. In the child of a fork() it watches nothing.
 class Watchdog {
+  struct State;
+
  public:
   Watchdog();
   Watchdog(const Watchdog&) = delete;
@@ -28,7 +31,7 @@ class Watchdog {
   /// From now until it is destroyed, `loop` is watched: it is woken up when it has run for `patience`.
   class Watch {
    public:
-    Watch(Watchdog& watchdog, EventLoop& loop, Duration patience);
+    Watch(Watchdog& watchdog, EventLoop& loop, Timeout patience);
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
     ~Watch();
@@ -36,19 +39,25 @@ class Watchdog {
     bool expired() const;
 
    private:
-    Watchdog& watchdog_;
+    State& state_;
   };
 
  private:
-  void watch();
+  struct State {
+    void watch();
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  EventLoop* loop_ = nullptr;
-  std::chrono::steady_clock::time_point deadline_;
-  bool expired_ = false;
-  bool ends_ = false;
-  std::thread thread_;  // the last, because it uses the others
+    std::mutex mutex;
+    std::condition_variable changed;
+    EventLoop* loop = nullptr;
+    std::chrono::steady_clock::time_point deadline;
+    bool expired = false;
+    bool ends = false;
+    const ProcessMark process;
+    std::thread thread;
+  };
+
+  State*
+      state_;  // left as it is in the child of a fork(): the thread can't be joined, and may have locked it
 };
 
 }  // namespace heddle::detail

@@ -41,6 +41,14 @@ void ChannelCore::release() noexcept {
   if (std::atomic_ref(references_).fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
+void ChannelCore::add_handle() noexcept { std::atomic_ref(handles_).fetch_add(1, std::memory_order_relaxed); }
+
+void ChannelCore::drop_handle() noexcept {
+  if (std::atomic_ref(handles_).fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  close();
+  release();
+}
+
 ChannelCore::Lock::Lock(ChannelCore& channel) noexcept : channel_(channel) { channel.sync_->mutex.lock(); }
 
 ChannelCore::Lock::~Lock() {
@@ -104,6 +112,19 @@ void ChannelOperation::prepare_to_wait(void* item) noexcept {
   waiter_.operation = this;
   waiter_.item = item;
   mailbox_ = &EventLoop::running().mailbox();
+}
+
+// Who else has the channel isn't known: it may be another thread.
+void ChannelOperation::begin_wait() noexcept {
+  current.loop->allow_for_outside_work();
+  waits_ = true;
+}
+
+void ChannelOperation::end_outside_work() noexcept { current.loop->end_possible_outside_work(); }
+
+void ChannelOperation::throw_closed() {
+  check_task();
+  throw ChannelClosed();
 }
 
 void ChannelOperation::wake_from_any_thread() noexcept {

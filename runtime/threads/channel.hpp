@@ -2,16 +2,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <cstddef>
+#include <new>
 #include <optional>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../../selector/timeout.hpp"
 #include "../core/blocking.hpp"
 #include "../core/cancelled.hpp"
 #include "channel_core.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -19,11 +23,18 @@ namespace detail {
 
 [[noreturn]] HEDDLE_EXPORT void throw_sent_already();
 
+/// What was received, if anything was.
+template <class T>
+std::optional<T> take_value(Item<T>& item) {
+  if (!item) return std::nullopt;
+  const Item<T> received(std::move(item));
+  return std::optional<T>(std::move(*received));
+}
+
 template <class T>
 class [[nodiscard]] ChannelSend final : public ChannelOperation {
  public:
-  ChannelSend(ChannelState<T>& channel, T&& item) noexcept
-      : ChannelOperation(channel), item_(std::move(item)) {}
+  ChannelSend(ChannelState<T>& channel, T&& item) : ChannelOperation(channel), item_(std::move(item)) {}
   ChannelSend(ChannelSend&& other) noexcept : ChannelOperation(other), item_(std::move(other.item_)) {}
 
   bool await_ready() {
@@ -39,11 +50,12 @@ class [[nodiscard]] ChannelSend final : public ChannelOperation {
     if (waiter_.state != ChannelWaiter::State::IDLE ||
         channel().send(item_, &waiter_) != ChannelWaiter::State::WAITING)
       wake();
+    begin_wait();
     suspend(*this, coroutine);
   }
   void await_resume() {
-    check_stopped();
-    if (waiter_.state == ChannelWaiter::State::CLOSED) throw ChannelClosed();
+    end_wait();
+    if (waiter_.state == ChannelWaiter::State::CLOSED) throw_closed();
   }
 
   Stop cancel() noexcept override {
@@ -52,13 +64,17 @@ class [[nodiscard]] ChannelSend final : public ChannelOperation {
     return Stop::STOPPED;
   }
 
-  /// What was to be sent: it is still here when the send was cancelled or the channel was closed.
-  T& item() noexcept { return item_; }
+  /// What was to be sent: it is still here when the send was cancelled or the channel was closed. Throws
+  /// std::logic_error when it was sent.
+  T& item() {
+    if (!item_) throw_sent_already();
+    return *item_;
+  }
 
  private:
   ChannelState<T>& channel() const noexcept { return static_cast<ChannelState<T>&>(*channel_); }
 
-  T item_;
+  Item<T> item_;
 };
 
 template <class T>
@@ -70,25 +86,21 @@ class [[nodiscard]] ChannelReceive final : public ChannelOperation {
   bool await_ready() {
     begin();
     stopped_ = false;
-    waiter_.state = channel().receive(&place_, nullptr);
+    waiter_.state = channel().receive(item_, nullptr);
     return is_ready(waiter_.state);
   }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
-    prepare_to_wait(&place_);
+    prepare_to_wait(&item_);
     if (waiter_.state != ChannelWaiter::State::IDLE ||
-        channel().receive(&place_, &waiter_) != ChannelWaiter::State::WAITING)
+        channel().receive(item_, &waiter_) != ChannelWaiter::State::WAITING)
       wake();
+    begin_wait();
     suspend(*this, coroutine);
   }
   std::optional<T> await_resume() {
-    check_stopped();
-    std::optional<T> item;
-    if (waiter_.state == ChannelWaiter::State::DONE) {
-      item.emplace(std::move(place_.item));
-      place_.item.~T();
-    }
-    return item;
+    end_wait();
+    return take_value(item_);
   }
 
   Stop cancel() noexcept override {
@@ -100,59 +112,77 @@ class [[nodiscard]] ChannelReceive final : public ChannelOperation {
  private:
   ChannelState<T>& channel() const noexcept { return static_cast<ChannelState<T>&>(*channel_); }
 
-  union Place {
-    Place() noexcept {}
-    ~Place() {}
-    T item;
-  } place_;
+  Item<T> item_;
 };
 
 }  // namespace detail
 
 /// Hands items from any number of senders to any number of receivers, tasks of any loops and plain threads,
 /// in the order in which they were sent; of those who wait the first is served. A copy refers to the same
-/// channel, which lives as long as the last of them, and whoever waits at it.
+/// channel, which is closed when the last of them is destroyed.
 ///
 /// Cancelling loses nothing: an item that was received is delivered, and one that wasn't sent is still in the
-/// send operation (see ChannelSend::item()).
+/// send operation (see ChannelSend::item()). T must be movable without throwing; its constructors and
+/// destructor are called with no lock held, and may use the channel.
 template <class T>
 class Channel {
  public:
   static constexpr std::size_t unlimited = ~std::size_t{0};
 
   /// `capacity` items fit in it before senders have to wait. 0: each waits until its item is received.
-  explicit Channel(std::size_t capacity)
-      : state_(detail::Ref<detail::ChannelState<T>>::adopt(*new detail::ChannelState<T>(capacity))) {}
+  explicit Channel(std::size_t capacity) : state_(Shared::adopt(*new detail::ChannelState<T>(capacity))) {}
   // No moves: there is always a channel.
   Channel(const Channel&) noexcept = default;
   Channel& operator=(const Channel&) noexcept = default;
 
   /// Waits until there is room. Throws ChannelClosed if it is, or while it waits is, closed.
-  detail::ChannelSend<T> send(T item) noexcept { return detail::ChannelSend<T>(*state_, std::move(item)); }
+  detail::ChannelSend<T> send(T item) {
+    static_assert(detail::fits_in_frame<T>,
+                  "a coroutine's frame isn't aligned for such an item: try_send() "
+                  "or blocking_send() it, or send a std::unique_ptr");
+    return detail::ChannelSend<T>(*state_, std::move(item));
+  }
   /// Waits for an item; nullopt when the channel is closed and empty.
-  detail::ChannelReceive<T> receive() noexcept { return detail::ChannelReceive<T>(*state_); }
+  detail::ChannelReceive<T> receive() noexcept {
+    static_assert(detail::fits_in_frame<T>,
+                  "a coroutine's frame isn't aligned for such an item: "
+                  "try_receive() it, or send a std::unique_ptr");
+    return detail::ChannelReceive<T>(*state_);
+  }
 
   /// Sends `item` if there is room, or leaves it as it is and returns false. Throws ChannelClosed.
   bool try_send(T& item) {
-    return check_sent(state_->send(item, nullptr)) == detail::ChannelWaiter::State::DONE;
+    if (check_sent(state_->probe()) == State::IDLE) return false;
+    detail::Item<T> sent(std::move(item));
+    const State state = state_->send(sent, nullptr);
+    if (sent) {  // others were faster
+      item.~T();
+      ::new (static_cast<void*>(__builtin_addressof(item))) T(std::move(*sent));
+    }
+    return check_sent(state) == State::DONE;
   }
   bool try_send(T&& item) { return try_send(item); }
   /// An item, if there is one now.
   std::optional<T> try_receive() {
-    Place place;
-    return place.take(state_->receive(&place, nullptr));
+    detail::Item<T> item;
+    state_->receive(item, nullptr);
+    return detail::take_value(item);
   }
 
   /// send() for a thread without a loop: blocks it. Throws TimeoutError when `timeout` has passed.
   void blocking_send(T item, Timeout timeout = {}) {
     detail::check_may_block("blocking_send()", "co_await send()");
-    check_sent(state_->send_blocking(item, timeout));
+    const Kept kept(*state_);
+    detail::Item<T> sent(std::move(item));
+    check_sent(kept->send_blocking(sent, timeout));
   }
   /// The same for receive().
   std::optional<T> blocking_receive(Timeout timeout = {}) {
     detail::check_may_block("blocking_receive()", "co_await receive()");
-    Place place;
-    return place.take(state_->receive_blocking(&place, timeout));
+    const Kept kept(*state_);
+    detail::Item<T> item;
+    if (kept->receive_blocking(item, timeout) == State::WAITING) throw TimeoutError();
+    return detail::take_value(item);
   }
 
   /// Nothing can be sent any more: those who wait to send get ChannelClosed, and who receives gets what is
@@ -163,29 +193,19 @@ class Channel {
   std::size_t size() const noexcept { return state_->size(); }
 
  private:
-  union Place {
-    Place() noexcept {}
-    ~Place() {}
-    T item;
+  using State = detail::ChannelWaiter::State;
 
-    std::optional<T> take(detail::ChannelWaiter::State state) {
-      if (state == detail::ChannelWaiter::State::WAITING) throw TimeoutError();
-      std::optional<T> result;
-      if (state == detail::ChannelWaiter::State::DONE) {
-        result.emplace(std::move(item));
-        item.~T();
-      }
-      return result;
-    }
-  };
-
-  static detail::ChannelWaiter::State check_sent(detail::ChannelWaiter::State state) {
-    if (state == detail::ChannelWaiter::State::CLOSED) throw ChannelClosed();
-    if (state == detail::ChannelWaiter::State::WAITING) throw TimeoutError();
+  static State check_sent(State state) {
+    if (state == State::CLOSED) throw ChannelClosed();
+    if (state == State::WAITING) throw TimeoutError();
     return state;
   }
 
-  detail::Ref<detail::ChannelState<T>> state_;
+  using Shared = detail::Ref<detail::ChannelState<T>, detail::ChannelSide>;
+  using Kept = detail::Ref<detail::ChannelState<T>>;  // while a thread is blocked: this may go meanwhile
+  Shared state_;
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

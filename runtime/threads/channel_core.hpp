@@ -2,18 +2,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
-#include <new>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../../selector/timeout.hpp"
 #include "../core/intrusive_list.hpp"
+#include "../core/item.hpp"
 #include "../core/operation.hpp"
 #include "../core/ref.hpp"
 #include "../core/runnable.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -40,7 +43,7 @@ struct ChannelWaiter : ListLink<ChannelWaiter> {
   enum class State : unsigned char { IDLE, WAITING, DONE, CLOSED };
 
   ChannelOperation* operation = nullptr;  // null for a thread that is blocked
-  void* item = nullptr;                   // the one that is sent, or the place for the one that is received
+  void* item = nullptr;                   // the Item that is sent, or to which the received one is moved
   State state = State::IDLE;
 };
 
@@ -53,6 +56,10 @@ class HEDDLE_EXPORT ChannelCore {
  public:
   void add_reference() noexcept;
   void release() noexcept;
+
+  /// One more Channel, or one less; when the last of them goes it is closed.
+  void add_handle() noexcept;
+  void drop_handle() noexcept;
 
   void close() noexcept;
   bool closed() noexcept;
@@ -90,11 +97,20 @@ class HEDDLE_EXPORT ChannelCore {
  private:
   struct Sync;
   Sync* sync_;
-  ChannelList served_;       // to be woken when the lock is released
-  unsigned references_ = 1;  // atomic accesses only
+  ChannelList served_;  // to be woken when the lock is released
+  // Atomic accesses only. One reference is that of all handles.
+  unsigned references_ = 1;
+  unsigned handles_ = 1;
 };
 
-/// The core with a ring buffer of items.
+/// How the Channels are counted.
+struct ChannelSide {
+  static void add(ChannelCore& channel) noexcept { channel.add_handle(); }
+  static void drop(ChannelCore& channel) noexcept { channel.drop_handle(); }
+};
+
+/// The core with its items. Under its lock only pointers to them move: what their constructors and destructor
+/// do, they do outside of it.
 template <class T>
 class ChannelState final : public ChannelCore {
   static_assert(std::is_nothrow_move_constructible_v<T>,
@@ -105,30 +121,36 @@ class ChannelState final : public ChannelCore {
 
   using State = ChannelWaiter::State;
 
-  /// Sends without waiting: DONE, CLOSED, or IDLE when there is no room. With a `waiter`, whose item this is,
-  /// that one is put on the list then: WAITING.
-  State send(T& item, ChannelWaiter* waiter) {
+  /// Sends without waiting: DONE, and `item` is none then; CLOSED, or IDLE when there is no room. With a
+  /// `waiter`, whose item this is, that one is put on the list then: WAITING.
+  State send(Item<T>& item, ChannelWaiter* waiter) {
     const Lock lock(*this);
     return send_locked(item, waiter);
   }
-  /// Receives one into `place`, raw memory for it.
-  State receive(void* place, ChannelWaiter* waiter) {
+  /// Receives one into `place`, which has none.
+  State receive(Item<T>& place, ChannelWaiter* waiter) {
     const Lock lock(*this);
     return receive_locked(place, waiter);
   }
-  State send_blocking(T& item, Timeout timeout) {
+  State send_blocking(Item<T>& item, Timeout timeout) {
     ChannelWaiter waiter;
     waiter.item = &item;
     const Lock lock(*this);
     if (send_locked(item, &waiter) == State::WAITING && !block(waiter, timeout)) return State::WAITING;
     return waiter.state;
   }
-  State receive_blocking(void* place, Timeout timeout) {
+  State receive_blocking(Item<T>& place, Timeout timeout) {
     ChannelWaiter waiter;
-    waiter.item = place;
+    waiter.item = &place;
     const Lock lock(*this);
     if (receive_locked(place, &waiter) == State::WAITING && !block(waiter, timeout)) return State::WAITING;
     return waiter.state;
+  }
+  /// What a send() without waiting would yield now.
+  State probe() {
+    const Lock lock(*this);
+    if (closed_) return State::CLOSED;
+    return !receivers_.empty() || size_ < capacity_ ? State::DONE : State::IDLE;
   }
   /// Takes the waiter off its list. False if it has been served already.
   bool withdraw(ChannelWaiter& waiter) noexcept {
@@ -140,21 +162,21 @@ class ChannelState final : public ChannelCore {
   }
 
  private:
-  ~ChannelState() override {
-    while (size_ > 0) pop();
-    ::operator delete(items_, std::align_val_t(alignof(T)));
-  }
+  ~ChannelState() override = default;
 
   static State set_state(ChannelWaiter* waiter, State state) noexcept {
     if (waiter != nullptr) waiter->state = state;
     return state;
   }
+  static Item<T>& item_of(const ChannelWaiter& waiter) noexcept {
+    return *static_cast<Item<T>*>(waiter.item);
+  }
 
-  State send_locked(T& item, ChannelWaiter* waiter) {
+  State send_locked(Item<T>& item, ChannelWaiter* waiter) {
     if (closed_) return set_state(waiter, State::CLOSED);
     if (!receivers_.empty()) {
       ChannelWaiter& receiver = receivers_.front();
-      ::new (receiver.item) T(std::move(item));
+      item_of(receiver) = std::move(item);
       serve(receiver, State::DONE);
       return set_state(waiter, State::DONE);
     }
@@ -167,19 +189,19 @@ class ChannelState final : public ChannelCore {
     return set_state(waiter, State::WAITING);
   }
 
-  State receive_locked(void* place, ChannelWaiter* waiter) {
+  State receive_locked(Item<T>& place, ChannelWaiter* waiter) {
     ChannelWaiter* const sender = senders_.empty() ? nullptr : &senders_.front();
     if (size_ > 0) {
-      ::new (place) T(std::move(items_[first_]));
-      pop();
+      place = items_.pop_front();
+      --size_;
       if (sender != nullptr) {
-        push(*static_cast<T*>(sender->item));
+        push(item_of(*sender));
         serve(*sender, State::DONE);
       }
       return set_state(waiter, State::DONE);
     }
     if (sender != nullptr) {
-      ::new (place) T(std::move(*static_cast<T*>(sender->item)));
+      place = std::move(item_of(*sender));
       serve(*sender, State::DONE);
       return set_state(waiter, State::DONE);
     }
@@ -189,34 +211,12 @@ class ChannelState final : public ChannelCore {
     return set_state(waiter, State::WAITING);
   }
 
-  void push(T& item) {
-    if (size_ == room_) grow();
-    ::new (static_cast<void*>(&items_[(first_ + size_) % room_])) T(std::move(item));
+  void push(Item<T>& item) noexcept {
+    items_.push_back(std::move(item));
     ++size_;
   }
-  void pop() noexcept {
-    items_[first_].~T();
-    first_ = (first_ + 1) % room_;
-    --size_;
-  }
-  void grow() {
-    std::size_t room = room_ == 0 ? 16 : 2 * room_;
-    if (room > capacity_) room = capacity_;
-    T* const items = static_cast<T*>(::operator new(room * sizeof(T), std::align_val_t(alignof(T))));
-    for (std::size_t i = 0; i < size_; ++i) {
-      T& from = items_[(first_ + i) % room_];
-      ::new (static_cast<void*>(&items[i])) T(std::move(from));
-      from.~T();
-    }
-    ::operator delete(items_, std::align_val_t(alignof(T)));
-    items_ = items;
-    room_ = room;
-    first_ = 0;
-  }
 
-  T* items_ = nullptr;
-  std::size_t room_ = 0;
-  std::size_t first_ = 0;
+  ItemList<T> items_;
 };
 
 /// What sending and receiving on a loop have in common.
@@ -233,9 +233,15 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
   /// What await_ready() returns after an attempt that ended in `state`.
   bool is_ready(ChannelWaiter::State state) noexcept;
   void prepare_to_wait(void* item) noexcept;
-  void check_stopped() const {
+  /// It is suspended.
+  void begin_wait() noexcept;
+  /// Its turn has come: throws Cancelled if it was stopped.
+  void end_wait() {
+    if (std::exchange(waits_, false)) end_outside_work();
     if (stopped_) throw_cancelled();
   }
+  /// Throws Cancelled instead, if the task was asked to stop.
+  [[noreturn]] static void throw_closed();
 
   Ref<ChannelCore> channel_;
   ChannelWaiter waiter_;
@@ -247,7 +253,9 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
     ChannelOperation& operation;
   };
   static void on_message(Runnable& message) noexcept;
+  static void end_outside_work() noexcept;
 
+  bool waits_ = false;  // from when it is suspended until its turn
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};
 };
@@ -255,3 +263,5 @@ class HEDDLE_EXPORT ChannelOperation : public Operation {
 }  // namespace detail
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -86,19 +86,19 @@ void RemoteTask::finish() noexcept {
   }
 }
 
-void RemoteTask::post_start() noexcept {
+bool RemoteTask::post_start() noexcept {
   add_reference();
-  if (mailbox_->post(start_message_)) return;
+  if (mailbox_->post(start_message_)) return true;
   outcome_ = Outcome::CANCELLED;
   finish();
   release();
+  return false;
 }
 
 void RemoteTask::on_start(Runnable& message) noexcept {
   RemoteTask& self = static_cast<Message&>(message).task;
   clear_current_task();
   try {
-    if (current.loop->closed()) throw Cancelled();
     self.start(EventLoop::running());
   } catch (...) {
     self.outcome_ = outcome_in_flight();
@@ -137,18 +137,26 @@ void RemoteTask::wait() const {
 
 void RemoteWait::begin_wait() noexcept {
   mailbox_ = &EventLoop::running().mailbox();
+  outside_ = target_->mailbox_.get() != mailbox_;
+  if (outside_) current.loop->expect_outside_work();
   const std::atomic_ref head(target_->waiting_);
   RemoteWait* newest = head.load(std::memory_order_acquire);
   do {
     if (newest == done_mark()) {
-      wake();
+      end_wait();
       return;
     }
     next_ = newest;
   } while (!head.compare_exchange_weak(newest, this, std::memory_order_acq_rel, std::memory_order_acquire));
 }
 
-void RemoteWait::on_done(Runnable& message) noexcept { static_cast<Message&>(message).wait.wake(); }
+// On its own loop's thread.
+void RemoteWait::end_wait() noexcept {
+  if (outside_) current.loop->end_outside_work();
+  wake();
+}
+
+void RemoteWait::on_done(Runnable& message) noexcept { static_cast<Message&>(message).wait.end_wait(); }
 
 Operation::Stop RemoteWait::cancel() noexcept { return target_->cancel() ? Stop::LATER : Stop::TOO_LATE; }
 

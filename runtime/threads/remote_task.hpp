@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <coroutine>
 #include <exception>
 #include <new>
@@ -9,7 +11,6 @@
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
 #include "../core/blocking.hpp"
 #include "../core/operation.hpp"
 #include "../core/ref.hpp"
@@ -17,6 +18,8 @@
 #include "../core/task.hpp"
 #include "../core/task_state.hpp"
 #include "../task/join_handle.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -48,8 +51,8 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
   explicit RemoteTask(Mailbox* mailbox) noexcept;
   virtual ~RemoteTask();
 
-  /// Has start() called on the loop's thread.
-  void post_start() noexcept;
+  /// Has start() called on the loop's thread. False if the loop has closed: this has been cancelled.
+  bool post_start() noexcept;
   /// This represents `task` from now on. On the loop's thread.
   void watch(TaskState& task) noexcept;
   void finish() noexcept;
@@ -143,8 +146,10 @@ class HEDDLE_EXPORT RemoteWait : public Operation {
 
   static void on_done(Runnable& message) noexcept;
   void begin_wait() noexcept;
+  void end_wait() noexcept;
 
   RemoteWait* next_ = nullptr;  // the one that came before
+  bool outside_ = false;        // the task is another loop's
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};
 };
@@ -155,7 +160,10 @@ class RemoteTaskOf final : public RemoteTask {
   RemoteTaskOf(Mailbox& mailbox, Task<T> task, std::source_location where) noexcept
       : RemoteTask(&mailbox), task_(std::move(task)), where_(where) {}
 
-  void begin() noexcept { post_start(); }
+  /// A task that will never begin isn't one that nobody awaited.
+  void begin() noexcept {
+    if (!post_start()) task_.release().destroy();
+  }
 
   T take() {
     if (outcome_ == Outcome::CANCELLED) throw Cancelled();
@@ -277,3 +285,5 @@ auto spawn_threadsafe(EventLoop& loop, F&& function, A&&... arguments) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -17,7 +17,6 @@
 #include "../core/ref.hpp"
 #include "../loop/mailbox.hpp"
 #include "../task/task_group.hpp"
-#include "../task/wait.hpp"
 #include "remote_task.hpp"
 
 namespace heddle::detail {
@@ -38,7 +37,7 @@ class Threads {
  public:
   Threads(std::size_t count, ThreadMain& function, const LoopOptions& options)
       : function_(function), options_(options), tasks_(count), ends_(count, End(*this)) {
-    errors_.reserve(2 * count);  // a task and its loop
+    errors_.reserve(2 * count + 1);  // a task and its loop; and a thread that can't be started
   }
 
   void run() {
@@ -49,6 +48,8 @@ class Threads {
       first.set_name("main 0");
       JoinHandle<void> leader = spawn_for(static_cast<TaskOwner&>(loop), lead(first), std::source_location());
       leader.set_name("run_on_threads");
+      const ClosesLoop closes(first.state(), &leader.state());
+      const FirstEnd first_end(*this, first.state());
       try {
         drive_main(loop, leader.state());
       } catch (...) {
@@ -67,9 +68,30 @@ class Threads {
     Threads& threads;
     static void on_end(Runnable& runnable) noexcept { static_cast<End&>(runnable).threads.one_ended(); }
   };
+  // The same of the first thread's own task.
+  class FirstEnd final : TaskObserver {
+   public:
+    FirstEnd(Threads& all, TaskState& first) noexcept : threads_(all), first_(first) {
+      ++all.alive_;
+      first.add_observer(*this);
+    }
+    ~FirstEnd() {
+      if (!first_.done()) first_.remove_observer(*this);
+    }
+
+   private:
+    void task_done(TaskState&) noexcept override { threads_.one_ended(); }
+    Threads& threads_;
+    TaskState& first_;
+  };
+
   // On the leader's thread.
 
+  // Doesn't end before all have: they use this object.
   Task<void> lead(JoinHandle<void>& first) {
+    // The others may call this loop, or send something to its tasks.
+    Scheduler& loop = *current.loop;
+    loop.allow_for_outside_work();
     try {
       register_task(0, first);
       threads_.reserve(tasks_.size());
@@ -80,14 +102,14 @@ class Threads {
     } catch (...) {
       fail();
     }
-    while (alive_ > 0 || !first.done()) {
+    while (alive_ > 0) {
       try {
-        co_await wait(ReturnWhen::ALL_COMPLETED, {}, first);
-        co_await AllDone(waiting_, alive_ == 0, "the other threads", true);
+        co_await AllDone(waiting_, false, "the other threads", true);
       } catch (const Cancelled&) {
         stop_all();
       }
     }
+    loop.end_possible_outside_work();
   }
 
   void one_ended() noexcept {
@@ -103,6 +125,7 @@ class Threads {
       JoinHandle<void> handle = spawn_for(static_cast<TaskOwner&>(loop), body(index), std::source_location());
       handle.set_name("main " + std::to_string(index));
       register_task(index, handle);
+      const ClosesLoop closes(handle.state());
       while (!handle.done()) loop.run_until_complete(handle.state());
     } catch (...) {
       fail();
@@ -153,7 +176,7 @@ class Threads {
   Ref<Mailbox> mailbox_;  // kept until no thread can be at it any more
   std::vector<End> ends_;
   std::vector<std::thread> threads_;
-  std::size_t alive_ = 0;
+  std::size_t alive_ = 0;  // of the tasks
   AllDone* waiting_ = nullptr;
 };
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <utility>
 
@@ -9,6 +11,8 @@
 #include "../core/task.hpp"
 #include "../loop/event_loop.hpp"
 #include "../task/run.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -51,3 +55,5 @@ void run_on_threads(std::size_t threads, F function, const LoopOptions& options 
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "../../selector/process_mark.hpp"
 #include "../core/start_thread.hpp"
 #include "../core/task_locals.hpp"
 #include "../loop/event_loop.hpp"
@@ -34,31 +35,81 @@ void StopToken::check() const {
 
 // The pool.
 
-struct ThreadPool::State {
-  std::mutex mutex;
-  std::condition_variable available;
-  std::vector<std::thread> threads;
-  IntrusiveList<ThreadJob> queue;
-  std::size_t queued = 0;  // in the queue
-  std::size_t idle = 0;
-  std::size_t most_threads = 0;
-  std::size_t queue_limit = 0;
-  bool shutdown = false;
-  char name[16] = {};
+namespace detail {
+
+// Counted references: a job may be withdrawn when its pool is gone.
+class ThreadPoolState {
+ public:
+  ThreadPoolState(std::size_t most, std::size_t limit, std::string_view its_name)
+      : most_threads_(most), queue_limit_(limit) {
+    its_name.copy(name_, sizeof name_ - 1);
+  }
+  // With the same limits, and without threads and jobs.
+  explicit ThreadPoolState(const ThreadPoolState& parent)
+      : most_threads_(parent.most_threads_), queue_limit_(parent.queue_limit_), shutdown_(parent.shutdown_) {
+    std::copy(std::begin(parent.name_), std::end(parent.name_), name_);
+  }
+  ThreadPoolState& operator=(const ThreadPoolState&) = delete;
+
+  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  // False in the child of a fork(), where the threads aren't, and one may have held the mutex.
+  bool is_here() const noexcept { return process_.is_here(); }
+  void submit(ThreadJob& job);
+  // False if it has begun.
+  bool withdraw(ThreadJob& job) noexcept;
+  void shutdown() noexcept;
+  std::size_t threads() noexcept;
+  std::size_t queued() noexcept;
+
+ private:
+  ~ThreadPoolState() = default;
+  void add_thread();
+  void serve() noexcept;
+
+  std::mutex mutex_;
+  std::condition_variable available_;
+  std::vector<std::thread> threads_;
+  IntrusiveList<ThreadJob> queue_;
+  std::size_t queued_ = 0;  // in the queue
+  std::size_t idle_ = 0;
+  const std::size_t most_threads_;
+  const std::size_t queue_limit_;
+  std::atomic<unsigned> references_{1};
+  bool shutdown_ = false;
+  char name_[16] = {};
+  ProcessMark process_;
 };
 
-ThreadPool::ThreadPool(std::size_t threads, std::size_t queue_limit, std::string_view name)
-    : state_(new State) {
-  state_->most_threads =
-      threads != 0 ? threads : std::min<std::size_t>(32, std::thread::hardware_concurrency() + 4);
-  state_->queue_limit = queue_limit;
-  name.copy(state_->name, sizeof state_->name - 1);
+}  // namespace detail
+
+// In the child of a fork() the whole state is left as it is, and the pool begins anew.
+ThreadPoolState& ThreadPool::state() const {
+  ThreadPoolState* state = std::atomic_ref(state_).load(std::memory_order_acquire);
+  if (state->is_here()) return *state;
+  auto* const fresh = new ThreadPoolState(*state);
+  if (std::atomic_ref(state_).compare_exchange_strong(state, fresh)) return *fresh;
+  fresh->release();
+  return *state;
 }
 
+ThreadPool::ThreadPool(std::size_t threads, std::size_t queue_limit, std::string_view name)
+    : state_(new ThreadPoolState(
+          threads != 0 ? threads : std::min<std::size_t>(32, std::thread::hardware_concurrency() + 4),
+          queue_limit, name)) {}
+
 ThreadPool::~ThreadPool() {
-  shutdown();
-  delete state_;
+  if (!state_->is_here()) return;
+  state_->shutdown();
+  state_->release();
 }
+
+void ThreadPool::shutdown() noexcept { state().shutdown(); }
+std::size_t ThreadPool::threads() const noexcept { return state().threads(); }
+std::size_t ThreadPool::queued() const noexcept { return state().queued(); }
 
 namespace {
 
@@ -80,54 +131,51 @@ ThreadPool& ThreadPool::shared() {
   return *pool;
 }
 
-void ThreadPool::submit(ThreadJob& job) {
-  State& state = *state_;
-  std::unique_lock lock(state.mutex);
-  if (state.shutdown) throw std::logic_error("a call was given to a ThreadPool that was shut down");
-  if (state.queued >= state.idle) {  // nobody is free
-    if (state.threads.size() < state.most_threads) {
+void ThreadPoolState::submit(ThreadJob& job) {
+  std::unique_lock lock(mutex_);
+  if (shutdown_) throw std::logic_error("a call was given to a ThreadPool that was shut down");
+  if (queued_ >= idle_) {  // nobody is free
+    if (threads_.size() < most_threads_) {
       try {
         add_thread();
       } catch (const std::system_error&) {
-        if (state.threads.empty()) throw;
+        if (threads_.empty()) throw;
       }
-    } else if (state.queued - state.idle >= state.queue_limit) {
-      throw ThreadPoolFull("all " + std::to_string(state.threads.size()) +
-                           " threads of a ThreadPool are busy, and " + std::to_string(state.queued) +
+    } else if (queued_ - idle_ >= queue_limit_) {
+      throw ThreadPoolFull("all " + std::to_string(threads_.size()) +
+                           " threads of a ThreadPool are busy, and " + std::to_string(queued_) +
                            " calls wait for one");
     }
   }
   job.state_ = ThreadJob::State::QUEUED;
-  state.queue.push_back(job);
-  ++state.queued;
+  queue_.push_back(job);
+  ++queued_;
   lock.unlock();  // or who is woken would have to wait for it
-  state.available.notify_one();
+  available_.notify_one();
 }
 
-void ThreadPool::add_thread() {
-  std::vector<std::thread>& threads = state_->threads;
-  threads.emplace_back();  // first, or the memory for a thread that runs already might be missing
+void ThreadPoolState::add_thread() {
+  threads_.emplace_back();  // first, or the memory for a thread that runs already might be missing
   try {
-    threads.back() = start_thread(&ThreadPool::serve, this);
+    threads_.back() = start_thread(&ThreadPoolState::serve, this);
   } catch (...) {
-    threads.pop_back();
+    threads_.pop_back();
     throw;
   }
 }
 
-void ThreadPool::serve() noexcept {
-  State& state = *state_;
+void ThreadPoolState::serve() noexcept {
 #ifdef __linux__
-  ::pthread_setname_np(::pthread_self(), state.name);
+  ::pthread_setname_np(::pthread_self(), name_);
 #endif
-  std::unique_lock lock(state.mutex);
+  std::unique_lock lock(mutex_);
   for (;;) {
-    ++state.idle;
-    state.available.wait(lock, [&] { return !state.queue.empty() || state.shutdown; });
-    --state.idle;
-    if (state.queue.empty()) return;
-    ThreadJob& job = state.queue.pop_front();
-    --state.queued;
+    ++idle_;
+    available_.wait(lock, [&] { return !queue_.empty() || shutdown_; });
+    --idle_;
+    if (queue_.empty()) return;
+    ThreadJob& job = queue_.pop_front();
+    --queued_;
     std::atomic_ref(job.state_).store(ThreadJob::State::RUNNING, std::memory_order_relaxed);
     lock.unlock();
     job.perform();
@@ -135,25 +183,34 @@ void ThreadPool::serve() noexcept {
   }
 }
 
-void ThreadPool::shutdown() noexcept {
+bool ThreadPoolState::withdraw(ThreadJob& job) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (std::atomic_ref(job.state_).load(std::memory_order_relaxed) != ThreadJob::State::QUEUED) return false;
+  IntrusiveList<ThreadJob>::remove(job);
+  --queued_;
+  job.state_ = ThreadJob::State::DONE;
+  return true;
+}
+
+void ThreadPoolState::shutdown() noexcept {
   std::vector<std::thread> threads;
   {
-    const std::lock_guard lock(state_->mutex);
-    state_->shutdown = true;
-    threads.swap(state_->threads);
-    state_->available.notify_all();
+    const std::lock_guard lock(mutex_);
+    shutdown_ = true;
+    threads.swap(threads_);
+    available_.notify_all();
   }
   for (std::thread& thread : threads) thread.join();
 }
 
-std::size_t ThreadPool::threads() const noexcept {
-  const std::lock_guard lock(state_->mutex);
-  return state_->threads.size();
+std::size_t ThreadPoolState::threads() noexcept {
+  const std::lock_guard lock(mutex_);
+  return threads_.size();
 }
 
-std::size_t ThreadPool::queued() const noexcept {
-  const std::lock_guard lock(state_->mutex);
-  return state_->queued;
+std::size_t ThreadPoolState::queued() noexcept {
+  const std::lock_guard lock(mutex_);
+  return queued_;
 }
 
 // A job.
@@ -163,15 +220,15 @@ ThreadJob::ThreadJob(bool stoppable) noexcept : Runnable(&deliver), stoppable_(s
 ThreadJob::~ThreadJob() { release_locals(locals_); }
 
 void ThreadJob::submit(ThreadPool& pool, ThreadJobWaiter& waiter) {
-  if (pool_ != nullptr)
-    throw std::logic_error("what to_thread() and ThreadPool::run() return can be awaited once");
-  pool_ = &pool;
+  if (pool_) throw std::logic_error("what to_thread() and ThreadPool::run() return can be awaited once");
+  pool_ = Ref<ThreadPoolState>(pool.state());
   waiter_ = &waiter;
+  process_.move_here();
   mailbox_ = Ref<Mailbox>(EventLoop::running().mailbox());
   locals_ = share_locals(current_locals());
   add_reference();
   try {
-    pool.submit(*this);
+    pool_->submit(*this);
   } catch (...) {
     mailbox_.reset();
     release();
@@ -202,18 +259,16 @@ void ThreadJob::deliver(Runnable& runnable) noexcept {
 
 ThreadJob::Withdrawal ThreadJob::withdraw() noexcept {
   if (waiter_ == nullptr) return Withdrawal::DONE;
-  {
-    ThreadPool::State& pool = *pool_->state_;
-    const std::lock_guard lock(pool.mutex);
-    if (std::atomic_ref(state_).load(std::memory_order_relaxed) == State::QUEUED) {
-      IntrusiveList<ThreadJob>::remove(*this);
-      --pool.queued;
-      state_ = State::DONE;
-      waiter_ = nullptr;
-      mailbox_.reset();
-      release();
-      return Withdrawal::NEVER_BEGUN;
-    }
+  if (!process_.is_here()) {
+    if (std::atomic_ref(state_).load(std::memory_order_relaxed) == State::DONE) return Withdrawal::DONE;
+    waiter_ = nullptr;  // the job stays, as the thread's that isn't here
+    return Withdrawal::NEVER_BEGUN;
+  }
+  if (pool_->withdraw(*this)) {
+    waiter_ = nullptr;
+    mailbox_.reset();
+    release();
+    return Withdrawal::NEVER_BEGUN;
   }
   if (std::atomic_ref(state_).load(std::memory_order_acquire) == State::DONE) return Withdrawal::DONE;
   if (stoppable_) {

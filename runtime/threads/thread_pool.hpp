@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <cstddef>
 #include <exception>
 #include <new>
@@ -10,12 +12,15 @@
 #include <type_traits>
 #include <utility>
 
-#include "../../selector/export.hpp"
+#include "../../selector/process_mark.hpp"
 #include "../core/call.hpp"
+#include "../core/frame_allocator.hpp"
 #include "../core/intrusive_list.hpp"
 #include "../core/operation.hpp"
 #include "../core/ref.hpp"
 #include "../core/runnable.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -23,6 +28,7 @@ namespace detail {
 
 class Mailbox;
 class ThreadJobWaiter;
+class ThreadPoolState;
 
 }  // namespace detail
 
@@ -83,6 +89,7 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
 
  private:
   friend class heddle::ThreadPool;
+  friend class ThreadPoolState;
   friend class IntrusiveList<ThreadJob>;
   enum class State : unsigned char { NEW, QUEUED, RUNNING, DONE };
 
@@ -92,11 +99,12 @@ class HEDDLE_EXPORT ThreadJob : public Runnable, private ListLink<ThreadJob> {
   ThreadJobWaiter* waiter_ = nullptr;
   Ref<Mailbox> mailbox_;
   TaskLocals* locals_ = nullptr;  // of the task that waits
-  ThreadPool* pool_ = nullptr;
+  Ref<ThreadPoolState> pool_;
   unsigned references_ = 1;   // atomic accesses only
   State state_ = State::NEW;  // the same; until RUNNING, as the place in the queue, under the pool's lock
   bool stop_ = false;         // the same
   bool stoppable_;
+  ProcessMark process_;
 };
 
 class HEDDLE_EXPORT ThreadJobWaiter : public Operation {
@@ -185,6 +193,9 @@ class ThreadJobOf final : public ThreadJob {
 
 template <class Function, class T>
 class [[nodiscard]] ThreadOperation final : public ThreadJobWaiter {
+  static_assert(fits_in_frame<T>,
+                "a coroutine's frame isn't aligned for such a result: return a std::unique_ptr to it");
+
  public:
   ThreadOperation(ThreadPool& pool, Function&& function, bool stoppable)
       : ThreadJobWaiter(pool, *new ThreadJobOf<Function, T>(std::move(function), stoppable)) {}
@@ -198,7 +209,7 @@ class [[nodiscard]] ThreadOperation final : public ThreadJobWaiter {
 }  // namespace detail
 
 /// Threads that are started as they are needed, up to a number, and then wait for more. They take no signals:
-/// those are for the loops.
+/// those are for the loops. In the child of a fork() a pool begins anew, without threads and calls.
 class HEDDLE_EXPORT ThreadPool {
  public:
   static constexpr std::size_t unlimited = ~std::size_t{0};
@@ -210,7 +221,7 @@ class HEDDLE_EXPORT ThreadPool {
                       std::string_view name = "heddle pool");
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
-  /// shutdown().
+  /// shutdown(): so who waits for a call gets what it returned.
   ~ThreadPool();
 
   /// The pool of to_thread(). It is never shut down, so that a call which hangs can't keep the process from
@@ -255,13 +266,12 @@ class HEDDLE_EXPORT ThreadPool {
 
  private:
   friend class detail::ThreadJob;
-  struct State;
 
-  void submit(detail::ThreadJob& job);
-  void add_thread();
-  void serve() noexcept;
+  detail::ThreadPoolState& state() const;
 
-  State* state_;
+  mutable detail::ThreadPoolState* state_;  // atomic accesses only
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/export.hpp"  // first
+
 #include <utility>
 
 #include "thread_pool.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -18,3 +22,5 @@ auto to_thread(F&& function, A&&... arguments) {
 }
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

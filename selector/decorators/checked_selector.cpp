@@ -71,7 +71,7 @@ int CheckedSelector::do_wait(Timeout timeout) {
 }
 
 void CheckedSelector::do_close() noexcept {
-  for (std::size_t i = 0; i < known_.capacity(); ++i) {
+  for (std::size_t i = 0; is_in_its_process() && i < known_.capacity(); ++i) {
     if (known_[i].events == 0) continue;
     examine(static_cast<int>(i));
     report_finding(static_cast<int>(i), "was still registered when the selector was closed");

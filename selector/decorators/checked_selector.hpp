@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "selector_decorator.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -48,3 +52,5 @@ class HEDDLE_EXPORT CheckedSelector final : public SelectorDecorator {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -3,8 +3,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
 #include "../mechanisms/make_selector.hpp"  // for std::unique_ptr
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -17,6 +21,7 @@ class HEDDLE_EXPORT SelectorDecorator : public BaseSelector {
   [[nodiscard]] const char* name() const noexcept override { return inner_->name(); }
   [[nodiscard]] Capabilities capabilities() const noexcept override { return inner_->capabilities(); }
   [[nodiscard]] int descriptor() const noexcept override { return inner_->descriptor(); }
+  void set_nested(bool nested) noexcept override { inner_->set_nested(nested); }
   void set_system(System& system) noexcept override;
 
  protected:
@@ -42,3 +47,5 @@ class HEDDLE_EXPORT SelectorDecorator : public BaseSelector {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

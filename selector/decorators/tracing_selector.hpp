@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include <string_view>
 
 #include "selector_decorator.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -51,3 +55,5 @@ class HEDDLE_EXPORT TracingSelector final : public SelectorDecorator {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

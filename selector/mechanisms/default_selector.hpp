@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #if defined(__linux__)
 #include "epoll_selector.hpp"
 #elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
@@ -12,6 +14,8 @@
 #else
 #include "poll_selector.hpp"
 #endif
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -27,3 +31,5 @@ using DefaultSelector = PollSelector;
 #endif
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

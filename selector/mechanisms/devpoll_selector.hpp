@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
 
 struct pollfd;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -34,9 +38,12 @@ class HEDDLE_EXPORT DevpollSelector final : public BaseSelector {
   void do_close() noexcept override;
 
   int write_changes(const pollfd* changes, std::size_t count) noexcept;
+  void remove(int fd) noexcept;
 
   int device_ = -1;
   detail::Buffer<pollfd> ready_;
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

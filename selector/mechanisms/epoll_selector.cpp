@@ -15,6 +15,8 @@
 #include <ctime>
 #include <utility>
 
+#include "last_error.hpp"
+
 namespace heddle {
 
 using namespace detail;
@@ -59,13 +61,14 @@ bool is_hangup(std::uint32_t got) noexcept {
 EpollSelector::EpollSelector() : BaseSelector("epoll_ctl", "epoll_wait") {
   events_.reserve(1);  // epoll_wait wants room for one event even when nothing is registered
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-  if (epoll_ < 0) throw_errno(errno, "epoll_create1", -1);
+  if (epoll_ < 0) throw_errno(last_error(), "epoll_create1", -1);
 }
 
 EpollSelector::EpollSelector(EpollSelector&& other) noexcept
     : BaseSelector(std::move(other)),
       epoll_(std::exchange(other.epoll_, -1)),
       has_pwait2_(other.has_pwait2_),
+      lost_(other.lost_),
       events_(std::move(other.events_)) {}
 
 EpollSelector::~EpollSelector() { close(); }
@@ -79,16 +82,16 @@ int EpollSelector::do_register(const SelectorKey& key, std::uint32_t generation,
   events_.reserve(size() + 1);
   epoll_event event = wanted(key, generation, trigger);
   if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, key.fd, &event) == 0) return 0;
-  if (errno != EEXIST) return errno;
+  if (errno != EEXIST) return last_error();
   // This descriptor was closed while registered and a duplicate kept the file open, which has been duplicated
   // back to the same number: the set still has it.
-  return ::epoll_ctl(epoll_, EPOLL_CTL_MOD, key.fd, &event) == 0 ? 0 : errno;
+  return ::epoll_ctl(epoll_, EPOLL_CTL_MOD, key.fd, &event) == 0 ? 0 : last_error();
 }
 
 int EpollSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t generation, Trigger trigger) {
   epoll_event event = wanted(key, generation, trigger);
   if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, key.fd, &event) == 0) return 0;
-  const int error = errno;
+  const int error = last_error();
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, key.fd, &event);
   return error;
 }
@@ -103,7 +106,7 @@ void EpollSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcep
 int EpollSelector::do_wait(Timeout timeout) {
   const int count = wait_once(timeout, room());
   if (count < 0) [[unlikely]]
-    return errno;
+    return failed_wait();
   Reports reports(*this);
   const KernelEvent* const end = events_.data() + count;
   for (const KernelEvent* event = events_.data(); event != end; ++event)
@@ -114,7 +117,7 @@ int EpollSelector::do_wait(Timeout timeout) {
 int EpollSelector::do_wait_raw(Timeout timeout, int most, KernelEvents& events) {
   const int count = wait_once(timeout, std::min(room(), most));
   if (count < 0) [[unlikely]]
-    return errno;
+    return failed_wait();
   events = KernelEvents(events_.data(), static_cast<std::size_t>(count));
   return 0;
 }
@@ -129,6 +132,13 @@ int EpollSelector::wait_once(Timeout timeout, int most) noexcept {
   return timeout.forever() || timeout.only_polls()
              ? ::epoll_wait(epoll_, events, most, timeout.forever() ? -1 : 0)
              : wait_until(timeout, most);
+}
+
+// That the descriptor is none, or no epoll set, can only be because somebody else has closed it.
+int EpollSelector::failed_wait() noexcept {
+  const int error = last_error();
+  if (error == EBADF || error == EINVAL) lost_ = true;
+  return error;
 }
 
 int EpollSelector::wait_until(Timeout timeout, int most) noexcept {
@@ -151,24 +161,26 @@ int EpollSelector::wait_until(Timeout timeout, int most) noexcept {
 // the old one's number.
 int EpollSelector::do_purge() {
   const int fresh = ::epoll_create1(EPOLL_CLOEXEC);
-  if (fresh < 0) return errno;
+  if (fresh < 0) return last_error();
   for (int fd = next(-1); fd >= 0; fd = next(fd)) {
     epoll_event event = wanted(*find(fd), generation(fd), trigger(fd));
     // If the old set doesn't have the descriptor, its number belongs to another file by now, which was never
     // registered.
     if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) != 0) continue;
     if (::epoll_ctl(fresh, EPOLL_CTL_ADD, fd, &event) == 0) continue;
-    const int error = errno;
+    const int error = last_error();
     ::close(fresh);
     return error;
   }
-  const int error = ::dup3(fresh, epoll_, O_CLOEXEC) < 0 ? errno : 0;
+  const int error = ::dup3(fresh, epoll_, O_CLOEXEC) < 0 ? last_error() : 0;
   ::close(fresh);
   return error;
 }
 
 void EpollSelector::do_close() noexcept {
-  if (epoll_ >= 0) ::close(std::exchange(epoll_, -1));
+  const int set = std::exchange(epoll_, -1);
+  epoll_event event{};
+  if (set >= 0 && (!lost_ || ::epoll_wait(set, &event, 1, 0) >= 0)) ::close(set);
 }
 
 }  // namespace heddle

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
 
 struct epoll_event;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -38,11 +42,15 @@ class HEDDLE_EXPORT EpollSelector final : public BaseSelector {
 
   int wait_once(Timeout timeout, int most) noexcept;
   int wait_until(Timeout timeout, int most) noexcept;
+  int failed_wait() noexcept;
   [[nodiscard]] int room() const noexcept { return static_cast<int>(events_.capacity()); }
 
   int epoll_ = -1;
   bool has_pwait2_ = true;
+  bool lost_ = false;  // perhaps the number is another file's by now, or nobody's
   detail::Buffer<KernelEvent> events_;
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

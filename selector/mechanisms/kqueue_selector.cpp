@@ -15,7 +15,11 @@
 #include <ctime>
 #include <utility>
 
+#include "last_error.hpp"
+
 namespace heddle {
+
+using namespace detail;
 namespace {
 
 using Event = struct kevent;
@@ -41,7 +45,7 @@ struct KqueueSelector::Found {
 KqueueSelector::KqueueSelector() : BaseSelector("kevent", "kevent") {
   events_.reserve(2);
   kqueue_ = ::kqueue();
-  if (kqueue_ < 0) throw_errno(errno, "kqueue", -1);
+  if (kqueue_ < 0) throw_errno(last_error(), "kqueue", -1);
   ::fcntl(kqueue_, F_SETFD, FD_CLOEXEC);
 }
 
@@ -69,7 +73,7 @@ int KqueueSelector::change(int fd, EventMask wanted, EventMask unwanted, std::ui
   if (wanted.contains(EVENT_WRITE)) changes[count++] = filter(fd, true, add, generation);
   if (unwanted.contains(EVENT_READ)) changes[count++] = filter(fd, false, EV_DELETE, generation);
   if (unwanted.contains(EVENT_WRITE)) changes[count++] = filter(fd, true, EV_DELETE, generation);
-  return ::kevent(kqueue_, changes, count, nullptr, 0, nullptr) < 0 ? errno : 0;
+  return ::kevent(kqueue_, changes, count, nullptr, 0, nullptr) < 0 ? last_error() : 0;
 }
 
 int KqueueSelector::do_register(const SelectorKey& key, std::uint32_t generation, Trigger trigger) {
@@ -111,11 +115,19 @@ int KqueueSelector::do_wait(Timeout timeout) {
                        static_cast<long>(ns % 1'000'000'000)};
   const int count = ::kevent(kqueue_, nullptr, 0, events_.data(), static_cast<int>(events_.capacity()),
                              timeout.forever() ? nullptr : &until);
-  if (count < 0) return errno;
+  if (count < 0) return last_error();
   const Event* const end = events_.data() + count;
   for (const Event* event = events_.data(); event != end; ++event) {
-    Found& found = found_[event->ident];
+    const auto fd = static_cast<int>(event->ident);
     const auto generation = static_cast<std::uint32_t>((std::uintptr_t)(event->udata));
+    if (find(fd) == nullptr || generation != this->generation(fd)) {
+      // A filter that could not be deleted with its registration. It takes none with it: there is one of a
+      // kind for a descriptor.
+      change(fd, EventMask(), event->filter == EVFILT_WRITE ? EVENT_WRITE : EVENT_READ, generation,
+             Trigger::LEVEL);
+      continue;
+    }
+    Found& found = found_[event->ident];
     if (found.generation != generation) found = {generation, 0, false};
     found.events |= event->filter == EVFILT_WRITE ? 2 : 1;
     found.hangup = found.hangup || (event->flags & (EV_EOF | EV_ERROR)) != 0;
@@ -130,7 +142,9 @@ int KqueueSelector::do_wait(Timeout timeout) {
 }
 
 void KqueueSelector::do_close() noexcept {
-  if (kqueue_ >= 0) ::close(std::exchange(kqueue_, -1));
+  const int queue = std::exchange(kqueue_, -1);
+  // A child of fork() hasn't inherited it, and its number may be another file's there.
+  if (queue >= 0 && is_in_its_process()) ::close(queue);
 }
 
 }  // namespace heddle

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
 
 struct kevent;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -44,3 +48,5 @@ class HEDDLE_EXPORT KqueueSelector final : public BaseSelector {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

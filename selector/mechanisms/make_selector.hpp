@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include <memory>  // on purpose: a selector chosen at run time needs an owner
 #include <string_view>
 #include <vector>
 
 #include "../base_selector.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -20,3 +24,5 @@ namespace heddle {
 [[nodiscard]] HEDDLE_EXPORT std::vector<std::string_view> available_selectors();
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <utility>
 
+#include "last_error.hpp"
 #include "poll_events.hpp"
 
 namespace heddle {
@@ -62,7 +63,7 @@ void PollSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept
 
 int PollSelector::do_wait(Timeout timeout) {
   int left = wait(polled_.data(), count_, timeout);
-  if (left < 0) return errno;
+  if (left < 0) return last_error();
   for (const pollfd* polled = polled_.data(); left > 0; ++polled) {
     if (polled->revents == 0) continue;
     --left;

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
 
 struct pollfd;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -32,3 +36,5 @@ class HEDDLE_EXPORT PollSelector final : public BaseSelector {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

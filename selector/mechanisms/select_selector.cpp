@@ -21,7 +21,11 @@
 #include <poll.h>
 #endif
 
+#include "last_error.hpp"
+
 namespace heddle {
+
+using namespace detail;
 
 struct SelectSelector::Sets {
   fd_set read, write;              // what is asked for
@@ -78,7 +82,7 @@ int SelectSelector::do_wait(Timeout timeout) {
   const timespec* const until = timeout.forever() ? nullptr : &exactly;
   int left = ::pselect(highest_ + 1, &sets.read_ready, &sets.write_ready, nullptr, until, nullptr);
   if (left < 0) {
-    const int error = errno;
+    const int error = last_error();
 #if defined(HEDDLE_UNDER_TSAN)
     ::poll(nullptr, 0,
            0);  // ThreadSanitizer holds handlers back until a call that it knows to wait; select is none

@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -34,3 +38,5 @@ class HEDDLE_EXPORT SelectSelector final : public BaseSelector {
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

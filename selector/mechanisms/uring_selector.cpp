@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "poll_events.hpp"
 
@@ -21,6 +21,7 @@ namespace {
 
 constexpr unsigned SUBMISSIONS = 1024;
 constexpr unsigned COMPLETIONS = 8192;
+constexpr int MOST_REFUSALS = 4;  // of a submission, before the wait is refused, and repeated in a while
 constexpr std::uint64_t NO_POLL = ~std::uint64_t{0};  // user data of cancel requests
 
 std::uint64_t tag(int fd, std::uint32_t arming) noexcept {
@@ -41,7 +42,7 @@ struct UringSelector::Watch {
   bool multishot;  // see drain()
 };
 
-UringSelector::UringSelector() : BaseSelector("io_uring_enter", "io_uring_enter"), owner_(::getpid()) {
+UringSelector::UringSelector() : BaseSelector("io_uring_enter", "io_uring_enter") {
   ring_.reserve(1);
   io_uring_params params{};
   params.flags = IORING_SETUP_CQSIZE;
@@ -63,20 +64,24 @@ UringSelector::UringSelector(UringSelector&& other) noexcept
       watches_(std::move(other.watches_)),
       queue_(std::move(other.queue_)),
       queued_(std::exchange(other.queued_, 0)),
-      owner_(other.owner_),
+      lost_(other.lost_),
       nested_(other.nested_) {}
 
 UringSelector::~UringSelector() { close(); }
 
-int UringSelector::descriptor() const noexcept {
-  if (closed()) return -1;
-  nested_ = true;
-  return ring_[0].ring_fd;
-}
+int UringSelector::descriptor() const noexcept { return closed() ? -1 : ring_[0].ring_fd; }
 
 int UringSelector::fileno() const {
   if (closed()) throw SelectorClosed("io_uring selector is closed");
-  return descriptor();
+  nested_ = true;
+  if (queued_ > 0) const_cast<UringSelector*>(this)->set_nested(true);
+  return ring_[0].ring_fd;
+}
+
+void UringSelector::set_nested(bool nested) noexcept {
+  nested_ = nested;
+  // What has been registered so far. If it fails now, the next select() does it, or throws.
+  if (nested && !closed() && is_in_its_process()) arm_queued();
 }
 
 int UringSelector::do_register(const SelectorKey& key, std::uint32_t generation, Trigger) {
@@ -93,7 +98,7 @@ int UringSelector::do_register(const SelectorKey& key, std::uint32_t generation,
   queue(key.fd);
   if (!nested_) return 0;
   const int error = arm_queued();
-  if (error != 0) watch.registered = false;
+  if (error != 0) abandon(key.fd);
   return error;
 }
 
@@ -103,8 +108,7 @@ int UringSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t ge
   if (!watch.armed) return do_register(key, generation, trigger);
   // One call cancels the old request and submits the new one, whose completion says if the descriptor is
   // closed.
-  watch.armed = false;
-  int error = push_cancel(key.fd);
+  int error = cancel(key.fd);
   if (error != 0) return error;
   watch.generation = generation;
   watch.events = to_poll(key.events);
@@ -115,18 +119,24 @@ int UringSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t ge
   drain([&](int fd, int result) {
     if (fd == key.fd && result == -EBADF) error = EBADF;
   });
-  if (error != 0) watch.registered = false;
+  if (error != 0) abandon(key.fd);
   return error;
 }
 
 void UringSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept {
-  Watch& watch = watches_[static_cast<std::size_t>(key.fd)];
+  abandon(key.fd);
+  drain();
+}
+
+// Cancelled at once, because a request in the kernel keeps the file open.
+void UringSelector::abandon(int fd) noexcept {
+  Watch& watch = watches_[static_cast<std::size_t>(fd)];
   watch.registered = false;
   if (!watch.armed) return;
-  // Cancelled at once, because a request in the kernel keeps the file open.
-  watch.armed = false;
-  if (push_cancel(key.fd) == 0) submit();
-  drain();
+  if (cancel(fd) == 0)
+    submit();
+  else
+    queue(fd);  // the next select() cancels it
 }
 
 int UringSelector::do_wait(Timeout timeout) {
@@ -146,7 +156,8 @@ int UringSelector::do_wait(Timeout timeout) {
     io_uring_cqe* first = nullptr;
     error = -::io_uring_wait_cqes(&ring_[0], &first, 1, timeout.forever() ? nullptr : &until, nullptr);
   }
-  if (error > 0 && error != ETIME) return error;
+  if (error == EBADR) rearm_all();
+  if (error > 0 && error != ETIME && error != EBADR) return failed(error);
   drain([this](int fd, int result) {
     if (result == -ECANCELED) return;  // the thread that submitted it has ended: submitted again next time
     // An error such as EBADF is reported as ready, as poll(2) does with POLLNVAL.
@@ -160,13 +171,22 @@ int UringSelector::do_wait(Timeout timeout) {
 void UringSelector::do_close() noexcept {
   // The kernel takes the ring down in the background, and until then its requests would keep files open. The
   // child of a fork() leaves them alone: they are its parent's.
-  if (::getpid() == owner_) {
-    for (std::size_t i = 0; i < watches_.capacity(); ++i) {
-      if (watches_[i].armed) push_cancel(static_cast<int>(i));
+  if (is_in_its_process()) {
+    int error = 0;
+    for (std::size_t i = 0; i < watches_.capacity() && error == 0; ++i) {
+      if (watches_[i].armed) error = cancel(static_cast<int>(i));
     }
-    submit();
+    if (error == 0) submit();
   }
+  if (lost_ && ::io_uring_get_events(&ring_[0]) < 0) ring_[0].ring_fd = -1;
   ::io_uring_queue_exit(&ring_[0]);
+}
+
+// That the descriptor is none, or no ring, can only be because somebody else has closed it: then its number
+// isn't ours to close.
+int UringSelector::failed(int error) noexcept {
+  if (error == EBADF || error == EOPNOTSUPP) lost_ = true;
+  return error;
 }
 
 // Takes all completions off the ring. The requests of those that belong to current registrations are queued
@@ -195,7 +215,7 @@ void UringSelector::drain(Visit&& visit) noexcept {
         if (watch.armed) continue;
       }
       queue(static_cast<int>(fd));
-      if (asked) visit(static_cast<int>(fd), result);
+      if (asked && watch.registered) visit(static_cast<int>(fd), result);
     }
     io_uring_cq_advance(&ring_[0], count);
     // Completions that the ring had no room for wait in the kernel.
@@ -216,24 +236,35 @@ void UringSelector::queue(int fd) noexcept {
 }
 
 int UringSelector::arm_queued() noexcept {
-  for (; queued_ > 0; --queued_) {
-    const int fd = queue_[queued_ - 1];
-    Watch& watch = watches_[static_cast<std::size_t>(fd)];
-    if (watch.registered) {
-      int error = watch.armed ? push_cancel(fd) : 0;
-      if (error == 0) error = push_poll(fd);
-      if (error != 0) return error;
+  // More than once only if submit() has taken completions off the ring: these want to be armed again, too.
+  for (int rounds = 0; rounds < MOST_REFUSALS; ++rounds) {
+    while (queued_ > 0) {
+      const int fd = queue_[--queued_];
+      Watch& watch = watches_[static_cast<std::size_t>(fd)];
+      watch.queued = false;
+      int error = watch.armed ? cancel(fd) : 0;
+      if (error == 0 && watch.registered) error = push_poll(fd);
+      if (error != 0) {
+        queue(fd);
+        return error;
+      }
     }
-    watch.queued = false;
+    const int error = submit();
+    if (error != 0 || queued_ == 0) return error;
   }
-  return submit();
+  return EAGAIN;
+}
+
+// Completions were lost: the kernel had no memory to keep those that the ring had no room for.
+void UringSelector::rearm_all() noexcept {
+  for (std::size_t i = 0; i < watches_.capacity(); ++i) {
+    if (watches_[i].armed) queue(static_cast<int>(i));
+  }
 }
 
 int UringSelector::push_poll(int fd) noexcept {
-  if (io_uring_sq_space_left(&ring_[0]) == 0) {
-    const int error = submit();
-    if (error != 0) return error;
-  }
+  const int error = make_room();
+  if (error != 0) return error;
   io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_[0]);
   Watch& watch = watches_[static_cast<std::size_t>(fd)];
   io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(watch.events));
@@ -243,21 +274,33 @@ int UringSelector::push_poll(int fd) noexcept {
   return 0;
 }
 
-int UringSelector::push_cancel(int fd) noexcept {
-  if (io_uring_sq_space_left(&ring_[0]) == 0) {
-    const int error = submit();
-    if (error != 0) return error;
-  }
+// Its completion, should it come still, is nobody's.
+int UringSelector::cancel(int fd) noexcept {
+  const int error = make_room();
+  if (error != 0) return error;
+  Watch& watch = watches_[static_cast<std::size_t>(fd)];
   io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_[0]);
-  io_uring_prep_poll_remove(sqe, tag(fd, watches_[static_cast<std::size_t>(fd)].arming));
+  io_uring_prep_poll_remove(sqe, tag(fd, watch.arming));
   io_uring_sqe_set_data64(sqe, NO_POLL);
+  watch.armed = false;
   return 0;
 }
 
+int UringSelector::make_room() noexcept { return io_uring_sq_space_left(&ring_[0]) > 0 ? 0 : submit(); }
+
+// Where the kernel is short of memory, or of room for completions, it is asked again: completions are taken
+// off the ring first, which may be what it waits for.
 int UringSelector::submit() noexcept {
-  while (io_uring_sq_ready(&ring_[0]) > 0) {
+  for (int refusals = 0; io_uring_sq_ready(&ring_[0]) > 0;) {
     const int result = ::io_uring_submit(&ring_[0]);
-    if (result < 0 && result != -EINTR) return -result;
+    if (result > 0 || result == -EINTR) continue;
+    const bool passes_by = result == 0 || result == -EAGAIN || result == -EBUSY || result == -ENOMEM;
+    if (!passes_by) return failed(-result);
+    if (refusals == MOST_REFUSALS) return result == 0 ? EAGAIN : -result;
+    drain();
+    if (refusals++ == 0) continue;
+    const timespec time{0, 1'000'000};
+    ::nanosleep(&time, nullptr);
   }
   return 0;
 }
@@ -277,6 +320,7 @@ UringSelector::UringSelector(UringSelector&& other) noexcept : BaseSelector(std:
 UringSelector::~UringSelector() = default;
 int UringSelector::descriptor() const noexcept { return -1; }
 int UringSelector::fileno() const { return -1; }
+void UringSelector::set_nested(bool) noexcept {}
 int UringSelector::do_register(const SelectorKey&, std::uint32_t, Trigger) { return ENOSYS; }
 int UringSelector::do_modify(const SelectorKey&, EventMask, std::uint32_t, Trigger) { return ENOSYS; }
 void UringSelector::do_unregister(const SelectorKey&, std::uint32_t) noexcept {}

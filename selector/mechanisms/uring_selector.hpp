@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../export.hpp"  // first
+
 #include "../base_selector.hpp"
 
 struct io_uring;
+
+HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
@@ -25,9 +29,10 @@ class HEDDLE_EXPORT UringSelector final : public BaseSelector {
     return Capability::FILENO | Capability::REGULAR_FILES | Capability::BATCHED_CHANGES;
   }
   [[nodiscard]] int descriptor() const noexcept override;
-  /// The ring's descriptor, readable when something is ready. Throws SelectorClosed after close().
-  /// From the first call on, poll requests are submitted at the end of each select() and with each change as
-  /// well, so that another selector that watches the ring sees what becomes ready meanwhile.
+  void set_nested(bool nested) noexcept override;
+  /// The ring's descriptor, readable when something is ready, for another selector to watch: this calls
+  /// set_nested(true), by which poll requests are submitted at the end of each select() and with each change
+  /// as well. Throws SelectorClosed after close().
   [[nodiscard]] int fileno() const;
 
  private:
@@ -45,15 +50,21 @@ class HEDDLE_EXPORT UringSelector final : public BaseSelector {
   void queue(int fd) noexcept;
   int arm_queued() noexcept;
   int push_poll(int fd) noexcept;
-  int push_cancel(int fd) noexcept;
+  int cancel(int fd) noexcept;
+  void abandon(int fd) noexcept;
+  void rearm_all() noexcept;
+  int make_room() noexcept;
+  int failed(int error) noexcept;
   int submit() noexcept;
 
   detail::Buffer<io_uring> ring_;  // one
   detail::Buffer<Watch> watches_;  // by descriptor
   detail::Buffer<int> queue_;      // the descriptors whose polls are to be submitted
   std::size_t queued_ = 0;
-  int owner_ = -1;               // the process whose polls these are
-  mutable bool nested_ = false;  // another selector may watch the ring
+  bool lost_ = false;            // perhaps the ring's number is another file's by now, or nobody's
+  mutable bool nested_ = false;  // another selector watches the ring
 };
 
 }  // namespace heddle
+
+HEDDLE_HEADER_END

@@ -159,6 +159,23 @@ def main():
             bb.check("timed out" in line_of(said, f"http://{silent}/"), said)
             bb.check(0.5 <= time.monotonic() - start < 5, "the timeout is another")
 
+    def numbers():
+        """A length or a status that is none is told, and not taken for another one."""
+        wrong = (b"-5", b"99999999999999999999999", b"+5", b"0x5", b"5 5", b"5,5", b"", b"five", b"5\r\nContent-Length: 6")
+        heads = [b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\nhello" for length in wrong]
+        heads += [b"HTTP/1.1 xyz OK\r\n\r\n", b"HTTP/1.1 -20 OK\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n", b"HTTP/1.1 000 OK\r\n\r\n"]
+        with rude_server(*heads) as rude:
+            for head in heads:
+                said, status = fetch(f"http://{rude}/")
+                told = line_of(said, f"http://{rude}/")
+                bb.check(status == 1 and told.startswith("the answer"), f"{head}: {said}")
+        with rude_server(b"HTTP/1.1 200 OK\r\ncontent-length:\t 5 \r\nContent-Length: 5\r\n\r\nhello and more",
+                         b"HTTP/1.1 204\r\nContent-Length: 0\r\n\r\n") as rude:
+            said, status = fetch(f"http://{rude}/")
+            bb.check(status == 0 and line_of(said, f"http://{rude}/") == "200, 5 bytes", said)
+            said, status = fetch(f"http://{rude}/")
+            bb.check(status == 0 and line_of(said, f"http://{rude}/") == "204, 0 bytes", said)
+
     def ports():
         """A bare HOST:PORT is only connected to: it scans ports."""
         with socket.create_server((bb.HOST, 0)) as one, socket.create_server((bb.HOST, 0)) as two:
@@ -187,7 +204,7 @@ def main():
         """Bad use is an error that names what is wrong."""
         for arguments, awaited in (([], "usage"), (["--frob"], "usage"), (["ftp://x/"], '"ftp://x/"'), (["http://"], "is not a host and port"),
                                    (["http://x:99999/"], '"99999" is not a port'), (["nonsense"], '"nonsense" is not a host and port'),
-                                   (["http://x/a b"], "has blanks in it"), (["--jobs", "x", "h:1"], '"x" is not a number'),
+                                   (["http://x/a b"], "has blanks in it"), (["http://[fe80::1%lo:\r\nA: b]:80/"], "is not a host and port"), (["--jobs", "x", "h:1"], '"x" is not a number'),
                                    (["--timeout", "-1", "h:1"], '"-1" is not a number')):
             said, status = fetch(*arguments)
             bb.check(status == 2 and awaited in said, f"{arguments}: ended with {status}: {said}")
@@ -223,7 +240,7 @@ def main():
                 bb.check(status == 1 and "20 of 21, 60000014 bytes" in said, said)
                 server.interrupt()
 
-    checks = [many, at_once, failures, ports, interrupted, bad_use]
+    checks = [many, at_once, failures, numbers, ports, interrupted, bad_use]
     if options.tls:
         checks.append(secure)
     if options.web:

@@ -259,6 +259,35 @@ def framing(server):
     bb.check(answer.count(b"HTTP/1.1 200 OK") == 2, f"no body: {answer!r}")
 
 
+def expectations(server):
+    """Who sends a body only when told to is told, or is answered at once."""
+    for head, first in ((get("/one.bin", "Expect: 100-continue", "Content-Length: 5"), b"HTTP/1.1 100 Continue\r\n\r\n"),
+                        (get("/one.bin", "expect: 100-CONTINUE", "Transfer-Encoding: chunked"), b"HTTP/1.1 100 Continue\r\n\r\n"),
+                        (get("/one.bin", "Expect: 100-continue", "Content-Length: 50000000"), b"HTTP/1.1 413 "),
+                        (get("/one.bin", "Expect: 100-continue", "Content-Length: 5", method="POST"), b"HTTP/1.1 405 "),
+                        (get("/one.bin", "Expect: a miracle", "Content-Length: 5"), b"HTTP/1.1 417 "),
+                        (get("/one.bin", "Expect: 100-continue"), b"HTTP/1.1 200 OK\r\n")):
+        with server.connect() as client:
+            client.settimeout(5)
+            client.sendall(head)
+            answer = client.recv(1000)
+            bb.check(answer.startswith(first), f"{head}: {answer!r} instead of {first}")
+            if b" 100 " not in first:
+                continue
+            client.sendall(b"5\r\nhello\r\n0\r\n\r\n" if b"chunked" in head else b"hello")
+            answer = answer[len(first):]
+            while chunk := client.recv(1000):
+                answer += chunk
+            bb.check(status_of(answer) == 200 and answer.count(b"HTTP/1.1 ") == 1, f"{head}: {answer!r}")
+    with server.connect() as old:  # HTTP/1.0 has no such answer
+        old.settimeout(5)
+        old.sendall(get("/one.bin", "Expect: 100-continue", "Content-Length: 5", version="1.0") + b"hello")
+        bb.check(status_of(old.recv(1000)) == 200, "HTTP/1.0 with an expectation")
+    got, status = server.curl("-X", "GET", "-H", "Expect: 100-continue", "-d", "x" * 5000, "--expect100-timeout", "15", "-w", "%{http_code}",
+                              server.url("small.html"), seconds=10)
+    bb.check(status == 0 and got.endswith(b"200"), f"curl: {status}, {got[-100:]!r}")
+
+
 def slow_heads(server):
     """A head that comes byte by byte is given up after a while, with others served meanwhile; so are silent clients."""
     silent = [server.connect() for _ in range(20)]
@@ -536,7 +565,7 @@ def main():
             checks.append(bb.on_fresh(site(tls=True), secure_end))
         else:
             checks = [bb.on_fresh(site(), check) for check in (files, keep_alive, ranges, unchanged, changes, pipelined,
-                                                               nothing_outside, refused, framing, resets, terminated, crowd)]
+                                                               nothing_outside, refused, framing, expectations, resets, terminated, crowd)]
             checks += [bb.on_fresh(site("--patience", "1"), check) for check in (slow_heads, slow_reader)]
             checks.append(("without a root there is one page", without_root))
         if not options.long:

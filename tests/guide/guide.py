@@ -5,8 +5,10 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -18,8 +20,8 @@ programs = sys.argv[1:]
 class Program:
     """One of them, and where it listens."""
 
-    def __init__(self, number, addresses=1):
-        self.process = bb.spawn([programs[number - 1]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    def __init__(self, number, addresses=1, arguments=()):
+        self.process = bb.spawn([programs[number - 1], *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 text=True)
         self.addresses = []
         for _ in range(addresses):
@@ -202,7 +204,34 @@ def test():
     bb.check(done.returncode == 0 and done.stdout == "passed\n", f"{done.returncode}: {done.stdout}{done.stderr}")
 
 
-bb.check(len(programs) == 9, f"the guide has {len(programs)} programs")
+def lines_before_tls():
+    with tempfile.TemporaryDirectory() as folder:
+        bb.make_certificate(folder)
+        context = ssl.create_default_context(cafile=f"{folder}/cert.pem")
+        with Program(10, arguments=[f"{folder}/cert.pem", f"{folder}/key.pem"]) as program:
+            for before in (b"", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"):
+                client = program.connect()
+                bb.check(client.line() == b"220 hello\r\n", "the greeting")
+                client.send(before + b"STARTTLS\r\n")
+                bb.check(client.line() == b"220 go ahead\r\n", "the answer")
+                with context.wrap_socket(client.socket, server_hostname="localhost") as secure:
+                    secure.sendall(b"secret\r\n")
+                    bb.check(secure.recv(100) == b"secret\r\n", "what comes back is something else")
+            # Plain text behind STARTTLS.
+            client = program.connect()
+            client.send(b"STARTTLS\r\nRCPT TO:<evil@example.org>\r\n")
+            bb.check(client.line() == b"220 hello\r\n" and client.line() == b"220 go ahead\r\n", "the answer")
+            try:
+                context.wrap_socket(client.socket, server_hostname="localhost")
+                bb.check(False, "a handshake after plain text")
+            except OSError:
+                pass
+            program.process.send_signal(signal.SIGINT)
+            _, err = program.process.communicate(timeout=5)
+            bb.check("wrong version number" in err and "evil" not in err, err)
+
+
+bb.check(len(programs) in (9, 10), f"the guide has {len(programs)} programs")
 bb.run([("1: an echo by hand", echo_by_hand), ("2: a Server", server), ("3: a protocol", protocol), ("4: deadlines", deadlines),
         ("5: limits", limits), ("6: an end", end), ("7: all processors", threads), ("8: one buffer for all", shared_buffer),
-        ("9: a test", test)], 50)
+        ("9: a test", test), *([("10: lines before TLS", lines_before_tls)] if len(programs) == 10 else [])], 50)

@@ -3,25 +3,26 @@ a subdirectory. Everything happens in a temporary folder."""
 # SPDX-License-Identifier: MIT
 
 import argparse
-import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 import blackbox as bb
+import plugins
+from commands import tell
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROGRAMS = {"whole": "echoed through heddle\n", "only_selector": "selected\n", "tested": "tested with heddle\n"}
+PROGRAMS = {"whole": "echoed through heddle\n", "only_selector": "selected\n", "tested": "tested with heddle\n",
+            "instances": "every template\n"}
+# What a project may be strict about; with pkg-config and add_subdirectory headers are not system headers.
+STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wold-style-cast",
+          "-Wnon-virtual-dtor", "-Werror"]
 PACKAGES = {"tested": "heddle-testing"}  # for pkg-config; heddle for the others
 
 
-def tell(*command, env=None):
-    """Runs a command; its output appears only when it fails."""
-    done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=280, env=dict(os.environ, **(env or {})))
-    bb.check(done.returncode == 0, f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout
+def strict(compiler):
+    """The warnings that are errors to the consumer; -Wuseless-cast is GCC's alone."""
+    return STRICT + ([] if "clang" in pathlib.Path(compiler).name else ["-Wuseless-cast"])
 
 
 def run_programs(folder, env=None):
@@ -33,7 +34,7 @@ def run_programs(folder, env=None):
 def consume_with_cmake(work, compiler, *options):
     build = work / "consumer"
     tell("cmake", "-S", HERE / "consumer", "-B", build, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={compiler}",
-         "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wshadow -Wconversion -Werror", *options)
+         "-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_CXX_FLAGS={' '.join(strict(compiler))}", *options)
     tell("cmake", "--build", build, "-j", "2")
     run_programs(build)
     return build
@@ -77,9 +78,20 @@ def with_pkg_config(work, prefix, compiler):
     env = {"PKG_CONFIG_PATH": where[0]}
     for program in PROGRAMS:
         flags = tell("pkg-config", "--cflags", "--libs", PACKAGES.get(program, "heddle"), env=env).split()
-        tell(compiler, "-std=c++20", "-O0", "-Wall", "-Wextra", "-Werror", HERE / "consumer" / f"{program}.cpp", *flags,
+        tell(compiler, "-std=c++20", "-O0", *strict(compiler), HERE / "consumer" / f"{program}.cpp", *flags,
              "-o", folder / program)
     run_programs(folder, {"LD_LIBRARY_PATH": str(pathlib.Path(where[0]).parent)})
+
+
+def as_plugin(work, prefix, compiler):
+    """A library that uses heddle's is loaded by Python."""
+    where = next(prefix.glob("**/heddle.pc")).parent
+    flags = tell("pkg-config", "--cflags", "--libs", "heddle", env={"PKG_CONFIG_PATH": str(where)}).split()
+    plugin = work / "libplugin.so"
+    tell(compiler, "-std=c++20", "-O0", "-fPIC", "-shared", "-DCOPY=only_copy", HERE / "copies/copy.cpp", *flags, "-o", plugin)
+    for file in prefix.glob("**/libheddle_*.so"):
+        plugins.check_static_tls(file)
+    plugins.load_in_python(plugin, env={"LD_LIBRARY_PATH": str(where.parent)})
 
 
 def whole_story(kind, options, work):
@@ -88,6 +100,8 @@ def whole_story(kind, options, work):
     shutil.copytree(prefix, moved, symlinks=True)
     consume_with_cmake(work, options.compiler, f"-DCMAKE_PREFIX_PATH={moved}")
     with_pkg_config(work, prefix, options.compiler)
+    if kind == "shared":
+        as_plugin(work, prefix, options.compiler)
 
 
 def as_subdirectory(options, work):

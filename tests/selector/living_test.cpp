@@ -67,6 +67,22 @@ CONTRACT("close is idempotent, leaves the files open, and every other call says 
   CHECK(selector.find(pair.a.fileno()) == nullptr);
 }
 
+CONTRACT("a map shows nothing once its selector is closed") {
+  Pair pair = Pair::sockets();
+  selector.register_(pair.a, EVENT_READ, 5);
+  const SelectorMap map = selector.get_map();
+  CHECK(map.at(pair.a).data.get<int>() == 5);
+  CHECK_THROWS_AS(map.at(pair.b), KeyError);
+  selector.close();
+  CHECK(map.empty());
+  CHECK(map.find(pair.a) == nullptr);
+  CHECK_FALSE(map.contains(pair.a.fileno()));
+  CHECK_THROWS_AS(map.at(pair.a), KeyError);
+  CHECK_THROWS_AS(map[pair.a.fileno()], KeyError);
+  CHECK_THROWS_AS(map.at(-1), ValueError);
+  CHECK(map.begin() == map.end());
+}
+
 CONTRACT("the last list outlives close") {
   Pair pair = Pair::sockets();
   selector.register_(pair.a, EVENT_READ, 5);
@@ -246,6 +262,7 @@ CONTRACT("eventfd, timerfd, signalfd, pidfd and inotify are watched") {
 CONTRACT("a selector watches another one's descriptor") {
   if (!selector.capabilities().has(Capability::FILENO)) return;
   const int inner = selector.descriptor();
+  selector.set_nested(true);
   for (const Subject& other : subjects()) {
     if (!other.real) continue;
     CAPTURE(other.name);

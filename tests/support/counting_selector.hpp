@@ -28,6 +28,7 @@ class CountingSelector final : public BaseSelector {
   const char* name() const noexcept override { return inner_->name(); }
   Capabilities capabilities() const noexcept override { return inner_->capabilities(); }
   int descriptor() const noexcept override { return inner_->descriptor(); }
+  void set_nested(bool nested) noexcept override { inner_->set_nested(nested); }
 
  private:
   int do_register(const SelectorKey& key, std::uint32_t, Trigger trigger) override {

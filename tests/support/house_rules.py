@@ -128,6 +128,21 @@ def main():
                              for target in rooms.quoted(path) if target not in public]
         each_once(problems)
 
+    def framed_headers():
+        problems = []
+        for path in sorted(public):
+            text, here = read(path), path.relative_to(root)
+            if path.suffix != ".hpp" or path.name == "export.hpp":
+                continue
+            first = re.search(r'^\s*#\s*include\s*(\S+)', text, re.MULTILINE)
+            if not first or not first[1].endswith('export.hpp"'):
+                problems.append(f"{here} doesn't include selector/export.hpp first")
+            if not re.search(r"^HEDDLE_HEADER_BEGIN$.*^HEDDLE_HEADER_END$", text, re.MULTILINE | re.DOTALL):
+                problems.append(f"{here} isn't between HEDDLE_HEADER_BEGIN and HEDDLE_HEADER_END")
+            if re.search(r"\binline\b[^()\n]*\bthread_local\b", text):
+                problems.append(f"{here} has a thread-local that copies of heddle would share")
+        each_once(problems)
+
     def signs():
         problems = []
         examples = [path for path in (root / "examples").iterdir() if path.suffix in (".cpp", ".hpp")]
@@ -170,6 +185,7 @@ def main():
             ("nor does a symbol that an object needs", symbols_too),
             ("the pictures of the rooms are as the includes are", pictures),
             ("public headers include neither the system nor what is costly to compile, nor what is private", frugal_headers),
+            ("public headers begin with export.hpp, and are framed", framed_headers),
             ("the walks in the floors' READMEs name functions that are where they say", walks),
             ("what is shown to users names nothing of heddle::detail", users_names),
             ("each file begins with its sign and reads as a page or few", signs)], 60, keep_going=True)

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "../../../io/address/address.hpp"
 #include "../../support/on_selectors.hpp"
 
 using namespace heddle;
@@ -56,4 +57,19 @@ TEST_CASE("what isn't a host and port is quoted, with what is wrong") {
   for (const char* const host : {"a b", " a", "a\n", "http//x", "u@h", "a]"})
     CHECK_THAT(wrong(std::string(host) + ":80"), Contains("no host has"));
   CHECK_THAT(wrong(std::string("a\0b:80", 6)), Contains("no host has"));
+}
+
+TEST_CASE("a zone is the name of an interface and nothing else, so no zone ends a header") {
+  for (const char* const zone : {"lo:\r\nA: b", "lo:junk", "lo\n", "lo ", " lo", "lo%lo", "", "lo/x", "lo]",
+                                 "-1", "0", "1x", "99999999999999999999", "lo\t", "\x7f"}) {
+    INFO(zone);
+    CHECK(wrong("[fe80::1%" + std::string(zone) + "]:80") != "nothing");
+    CHECK(wrong("fe80::1%" + std::string(zone), 80) != "nothing");
+    CHECK_FALSE(Address::is_numeric("fe80::1%" + std::string(zone)));
+    const std::string error = thrown<ValueError>([&] { Address("fe80::1%" + std::string(zone), 1); });
+    CHECK(error != "nothing");
+    CHECK(error.find_first_of("\r\n\t") == std::string::npos);
+  }
+  CHECK(HostPort::parse("[fe80::1%lo]:80").host == "fe80::1%lo");
+  CHECK(HostPort::parse("[fe80::1%1]:80").host == "fe80::1%1");
 }

@@ -75,3 +75,14 @@ TEST_CASE("a look-up can be abandoned") {
     CHECK((handle.cancelled() || !handle.result().empty()));
   });
 }
+
+TEST_CASE("what getaddrinfo would read only a part of isn't resolved") {
+  run_here([]() -> Task<void> {
+    for (const char* const host : {"127.0.0.1 x", "127.0.0.1\n", "fe80::1%lo:junk", "fe80::1%lo\r\nA: b",
+                                   "::1%nowhere", "[::1]", "localhost:80", "a/b", "u@localhost"}) {
+      const std::string message = co_await failure_of(host);
+      CHECK_THAT(message, Catch::Matchers::StartsWith("resolve \""));
+      CHECK(message.find_first_of("\r\n") == std::string::npos);
+    }
+  });
+}

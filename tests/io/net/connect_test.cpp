@@ -406,3 +406,23 @@ ON_SELECTORS("whatever connect fails with, the next address is tried") {
         &system);
   }
 }
+
+ON_SELECTORS("a socket that the kernel has connected to itself is refused, and keeps nobody from the port") {
+  run_on(selector, []() -> Task<void> {
+    for (const char* const host : {"127.0.0.1", "::1"}) {
+      auto listener = TcpListener::bind(Address(host, 0));
+      const Address closed = listener.local_address();
+      listener.close();
+      ConnectOptions options;
+      options.local = closed;  // as the kernel may pick it
+      std::error_code code = co_await error_of(TcpStream::connect(closed, options));
+      CHECK(code == std::errc::connection_refused);
+      const std::vector<Address> twice{closed, closed};
+      code = co_await error_of(TcpStream::connect(twice, options));
+      CHECK(code == std::errc::connection_refused);
+      listener = TcpListener::bind(closed);
+      const auto ends = co_await gather(TcpStream::connect(closed), accept_one(listener));
+      CHECK(std::get<0>(ends).is_open());
+    }
+  });
+}

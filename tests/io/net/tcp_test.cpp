@@ -266,12 +266,14 @@ ON_SELECTORS("write_some takes what there is room for") {
     const std::size_t written = co_await streams.client.write_some(much);
     CHECK(written > 0);
     CHECK(written < much.size());
-    // There is no room now, so the next one waits.
+    // When there is no more room the next one waits.
     bool expired = false;
-    try {
-      co_await timeout(2ms, streams.client.write_some(std::string_view(much).substr(written)));
-    } catch (const TimeoutError&) {
-      expired = true;
+    for (int i = 0; i < 1000 && !expired; ++i) {
+      try {
+        co_await timeout(2ms, streams.client.write_some(much));
+      } catch (const TimeoutError&) {
+        expired = true;
+      }
     }
     CHECK(expired);
   });

@@ -427,6 +427,27 @@ ON_SELECTORS("signals to a group reach the grandchildren, which would hold the s
   });
 }
 
+ON_SELECTORS("a group can be signalled after its leader's end, and is when its Process is dropped") {
+  both_ways(selector, []() -> Task<void> {
+    for (const bool dropped : {false, true}) {
+      Command command = Command::shell("sleep 1000 & sleep 1000 & echo ready");
+      command.new_group().output(Stdio::pipe());
+      Process process = Process::spawn(command);
+      std::string text = co_await timeout(5s, read_once(process.output()));
+      CHECK(text == "ready\n");
+      const ExitStatus status = co_await timeout(5s, process.wait());
+      CHECK(status.code == 0);
+      CHECK(process.poll().has_value());
+      ReadPipe output = std::move(process.output());
+      if (!dropped) CHECK(process.kill(SIGKILL));
+      if (dropped) process = Process();
+      text = co_await timeout(5s, read_once(output));
+      CHECK(text.empty());  // nobody has it open any more
+    }
+    CHECK(no_children());
+  });
+}
+
 TEST_CASE("input for a program whose input is no pipe is an error") {
   run_here([]() -> Task<void> {
     Command command("cat");

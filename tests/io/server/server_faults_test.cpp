@@ -64,6 +64,8 @@ HEDDLE_FAULTY(int, pselect,
                const sigset_t* mask),
               (count, reads, writes, others, time, mask))
 
+void hang_if_told(std::string_view name);  // look_ups_test.cpp
+
 // As where /etc/hosts has a name twice.
 extern "C" int __real_getaddrinfo(const char* name, const char* service, const addrinfo* hints,
                                   addrinfo** found);
@@ -71,6 +73,7 @@ extern "C" int __wrap_getaddrinfo(const char* name, const char* service, const a
                                   addrinfo** found);
 extern "C" int __wrap_getaddrinfo(const char* name, const char* service, const addrinfo* hints,
                                   addrinfo** found) {
+  hang_if_told(name);
   if (std::string_view(name) != "twice.test") return __real_getaddrinfo(name, service, hints, found);
   const int code = __real_getaddrinfo("127.0.0.1", service, hints, found);
   if (code != 0) return code;

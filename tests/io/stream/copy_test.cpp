@@ -144,3 +144,24 @@ TEST_CASE("a proxy that is cancelled anywhere ends both ways and leaves its stre
     CHECK(count.points > 5);
   }
 }
+
+ON_SELECTORS("what a cancelled copy says it has written is what the other side gets") {
+  run_on(selector, []() -> Task<void> {
+    auto [source, left] = memory_pair(100'000);
+    auto [right, sink] = memory_pair(1'000);
+    co_await source.write_all(pattern(50'000));
+    CopyCounts progress;
+    bool late = false;
+    try {
+      co_await timeout(5ms, copy_bidirectional(left, right, &progress));  // nobody reads from `sink`
+    } catch (const TimeoutError&) {
+      late = true;
+    }
+    CHECK(late);
+    right.close();
+    const std::string got = co_await read_all_of(sink);
+    CHECK(progress.a_to_b == got.size());
+    CHECK(got == pattern(50'000).substr(0, got.size()));
+    CHECK(progress.b_to_a == 0);
+  });
+}

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "../../../io/stream/frames.hpp"
 
+#include <bit>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -115,5 +117,28 @@ TEST_CASE("a frame that is cancelled while it arrives is read whole by the next"
     }
     const auto frame = co_await read_frame(reader);
     CHECK(*frame == "in pieces");
+  });
+}
+
+TEST_CASE("a length that no size can hold is too long, whatever the limit") {
+  run_virtual([]() -> Task<void> {
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+    for (const std::endian order : {std::endian::big, std::endian::little})
+      for (unsigned less = 0; less < 8; ++less) {
+        auto [a, b] = memory_pair();
+        std::string bytes(8, '\xff');
+        bytes[order == std::endian::big ? 7 : 0] = static_cast<char>(0xff - less);
+        bytes += "rest";
+        co_await a.write_all(bytes);
+        StreamReader reader(b);
+        bool refused = false;
+        try {
+          co_await read_frame(reader, FrameFormat(8, most, order));
+        } catch (const LimitOverrunError&) {
+          refused = true;
+        }
+        CHECK(refused);
+        CHECK(reader.buffered() == bytes);
+      }
   });
 }

@@ -53,7 +53,7 @@ void extend(X509* certificate, X509* issuer, int what, const std::string& value)
 
 Identity make_identity(const IdentityOptions& options) {
   static long serial = 1000;
-  const Owned<EVP_PKEY> key(EVP_EC_gen("P-256"));
+  const Owned<EVP_PKEY> key(options.rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"));
   const Owned<X509> certificate(::X509_new());
   must_be(key && certificate);
   ::X509_set_version(certificate.get(), X509_VERSION_3);
@@ -76,7 +76,7 @@ Identity make_identity(const IdentityOptions& options) {
   extend(certificate.get(), signer, NID_basic_constraints,
          options.authority ? "critical,CA:TRUE" : "critical,CA:FALSE");
   extend(certificate.get(), signer, NID_subject_key_identifier, "hash");
-  if (!options.authority) {
+  if (!options.authority && options.alternative_name) {
     const bool is_number = std::isdigit(static_cast<unsigned char>(options.name.front())) != 0;
     extend(certificate.get(), signer, NID_subject_alt_name, (is_number ? "IP:" : "DNS:") + options.name);
   }

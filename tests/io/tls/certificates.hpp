@@ -18,6 +18,8 @@ struct IdentityOptions {
   int from_days = -1;                ///< valid from and to, in days from now
   int to_days = 30;
   bool authority = false;
+  bool alternative_name = true;  ///< false: the name is the subject's common name alone
+  bool rsa = false;              ///< the key's type; else P-256
 };
 
 Identity make_identity(const IdentityOptions& options);

@@ -69,6 +69,30 @@ TEST_CASE("blocks may be freed on another thread than theirs, which may end befo
   for (void* const block : again) free_frame(block, 200);
 }
 
+TEST_CASE("a thread's last destructors may still free blocks and ask for some") {
+  static constexpr std::size_t count = 1000;
+  struct Last {
+    void* blocks[count] = {};
+    std::size_t* freed = nullptr;
+    ~Last() {
+      for (void* const block : blocks) {
+        free_frame(block, 200);
+        void* const another = allocate_frame(300);
+        std::memset(another, 1, 300);
+        free_frame(another, 300);
+        ++*freed;
+      }
+    }
+  };
+  std::size_t freed = 0;
+  std::thread([&] {
+    static thread_local Last last;  // made before the thread's cache, and so destroyed after it
+    last.freed = &freed;
+    for (void*& block : last.blocks) block = allocate_frame(200);
+  }).join();
+  CHECK(freed == count);
+}
+
 TEST_CASE("small blocks have nothing between them, and what is free goes back to the system") {
   if (!allocations_are_counted) return;
   constexpr std::size_t count = 200'000;

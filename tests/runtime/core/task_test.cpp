@@ -309,40 +309,7 @@ Foreign await_outside(Awaitable awaitable, std::string& message) {
   }
 }
 
-Foreign await_task_outside(Task<void> task, std::string& message) {
-  try {
-    co_await task;
-  } catch (const std::logic_error& error) {
-    message = error.what();
-  }
-}
-
-Foreign trace_outside(Task<void> task, AsyncTrace& trace) {
-  try {
-    co_await task;
-  } catch (const std::runtime_error&) {
-    trace = async_trace();
-  }
-}
-
 }  // namespace
-
-TEST_CASE("a trace ends where a coroutine that is not heddle's awaits a Task") {
-  if (HEDDLE_TRAMPOLINE) return;  // there a Task runs only on a loop
-  const auto thrower = []() -> Task<void> {
-    throw std::runtime_error("thrown");
-    co_return;
-  };
-  const auto outer = [&]() -> Task<void> { co_await thrower(); };
-  AsyncTrace alone, awaited;
-  run_here([&]() -> Task<void> {
-    trace_outside(thrower(), alone);
-    co_await yield();
-    trace_outside(outer(), awaited);
-  });
-  CHECK(alone.size() > 0);
-  CHECK(awaited.size() == alone.size() + 1);
-}
 
 TEST_CASE("a co_await outside of a task is an error that says what to do") {
   const auto outside = [] {
@@ -351,17 +318,6 @@ TEST_CASE("a co_await outside of a task is an error that says what to do") {
     CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
     message.clear();
     await_outside(yield(), message);
-    CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
-    message.clear();
-    if (HEDDLE_TRAMPOLINE) return;  // there a Task runs only on a loop
-    auto sleeps = []() -> Task<void> { co_await sleep(1s); };
-    await_task_outside(sleeps(), message);
-    CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
-    message.clear();
-    await_task_outside(timeout(1s, sleeps()), message);
-    CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
-    message.clear();
-    await_task_outside(shield(sleeps()), message);
     CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
   };
   SECTION("where no loop runs") { outside(); }
@@ -374,15 +330,5 @@ TEST_CASE("a co_await outside of a task is an error that says what to do") {
     });
     loop.run_once(Duration(0));
     CHECK(called);
-  }
-  SECTION("a group in a callback of a loop") {
-    EventLoop loop;
-    std::string message;
-    loop.call_soon([&] {
-      auto body = [](TaskGroup&) -> Task<void> { co_return; };
-      await_task_outside(task_group(body), message);
-    });
-    loop.run_once(Duration(0));
-    CHECK_THAT(message, Catch::Matchers::Contains("outside of a task"));
   }
 }

@@ -31,6 +31,8 @@ class Compared {
 
   std::size_t count() const { return alarms_.size(); }
   std::size_t fired() const { return fired_; }
+  void run_out_of_memory() { without_memory_ = true; }
+  std::size_t failed() const { return failed_; }
   bool agree() const {
     return same_ && heap_.size() == model_.size() && heap_.empty() == model_.empty() &&
            (model_.empty() || heap_.earliest() == model_.begin()->first);
@@ -38,7 +40,15 @@ class Compared {
 
   void add(std::size_t number, long deadline) {
     Alarm& alarm = alarms_[number];
-    heap_.add(alarm, at(deadline));
+    // Each allocation fails once, and then nothing has happened.
+    for (std::uint64_t number_of_fault = 1;; ++number_of_fault) try {
+        const AllocationFault fault(without_memory_ ? number_of_fault : ~std::uint64_t{0});
+        heap_.add(alarm, at(deadline));
+        break;
+      } catch (const std::bad_alloc&) {
+        ++failed_;
+        same_ = same_ && agree() && !alarm.armed();
+      }
     places_[&alarm] = model_.emplace(at(deadline), &alarm);
   }
 
@@ -52,7 +62,7 @@ class Compared {
   }
 
   void fire(TimePoint until) {
-    while (Timer* const timer = heap_.pop_due(until)) {
+    while (Timer* const timer = pop_due(until)) {
       same_ = same_ && !model_.empty() && timer == model_.begin()->second;
       if (!same_) return;
       places_.erase(model_.begin()->second);
@@ -63,12 +73,19 @@ class Compared {
   }
 
  private:
+  Timer* pop_due(TimePoint until) {
+    const AllocationFault fault(without_memory_ && fired_ % 3 == 0 ? 1 + fired_ % 20 : ~std::uint64_t{0});
+    return heap_.pop_due(until);
+  }
+
   TimerHeap heap_;
   std::deque<Alarm> alarms_;
   std::multimap<TimePoint, Alarm*> model_;  // equal keys keep the order of insertion
   std::map<Alarm*, std::multimap<TimePoint, Alarm*>::iterator> places_;
   std::size_t fired_ = 0;
   bool same_ = true;
+  bool without_memory_ = false;
+  std::size_t failed_ = 0;
 };
 
 }  // namespace
@@ -222,6 +239,23 @@ TEST_CASE("far timers come out in order when there is no memory to sort them") {
     failed += fault.has_failed();
   }
   CHECK(failed >= (allocations_are_observed() ? 16 : 0));  // the parts of a run
+}
+
+TEST_CASE("timers that there was no memory for aren't set, and all others are as they were") {
+  Compared timers(20'000);
+  timers.run_out_of_memory();
+  std::mt19937 random(7);
+  long now = 0;
+  for (std::size_t i = 0; i < 4 * timers.count(); ++i) {
+    const std::size_t number = random() % timers.count();
+    timers.remove(number);
+    if (random() % 8 != 0) timers.add(number, now + static_cast<long>(random() % 100'000));
+    if (i % 5'000 == 4'999) timers.fire(at(now += 10'000));
+    if (i % 100 == 0) REQUIRE(timers.agree());
+  }
+  timers.fire(TimePoint::max());
+  CHECK(timers.agree());
+  CHECK(timers.failed() >= (allocations_are_observed() ? 20 : 0));
 }
 
 TEST_CASE("few timers wake the loop each at its time") {

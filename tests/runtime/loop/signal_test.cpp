@@ -279,7 +279,7 @@ TEST_CASE("who waits for a signal of a stream that is destroyed is told, and the
     } catch (const std::logic_error& destroyed) {
       error = destroyed.what();
     }
-    CHECK(error == "SignalStream.next(): what the task waited for was destroyed");
+    CHECK(error == "SignalStream.next(): the SignalStream was destroyed");
   });
 }
 

@@ -139,6 +139,6 @@ TEST_CASE("who waits for a barrier that is destroyed is told so") {
     co_await yield();
     barrier.reset();
     const std::string end = co_await waits;
-    CHECK(end == "Barrier.wait(): what the task waited for was destroyed");
+    CHECK(end == "Barrier.wait(): the Barrier was destroyed");
   });
 }

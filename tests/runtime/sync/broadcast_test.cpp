@@ -162,14 +162,14 @@ TEST_CASE("who waits for a subscription that is destroyed or moved is told so") 
       if (given) channel.send(1);
       subscription.reset();
       std::string end = co_await waits;
-      CHECK(end == "Subscription.receive(): what the task waited for was destroyed");
+      CHECK(end == "Subscription.receive(): the Subscription was destroyed");
 
       auto source = channel.subscribe();
       auto waits_for_source = spawn(end_of(source.receive()));
       co_await yield();
       auto target = std::move(source);
       end = co_await waits_for_source;
-      CHECK(end == "Subscription.receive(): what the task waited for was destroyed");
+      CHECK(end == "Subscription.receive(): the Subscription was destroyed");
       channel.send(3);
       const auto item = co_await target.receive();
       CHECK(item == 3);

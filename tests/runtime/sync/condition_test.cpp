@@ -11,7 +11,6 @@
 #include "../../../runtime/task/join_handle.hpp"
 #include "../../../runtime/task/timeout.hpp"
 #include "../../../runtime/testing/testing.hpp"
-#include "../../support/death.hpp"
 #include "../../support/on_selectors.hpp"
 #include "../../support/turns.hpp"
 
@@ -207,17 +206,64 @@ TEST_CASE("waiting for a condition can time out, which leaves the lock held") {
   });
 }
 
-TEST_CASE("destroying a condition that a task waits for ends the program and says why") {
-  const std::string words = last_words([] {
-    run_here([]() -> Task<void> {
-      auto condition = std::make_unique<Condition>();
-      std::vector<int> log;
-      spawn(log_when_notified(*condition, log, 1));
-      co_await turns(2);
+TEST_CASE("who waits for a condition that is destroyed gets an error, with a shared lock held again") {
+  for (const bool held : {false, true}) {
+    run_here([held]() -> Task<void> {
+      Lock lock;
+      auto condition = std::make_unique<Condition>(lock);
+      std::vector<std::string> ends;
+      auto waits = [](Condition& on, Lock& shared, std::vector<std::string>& out) -> Task<void> {
+        const auto guard = co_await shared.scoped();
+        const std::string end = co_await end_of(on.wait());
+        CHECK(shared.locked());
+        out.push_back(end);
+      };
+      auto first = spawn(waits(*condition, lock, ends));
+      auto second = spawn(waits(*condition, lock, ends));
+      auto third = spawn(waits(*condition, lock, ends));
+      auto notified = spawn(waits(*condition, lock, ends));
+      co_await turns(4);
+      if (held) CHECK(lock.try_acquire());
       condition.reset();
+      second.cancel();
+      co_await turns(4);
+      CHECK(ends.size() == (held ? 0 : 4));
+      if (held) third.cancel();
+      if (held) lock.release();
+      co_await turns(5);
+      CHECK_FALSE(lock.locked());
+      const std::string error = "Condition.wait(): the Condition was destroyed";
+      if (held)
+        CHECK(ends == std::vector<std::string>{error, "cancelled", "cancelled", error});
+      else
+        CHECK(ends == std::vector<std::string>{error, "cancelled", error, error});
     });
-  });
-  CHECK(words.find("heddle: a Condition was destroyed while a task waited for it") == 0);
+  }
+}
+
+TEST_CASE("who was notified and waits for the lock learns that the condition, or the lock, was destroyed") {
+  for (const bool lock_too : {false, true}) {
+    run_here([lock_too]() -> Task<void> {
+      auto lock = std::make_unique<Lock>();
+      auto condition = std::make_unique<Condition>(*lock);
+      auto waits = [](Condition& on) -> Task<std::string> {
+        const auto guard = co_await on.scoped();
+        co_return co_await end_of(on.wait());
+      };
+      auto waiting = spawn(waits(*condition));
+      co_await turns(2);
+      CHECK(lock->try_acquire());
+      condition->notify();
+      condition.reset();
+      if (lock_too)
+        lock.reset();
+      else
+        lock->release();
+      const std::string end = co_await waiting;
+      CHECK(end == "Condition.wait(): the Condition was destroyed");
+      if (lock) CHECK_FALSE(lock->locked());
+    });
+  }
 }
 
 TEST_CASE("wherever tasks that wait for a condition are cancelled, no notification and no lock is lost") {

@@ -165,7 +165,7 @@ TEST_CASE("who waits for an event that is destroyed is told so") {
     event.reset();
     second.cancel();
     const std::string end = co_await first;
-    CHECK(end == "Event.wait(): what the task waited for was destroyed");
+    CHECK(end == "Event.wait(): the Event was destroyed");
     const std::string cancelled_end = co_await second;  // a request to stop goes first
     CHECK(cancelled_end == "cancelled");
   });

@@ -82,6 +82,6 @@ TEST_CASE("who waits for a latch that is destroyed is told so") {
     co_await yield();
     latch.reset();
     const std::string end = co_await waits;
-    CHECK(end == "Latch.wait(): what the task waited for was destroyed");
+    CHECK(end == "Latch.wait(): the Latch was destroyed");
   });
 }

@@ -166,8 +166,8 @@ TEST_CASE("who waits for a lock that is destroyed is told so") {
     lock.reset();
     const std::string end = co_await waits;
     const std::string scoped_end = co_await waits_scoped;
-    CHECK(end == "Lock.acquire(): what the task waited for was destroyed");
-    CHECK(scoped_end == "Lock.scoped(): what the task waited for was destroyed");
+    CHECK(end == "Lock.acquire(): the Lock was destroyed");
+    CHECK(scoped_end == "Lock.scoped(): the Lock was destroyed");
   });
 }
 

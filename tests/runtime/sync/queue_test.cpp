@@ -440,9 +440,9 @@ TEST_CASE("who waits for a queue that is destroyed is told so") {
     const std::string get_end = co_await gets;
     const std::string put_end = co_await puts;
     const std::string join_end = co_await joins;
-    CHECK(get_end == "Queue.get(): what the task waited for was destroyed");
-    CHECK(put_end == "Queue.put(): what the task waited for was destroyed");
-    CHECK(join_end == "Queue.join(): what the task waited for was destroyed");
+    CHECK(get_end == "Queue.get(): the Queue was destroyed");
+    CHECK(put_end == "Queue.put(): the Queue was destroyed");
+    CHECK(join_end == "Queue.join(): the Queue was destroyed");
   });
 }
 

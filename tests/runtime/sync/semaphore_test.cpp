@@ -134,7 +134,7 @@ TEST_CASE("who waits for a semaphore that is destroyed is told so") {
     semaphore.reset();
     const std::string end = co_await waits;
     const std::string scoped_end = co_await waits_scoped;
-    CHECK(end == "Semaphore.acquire(): what the task waited for was destroyed");
-    CHECK(scoped_end == "Semaphore.scoped(): what the task waited for was destroyed");
+    CHECK(end == "Semaphore.acquire(): the Semaphore was destroyed");
+    CHECK(scoped_end == "Semaphore.scoped(): the Semaphore was destroyed");
   });
 }

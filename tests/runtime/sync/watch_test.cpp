@@ -135,6 +135,6 @@ TEST_CASE("the reader of a watch is for one task at a time, and says so when it 
     CHECK(end == "WatchReader.changed(): another task waits for it already");
     reader.reset();
     end = co_await waits;
-    CHECK(end == "WatchReader.changed(): what the task waited for was destroyed");
+    CHECK(end == "WatchReader.changed(): the WatchReader was destroyed");
   });
 }

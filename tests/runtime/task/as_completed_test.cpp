@@ -8,13 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "../../../runtime/task/gather.hpp"
+#include "../../../runtime/task/race.hpp"
 #include "../../../runtime/task/run.hpp"
 #include "../../../runtime/task/sleep.hpp"
 #include "../../../runtime/task/task_group.hpp"
 #include "../../../runtime/task/timeout.hpp"
+#include "../../../runtime/task/wait.hpp"
 #include "../../../runtime/testing/allocation_faults.hpp"
 #include "../../../runtime/testing/testing.hpp"
 #include "../../support/on_selectors.hpp"
+#include "../../support/turns.hpp"
 
 using namespace heddle;
 using namespace heddle::test;
@@ -174,13 +178,12 @@ TEST_CASE("several may wait for the next task, first come first served, and the 
       if (!taker.state().cancel_requests()) co_await taker;
     CHECK(log == std::vector<std::string>{"a0", "c1", "d-"});
 
-    log.clear();
     results->add(spawn(after(5, 9)));
-    auto last = spawn(takes(*results, 'x', log));
+    auto last = spawn(end_of(results->next()));
     co_await yield();
     results.reset();
-    co_await last;
-    CHECK(log == std::vector<std::string>{"x-"});
+    const std::string end = co_await last;
+    CHECK(end == "AsCompleted.next(): the AsCompleted was destroyed");
   });
 }
 
@@ -208,4 +211,65 @@ TEST_CASE("as_completed that is cancelled at any point leaves nobody running") {
   };
   CHECK(cancel_everywhere(scenario, check).failed >= 20);
   if (allocations_are_observed()) CHECK(fail_allocations(scenario, check).failed >= 10);
+}
+
+namespace {
+
+// Takes its time after the first request to stop.
+Task<void> slow_to_stop() {
+  std::exception_ptr stop;
+  try {
+    co_await sleep(1h);
+  } catch (const Cancelled&) {
+    stop = std::current_exception();
+  }
+  for (int i = 0; i < 5; ++i) co_await yield();
+  std::rethrow_exception(stop);
+}
+
+Task<void> awaits_all_as_completed() {
+  std::vector<Task<void>> tasks;
+  tasks.push_back(slow_to_stop());
+  auto body = [](AsCompleted<void>& results) -> Task<void> { co_await results.next(); };
+  co_await as_completed(std::move(tasks), body);
+}
+Task<void> awaits_settled() { co_await gather_settled(slow_to_stop()); }
+Task<void> awaits_gathered() { co_await gather(slow_to_stop()); }
+Task<void> awaits_race() { co_await race(slow_to_stop(), sleep(1h)); }
+Task<void> awaits_group() {
+  auto body = [](TaskGroup& group) -> Task<void> {
+    group.spawn(slow_to_stop());
+    co_return;
+  };
+  co_await task_group(body);
+}
+
+}  // namespace
+
+TEST_CASE("requests to stop who waits for several tasks make one Cancelled, if they come before it") {
+  const auto cancelled_once = [](Task<void> waits, bool* went_on) -> Task<void> {
+    try {
+      co_await std::move(waits);
+    } catch (const Cancelled&) {
+    }
+    co_await sleep(1ms);
+    *went_on = true;
+  };
+  LoopOptions options;
+  options.virtual_time = true;
+  for (const auto waits :
+       {&awaits_all_as_completed, &awaits_settled, &awaits_gathered, &awaits_race, &awaits_group}) {
+    bool went_on = false;
+    const auto main = [&]() -> Task<void> {
+      auto task = spawn(cancelled_once(waits(), &went_on));
+      co_await sleep(1ms);
+      task.cancel();
+      co_await yield();
+      co_await yield();
+      task.cancel();
+      co_await wait(ReturnWhen::ALL_COMPLETED, {}, task);
+    };
+    run(main(), options);
+    CHECK(went_on);
+  }
 }

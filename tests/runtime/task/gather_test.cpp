@@ -223,3 +223,60 @@ TEST_CASE("cancelling who waits for gather_settled cancels and joins all") {
     CHECK(cancelled == 2);
   });
 }
+
+TEST_CASE("gather ends when one of its own was cancelled by somebody else, after the others were joined") {
+  run_here([]() -> Task<void> {
+    int stopped = 0;
+    TaskHandle victim;
+    const auto sleeps = [](TaskHandle& self, int& count) -> Task<void> {
+      self = current_task();
+      co_await count_cancelled(count);
+    };
+    const auto gathers = [](Task<void> first, int& count) -> Task<void> {
+      co_await gather(std::move(first), count_cancelled(count), count_cancelled(count));
+    };
+    auto gathering = spawn(gathers(sleeps(victim, stopped), stopped));
+    for (int i = 0; i < 3; ++i) co_await yield();
+    victim.cancel();
+    bool cancelled = false;
+    try {
+      co_await gathering;
+    } catch (const Cancelled&) {
+      cancelled = true;
+    }
+    CHECK(cancelled);
+    CHECK(stopped == 3);
+    CHECK(gathering.task().cancelling() == 0);
+  });
+}
+
+TEST_CASE("each request to stop who waits for gather goes to all of it") {
+  const auto count_three = [](int& count) -> Task<void> {
+    for (;;) try {
+        co_await sleep(1h);
+      } catch (const Cancelled&) {
+        if (++count % 3 == 0) throw;
+      }
+  };
+  for (const bool settled : {false, true})
+    run_here([&]() -> Task<void> {
+      int first = 0;
+      int second = 0;
+      const auto gathers = [&]() -> Task<void> {
+        if (settled)
+          co_await gather_settled(count_three(first), count_three(second));
+        else
+          co_await gather(count_three(first), count_three(second));
+      };
+      auto gathering = spawn(gathers());
+      for (int request = 1; request <= 3; ++request) {
+        for (int i = 0; i < 3; ++i) co_await yield();
+        gathering.cancel();
+        co_await yield();
+        CHECK(first == request);
+        CHECK(second == request);
+      }
+      while (!gathering.done()) co_await yield();
+      CHECK(gathering.cancelled());
+    });
+}

@@ -165,3 +165,94 @@ TEST_CASE("a tick that is cancelled at any point leaves no timer, and the next t
   });
   CHECK(count.places >= 7);
 }
+
+TEST_CASE("an interval that is reset while a task waits for it ticks when it says then") {
+  LoopOptions options;
+  options.virtual_time = true;
+  const auto main = []() -> Task<void> {
+    const TimePoint began = now();
+    Interval every = interval(10ms);
+    auto ticks = [](Interval& from) -> Task<TimePoint> { co_return co_await from.tick(); };
+    auto waits = spawn(ticks(every));
+    co_await sleep(5ms);
+    every.reset();
+    TimePoint due = co_await waits;
+    CHECK(due == began + 15ms);
+    CHECK(now() == began + 15ms);
+
+    waits = spawn(ticks(every));  // sooner
+    co_await sleep(1ms);
+    every.reset_at(began + 17ms);
+    due = co_await waits;
+    CHECK(due == began + 17ms);
+    CHECK(now() == began + 17ms);
+
+    waits = spawn(ticks(every));  // when it was due, but the task hasn't had its turn
+    co_await sleep_until(began + 27ms);
+    every.reset();
+    due = co_await waits;
+    CHECK(due == began + 37ms);
+    CHECK(now() == began + 37ms);
+  };
+  run(main(), options);
+}
+
+TEST_CASE("a copy of an interval that a task waits for ticks by itself, and an assignment is a reset") {
+  LoopOptions options;
+  options.virtual_time = true;
+  const auto main = []() -> Task<void> {
+    const TimePoint began = now();
+    Interval every = interval(10ms);
+    auto ticks = [](Interval& from) -> Task<TimePoint> { co_return co_await from.tick(); };
+    auto waits = spawn(ticks(every));
+    co_await sleep(1ms);
+    Interval copy = every;
+    TimePoint due = co_await copy.tick();
+    CHECK(due == began + 10ms);
+    due = co_await waits;
+    CHECK(due == began + 10ms);
+
+    waits = spawn(ticks(every));
+    co_await sleep(1ms);
+    every = interval(3ms);
+    due = co_await waits;
+    CHECK(due == began + 14ms);
+    CHECK(every.period() == 3ms);
+  };
+  run(main(), options);
+}
+
+TEST_CASE("an interval that began before the clock's zero ticks, whatever it does about missed ticks") {
+  for (const MissedTick missed : {MissedTick::SKIP, MissedTick::BURST, MissedTick::DELAY}) {
+    for (const TimePoint first : {TimePoint() - 2h, TimePoint::min()}) {
+      Clock clock;
+      run_on(
+          "default",
+          [&]() -> Task<void> {
+            Interval every = interval_at(first, 1h, missed);
+            for (int i = 0; i < 3; ++i) {
+              const TimePoint due = co_await every.tick();
+              CHECK(due <= clock.at);
+              if (i == 0) CHECK(due == first);
+              if (missed == MissedTick::BURST) continue;
+              CHECK(every.next() > clock.at);
+              CHECK(every.next() <= clock.at + 1h);
+              clock.at = every.next();
+            }
+          },
+          &clock);
+    }
+  }
+  Clock clock;  // whose own time is before its zero
+  clock.at = TimePoint() - 5h;
+  run_on(
+      "default",
+      [&]() -> Task<void> {
+        Interval every = interval(1h);
+        CHECK(every.next() == clock.at + 1h);
+        clock.at += 1h;
+        const TimePoint due = co_await every.tick();
+        CHECK(due == TimePoint() - 4h);
+      },
+      &clock);
+}

@@ -464,3 +464,70 @@ TEST_CASE("who has gone on after a Cancelled gets no other from a group whose ch
     CHECK(end == "cancelled, 1 error in a TaskGroup: failed, goes on");
   });
 }
+
+TEST_CASE("a group asks each child once, whatever ends it, so that their cleanup is not cut off") {
+  enum class Ending { CHILD_FAILS, BODY_FAILS, CALLER_IS_STOPPED };
+  for (const Ending ending : {Ending::CHILD_FAILS, Ending::BODY_FAILS, Ending::CALLER_IS_STOPPED})
+    run_here([&]() -> Task<void> {
+      std::vector<unsigned> requests;
+      const auto cleans_up = [](std::vector<unsigned>& out) -> Task<void> {
+        bool stopped = false;
+        try {
+          co_await sleep(1h);
+        } catch (const Cancelled&) {
+          stopped = true;
+        }
+        for (int i = 0; stopped && i < 5; ++i) co_await yield();
+        out.push_back(current_task().cancelling());
+      };
+      const auto fails = []() -> Task<void> {
+        co_await yield();
+        throw std::runtime_error("failed");
+      };
+      const auto groups = [&]() -> Task<void> {
+        co_await task_group([&](TaskGroup& group) -> Task<void> {
+          for (int i = 0; i < 3; ++i) group.spawn(cleans_up(requests));
+          if (ending == Ending::CHILD_FAILS) group.spawn(fails());
+          if (ending == Ending::BODY_FAILS) {
+            co_await yield();
+            throw std::runtime_error("failed");
+          }
+          co_await sleep(1h);
+        });
+      };
+      auto grouping = spawn(groups());
+      for (int i = 0; i < 3; ++i) co_await yield();
+      if (ending == Ending::CALLER_IS_STOPPED) grouping.cancel();
+      while (!grouping.done()) co_await yield();
+      CHECK((grouping.error() != nullptr) == (ending != Ending::CALLER_IS_STOPPED));
+      CHECK(requests == std::vector<unsigned>{1, 1, 1});
+    });
+}
+
+TEST_CASE("a group leaves its parent no Cancelled that nobody has asked for") {
+  run_here([]() -> Task<void> {
+    const auto sleeps = []() -> Task<void> { co_await sleep(1h); };
+    const auto fails_in_cleanup = []() -> Task<void> {
+      try {
+        co_await sleep(1h);
+      } catch (const Cancelled&) {
+        throw std::runtime_error("cleanup failed");
+      }
+    };
+    bool failed = false;
+    try {
+      co_await task_group([&](TaskGroup& group) -> Task<void> {
+        auto first = group.spawn(sleeps());
+        group.spawn(fails_in_cleanup());
+        co_await yield();
+        first.cancel();
+        co_await first;
+      });
+    } catch (const ExceptionGroup& errors) {
+      failed = errors.exceptions().size() == 1;
+    }
+    CHECK(failed);
+    CHECK(current_task().cancelling() == 0);
+    co_await sleep(1ms);
+  });
+}

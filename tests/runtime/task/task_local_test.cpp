@@ -11,6 +11,8 @@
 #include "../../../runtime/task/run.hpp"
 #include "../../../runtime/task/sleep.hpp"
 #include "../../../runtime/task/task_group.hpp"
+#include "../../../runtime/testing/allocation_faults.hpp"
+#include "../../../runtime/testing/testing.hpp"
 #include "../../../runtime/threads/to_thread.hpp"
 #include "../../support/on_selectors.hpp"
 
@@ -184,4 +186,21 @@ TEST_CASE("a call that is abandoned keeps the locals that it sees") {
   left.release();
   done.acquire();
   CHECK(got == "mine");
+}
+
+TEST_CASE("tasks with locals leak nothing where there is no memory for one more") {
+  const auto scenario = []() -> Task<void> {
+    request.set("a value that is longer than what a string has room for");
+    const TaskLocal<int>::Scope scope(depth, 1);
+    auto child = spawn(
+        [](int number) -> Task<void> {
+          depth.set(number);
+          auto grandchild = spawn(seen());
+          static_cast<void>(co_await grandchild);
+        },
+        2);
+    co_await child;
+    request.reset();
+  };
+  if (allocations_are_observed()) CHECK(fail_allocations(scenario).failed >= 5);
 }

@@ -235,7 +235,8 @@ TEST_CASE("whoever derives a selector gets the table, the checks and the time fo
   selector.ready = 7;
   selector.events = EVENT_WRITE;  // not asked for
   CHECK(selector.select(0s).empty());
-  CHECK(selector.purges == 3);
+  CHECK(selector.purges == 2);  // that one isn't stray
+  selector.ready = -1;
   selector.error = EIO;
   CHECK_THROWS_WITH(selector.select(0s), "manual: Input/output error");
   CHECK_THROWS_WITH(selector.modify(7, EVENT_WRITE), "manual on fd 7: Input/output error");

@@ -17,9 +17,11 @@ struct dvpoll {
   int dp_timeout;
 };
 
+extern "C" {
 int devpoll_double_open(const char* path, int flags);
 ssize_t devpoll_double_write(int device, const void* bytes, size_t size);
 int devpoll_double_ioctl(int device, unsigned long request, struct dvpoll* argument);
+}
 
 #define open devpoll_double_open
 #define write devpoll_double_write

@@ -1,7 +1,7 @@
 /* A test double of <sys/event.h>: as much of kqueue(2) as a selector uses, after its man page. */
 /* SPDX-License-Identifier: MIT */
 #pragma once
-#pragma GCC system_header /* as the real one is: the struct and the function share a name */
+/* To be found as a system header: the struct and the function share a name. */
 
 #include <stdint.h>
 #include <time.h>
