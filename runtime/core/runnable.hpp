@@ -63,6 +63,14 @@ class RunQueue {
     other.head_ = nullptr;
     other.tail_ = &other.head_;
   }
+  bool ends_with(const Runnable& runnable) const noexcept { return tail_ == &runnable.next; }
+  /// Takes the last one out of a queue that isn't empty. Goes through all.
+  Runnable& take_last() noexcept {
+    Runnable** last = &head_;
+    while (&(*last)->next != tail_) last = &(*last)->next;
+    tail_ = last;
+    return **last;
+  }
   /// What was taken last was brought into another order, which ends with `last`.
   void reordered(Runnable& last) noexcept { taken_tail_ = &last.next; }
 

@@ -161,8 +161,8 @@ void EventLoop::take_turn(Timeout limit) {
     poll_before_later();
 }
 
-// While steps take long, timers become due and descriptors ready before the last of these steps has queued
-// anything, be it its own task by a yield(): so they come first.
+// While a step takes long, timers become due and descriptors ready before it queues its own task again, by a
+// yield() for example: so they come first. What else it has queued stays in front of what it waits for.
 void EventLoop::poll_before_later() {
   try {
     poll(Duration(0));
@@ -185,26 +185,33 @@ inline void EventLoop::begin_steps() noexcept {
   current.grant(limit_.begin(current.now));
 }
 
-// All steps that were granted are taken. `next` comes next in the round.
-[[gnu::noinline]] bool EventLoop::take_more_steps(const Runnable* next) noexcept {
+// The turn was a long one, and ended with a step of `last`.
+void EventLoop::postpone(const TaskState* last) noexcept {
+  if (last != nullptr && ready_.ends_with(*last)) later_.push(ready_.take_last());
+}
+
+// All steps that were granted are taken, the last one by `last`. `next` comes next in the round.
+[[gnu::noinline]] bool EventLoop::take_more_steps(const Runnable* next, const TaskState* last) noexcept {
   if (current.charged != 0) current.granted += limit_.charge(std::exchange(current.charged, 0));
   if (limit_.is_full() || (next == nullptr && ready_.empty())) return false;
   if (next == nullptr)
     current.grant(limit_.more(time()));
   else
     current.grant(limit_.measures_each() ? limit_.more_within_round(time()) : limit_.until_round());
-  if (current.steps == 0) later_.take_all(ready_);
-  return current.steps < 0;
+  if (current.steps < 0) return true;
+  if (next == nullptr) postpone(last);
+  return false;
 }
 
 // A round has ended, and there is another. True if that may begin.
-[[gnu::noinline]] bool EventLoop::take_another_round() noexcept {
+[[gnu::noinline]] bool EventLoop::take_another_round(const TaskState* last) noexcept {
   const int taken = current.step_number();
   limit_.end_round(taken);
   current.granted = taken;
   current.grant(limit_.more(time()));
-  if (current.steps == 0) later_.take_all(ready_);
-  return current.steps < 0;
+  if (current.steps < 0) return true;
+  postpone(last);
+  return false;
 }
 
 inline void EventLoop::end_steps() noexcept {
@@ -225,12 +232,12 @@ void EventLoop::run_ready() noexcept {
       if (++current.steps < 0) [[likely]]
         continue;
       if (current.steps > 0) TaskState::end_turn();
-      if (current.steps == 0 && !take_more_steps(next)) {
+      if (current.steps == 0 && !take_more_steps(next, current.task)) {
         if (next != nullptr) ready_.put_back(*next);
         return end_steps();
       }
     } while (next != nullptr);
-    if (limit_.waits_for_round() && !ready_.empty() && !take_another_round()) break;
+    if (limit_.waits_for_round() && !ready_.empty() && !take_another_round(current.task)) break;
   }
   end_steps();
 }
@@ -238,16 +245,18 @@ void EventLoop::run_ready() noexcept {
 // The same for a loop whose steps are timed, disturbed or shuffled.
 void EventLoop::run_ready_observed() noexcept {
   Runnable* next = nullptr;
+  TaskState* last = nullptr;
   begin_steps();
-  while (current.steps < 0 || take_more_steps(next)) {
+  while (current.steps < 0 || take_more_steps(next, last)) {
     leave_tasks();
     if (next == nullptr) {
-      if (limit_.waits_for_round() && current.step_number() > 0 && !ready_.empty() && !take_another_round())
+      if (limit_.waits_for_round() && current.step_number() > 0 && !ready_.empty() &&
+          !take_another_round(last))
         break;
       next = ready_.take();
       if (next == nullptr) break;
       for (LoopObserver* each = observers_; each != nullptr; each = each->next_observer_)
-        if (Runnable* const last = each->order(next)) ready_.reordered(*last);
+        if (Runnable* const end = each->order(next)) ready_.reordered(*end);
     }
     Runnable& step = *next;
     bool goes_on = true;
@@ -257,11 +266,11 @@ void EventLoop::run_ready_observed() noexcept {
     next = step.next;
     step.run(step);
     if (++current.steps > 0) TaskState::end_turn();
-    TaskState* const task = current.task;
-    if (task == nullptr || task->waits_at() == nullptr) continue;
+    last = current.task;
+    if (last == nullptr || last->waits_at() == nullptr) continue;
     leave_tasks();
     for (LoopObserver* each = observers_; each != nullptr; each = each->next_observer_)
-      each->after_step(*task);
+      each->after_step(*last);
   }
   if (next != nullptr) ready_.put_back(*next);
   for (LoopObserver* each = observers_; each != nullptr; each = each->next_observer_) each->turn_ended();

@@ -267,8 +267,9 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   void poll_before_later();
   void take_turn(Timeout limit);
   void begin_steps() noexcept;
-  bool take_more_steps(const detail::Runnable* next) noexcept;
-  bool take_another_round() noexcept;
+  bool take_more_steps(const detail::Runnable* next, const detail::TaskState* last) noexcept;
+  bool take_another_round(const detail::TaskState* last) noexcept;
+  void postpone(const detail::TaskState* last) noexcept;
   void end_steps() noexcept;
   void run_ready() noexcept;
   void run_ready_observed() noexcept;
@@ -292,7 +293,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   bool embedded_ = false;  // somebody waits for fileno()
   TimePoint polled_{};     // when the selector was polled last
   detail::TurnLimit limit_;
-  detail::RunQueue later_;  // what a turn has queued that was ended by the clock
+  detail::RunQueue later_;  // who queued itself by a step that was found to be long
   detail::Mailbox* mailbox_ = nullptr;
   detail::LateMail* late_mail_ = nullptr;  // while it closes
   detail::LoopSignals* signals_ = nullptr;

@@ -198,6 +198,40 @@ TEST_CASE("a task whose steps are long has one turn for each of many others' tha
   CHECK(ticks >= 30 * 90);
 }
 
+TEST_CASE("what was queued before a timer was set has its turn before that is due, however long steps take") {
+  SteppedClock clock;
+  LoopOptions options = with(clock);
+  for (const bool timed : {false, true}) {
+    if (timed) options.slow_turn = 1h;
+    EventLoop loop(options);
+    std::string order;
+    const auto child = [](std::string& out) -> Task<void> {
+      out += 'c';
+      co_return;
+    };
+    const auto parent = [&]() -> Task<void> {
+      for (int i = 0; i < 20; ++i) {
+        spawn(child(order));
+        if (i % 2 == 0) clock.time += 10ms;
+        co_await sleep(1ms);
+        order += 'p';
+      }
+    };
+    const auto computes = [&]() -> Task<void> {
+      for (int i = 0; i < 100; ++i) {
+        clock.time += 10ms;
+        co_await yield();
+      }
+    };
+    auto first = spawn_for(loop, parent(), std::source_location());
+    auto second = spawn_for(loop, computes(), std::source_location());
+    loop.run_until_complete(first.state());
+    std::string expected;
+    for (int i = 0; i < 20; ++i) expected += "cp";
+    CHECK(order == expected);
+  }
+}
+
 TEST_CASE("long callbacks, and those that other threads have posted, leave turns to timers as well") {
   for (const bool posted : {false, true}) {
     SteppedClock clock;
