@@ -185,6 +185,12 @@ inline void EventLoop::begin_steps() noexcept {
   current.grant(limit_.begin(current.now));
 }
 
+// Where turns are shuffled from a seed, their number alone bounds a turn, so that a seed brings the same
+// order each time.
+inline TimePoint EventLoop::time_in_turn() const noexcept {
+  return shuffle_ == nullptr ? time() : current.now;
+}
+
 // The turn was a long one, and ended with a step of `last`.
 void EventLoop::postpone(const TaskState* last) noexcept {
   if (last != nullptr && ready_.ends_with(*last)) later_.push(ready_.take_last());
@@ -195,9 +201,9 @@ void EventLoop::postpone(const TaskState* last) noexcept {
   if (current.charged != 0) current.granted += limit_.charge(std::exchange(current.charged, 0));
   if (limit_.is_full() || (next == nullptr && ready_.empty())) return false;
   if (next == nullptr)
-    current.grant(limit_.more(time()));
+    current.grant(limit_.more(time_in_turn()));
   else
-    current.grant(limit_.measures_each() ? limit_.more_within_round(time()) : limit_.until_round());
+    current.grant(limit_.measures_each() ? limit_.more_within_round(time_in_turn()) : limit_.until_round());
   if (current.steps < 0) return true;
   if (next == nullptr) postpone(last);
   return false;
@@ -208,7 +214,7 @@ void EventLoop::postpone(const TaskState* last) noexcept {
   const int taken = current.step_number();
   limit_.end_round(taken);
   current.granted = taken;
-  current.grant(limit_.more(time()));
+  current.grant(limit_.more(time_in_turn()));
   if (current.steps < 0) return true;
   postpone(last);
   return false;

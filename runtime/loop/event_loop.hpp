@@ -269,6 +269,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   void begin_steps() noexcept;
   bool take_more_steps(const detail::Runnable* next, const detail::TaskState* last) noexcept;
   bool take_another_round(const detail::TaskState* last) noexcept;
+  TimePoint time_in_turn() const noexcept;
   void postpone(const detail::TaskState* last) noexcept;
   void end_steps() noexcept;
   void run_ready() noexcept;

@@ -290,8 +290,9 @@ TEST_CASE("SIGQUIT prints no tasks in the child before the loop is the child's")
         }) == 5);
 }
 
-TEST_CASE("a call to the parent's loop in the child doesn't wake the parent") {
-  EventLoop loop;
+ON_SELECTORS("a call to the parent's loop in the child doesn't wake the parent") {
+  EventLoop loop(loop_options(selector));
+  if (loop.selector().descriptor() < 0) return;  // nobody can wait for it
   loop.run_once(Duration(0));
   CHECK(loop.fileno() >= 0);  // the loop says that it sleeps
   CHECK(end_of_child([&] {
@@ -352,6 +353,9 @@ TEST_CASE("thread pools begin anew in the child, and calls that were out can be 
   loop.close();
 }
 
+// GCC 12's AddressSanitizer doesn't take its allocator's locks before fork(): the child would hang there.
+#if !defined(__SANITIZE_ADDRESS__) || defined(__clang__)
+
 TEST_CASE(
     "a child forked while other threads make and end loops, catch signals and spawn tasks hangs at no lock") {
   std::atomic<bool> stop = false;
@@ -385,5 +389,7 @@ TEST_CASE(
   stop = true;
   for (std::thread& thread : threads) thread.join();
 }
+
+#endif
 
 #endif
