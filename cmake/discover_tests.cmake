@@ -1,4 +1,5 @@
-# Run after a test executable is linked: lists its test cases and writes the CTest file that runs each by name.
+# Run after a test executable is linked: lists its test cases and writes the CTest file that runs each by name, or
+# CASES at a time.
 # SPDX-License-Identifier: MIT
 #
 # Catch2's own script is not used, because it lets a name with `;` or a backslash pass without running it, and can't
@@ -30,6 +31,26 @@ if(NOT all)
 endif()
 
 set(script "")
+if(CASES GREATER 1)  # the others follow one by one
+  set(others ${all})
+  list(REMOVE_ITEM others ${soak})
+  set(all ${soak})
+  while(others)
+    list(SUBLIST others 0 ${CASES} group)
+    list(LENGTH group size)
+    list(POP_FRONT group first)
+    list(SUBLIST others ${size} -1 others)
+    string(REPLACE "," "\\," spec "${first}")
+    foreach(name IN LISTS group)
+      string(REPLACE "," "\\," name "${name}")
+      string(APPEND spec ",${name}")
+    endforeach()
+    set(title "${LABEL}: ${size} cases from: ${first}")
+    string(APPEND script
+      "add_test([==[${title}]==] [==[${EXECUTABLE}]==] [==[${spec}]==] --warn NoTests)\n"
+      "set_tests_properties([==[${title}]==] PROPERTIES LABELS [==[${LABEL}]==] TIMEOUT 300)\n")
+  endwhile()
+endif()
 foreach(name IN LISTS all)
   string(REPLACE "," "\\," spec "${name}")
   set(labels "${LABEL}")

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 
 # heddle_add_unit_tests(<layer> SOURCES <.cpp>... [LINK <targets>...]) makes the executable test_<layer>, and a CTest
-# "<layer>: <name>" of every test case in it, with the label <layer>, and `soak` for those tagged [soak].
+# "<layer>: <name>" of every test case in it, with the label <layer>, and `soak` for those tagged [soak]. Where
+# HEDDLE_CASES_PER_TEST is more than 1, so many cases are one CTest, and run in one process: under AddressSanitizer a
+# process takes longer to begin than most cases.
 function(heddle_add_unit_tests layer)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK")
   if(NOT arg_SOURCES)
@@ -21,7 +23,7 @@ function(heddle_add_unit_tests layer)
   set(list "${CMAKE_CURRENT_BINARY_DIR}/${target}.ctest.cmake")
   add_custom_command(TARGET ${target} POST_BUILD VERBATIM
     COMMAND "${CMAKE_COMMAND}" -D "EXECUTABLE=$<TARGET_FILE:${target}>" -D "OUTPUT=${list}" -D "LABEL=${layer}"
-            -D "CATCH_VERSION=${Catch2_VERSION}" -P "${PROJECT_SOURCE_DIR}/cmake/discover_tests.cmake"
+            -D "CATCH_VERSION=${Catch2_VERSION}" -D "CASES=${HEDDLE_CASES_PER_TEST}" -P "${PROJECT_SOURCE_DIR}/cmake/discover_tests.cmake"
     BYPRODUCTS "${list}")
   file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/${target}.include.cmake"
     "if(EXISTS [==[${list}]==])\n  include([==[${list}]==])\nelse()\n  add_test(${target}_is_not_built false)\nendif()\n")

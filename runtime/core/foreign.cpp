@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "scheduler.hpp"
+#include "spawned_task.hpp"
 #include "task_state.hpp"
 
 namespace heddle::detail {

@@ -159,6 +159,31 @@ void end_trace() noexcept {
   const std::exception_ptr before = std::exchange(in_flight->kept, nullptr);
 }
 
+namespace {
+
+std::terminate_handler terminate_before = nullptr;
+
+[[noreturn]] void print_and_terminate() {
+  if (const std::exception_ptr error = std::current_exception()) {
+    const AsyncTrace trace = trace_in_flight(error);
+    if (!trace.empty())
+      std::fputs("heddle: an exception that nobody has caught came out of a task\n", stderr);
+    print_trace(trace);
+    print_members(error);
+  }
+  if (terminate_before != nullptr) terminate_before();
+  std::abort();
+}
+
+}  // namespace
+
+void trace_at_terminate() noexcept {
+  [[maybe_unused]] static const bool once = [] {
+    terminate_before = std::set_terminate(&print_and_terminate);
+    return true;
+  }();
+}
+
 void deliver_report(const Report& report) noexcept {
   if (current.loop != nullptr)
     current.loop->report(report);

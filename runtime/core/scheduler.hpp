@@ -4,6 +4,7 @@
 
 #include "../../selector/export.hpp"  // first
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -82,6 +83,21 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
     if (phase_ == Phase::CLOSED) [[unlikely]]
       throw_loop_closed();
   }
+  /// `operation`, as "EventLoop.stop()", begins, of the loop or of what belongs to it. In a library that was
+  /// built with HEDDLE_CHECKS this ends the process, and says so on stderr, if another thread drives the
+  /// loop.
+  void use(const char* operation) const noexcept {
+    if (current.loop != this) [[unlikely]]
+      check_thread(operation);
+  }
+  /// Another thread drives it now.
+  bool runs_elsewhere() const noexcept {
+    const Current* const driver = driver_.load(std::memory_order_relaxed);
+    return driver != nullptr && driver != &current && is_in_its_process();
+  }
+  void set_driver(const Current* driver) noexcept { driver_.store(driver, std::memory_order_relaxed); }
+  /// Of all loops that the process has had this one has it.
+  std::uint64_t loop_number() const noexcept { return loop_number_; }
   /// False in the child of a fork() that hasn't taken the loop over (EventLoop::set_selector()).
   bool is_in_its_process() const noexcept { return process_.is_here(); }
 
@@ -127,6 +143,7 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   friend class LoopRegistry;
 
   [[noreturn]] static void throw_loop_closed();
+  void check_thread(const char* operation) const noexcept;
 
   System& system_;
   bool virtual_time_;
@@ -134,6 +151,8 @@ class HEDDLE_EXPORT Scheduler : public TaskOwner {
   std::uint64_t budget_yields_ = 0;
   std::uint64_t outside_work_ = 0;
   std::uint64_t possible_outside_work_ = 0;
+  std::atomic<const Current*> driver_{nullptr};  // the thread that drives it
+  std::uint64_t loop_number_ = 0;
   Scheduler* next_loop_ = nullptr;  // of the process
 };
 

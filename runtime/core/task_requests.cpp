@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "operation.hpp"
+#include "scheduler.hpp"
 #include "task_extras.hpp"
 #include "task_owner.hpp"
 #include "task_state.hpp"
@@ -15,6 +16,7 @@ Shield* TaskState::innermost_shield() const noexcept {
 
 bool TaskState::cancel_inside(unsigned shields) noexcept {
   if (done()) return false;
+  owner_->loop().use("JoinHandle.cancel()");
   ask_along(shields);
   forget_asked();
   return true;

@@ -165,7 +165,10 @@ void TaskState::schedule() noexcept {
   schedule_on(*current.ready);
 }
 
-[[gnu::noinline]] void TaskState::schedule_elsewhere() noexcept { schedule_on(owner_->loop().ready_queue()); }
+[[gnu::noinline]] void TaskState::schedule_elsewhere() noexcept {
+  owner_->loop().use(waiting_ != nullptr ? waiting_->describe().what : "a task");
+  schedule_on(owner_->loop().ready_queue());
+}
 
 inline TaskObserver* TaskState::last_observer() const noexcept {
   if ((extras_or_observer_ & has_extras) != 0) return extras()->last_observer;
@@ -182,6 +185,7 @@ inline void TaskState::set_last_observer(TaskObserver* last) noexcept {
 // A ring, so that the task needs no more than its last one; linked both ways, so that any of many leaves in
 // a step.
 void TaskState::add_observer(TaskObserver& observer) noexcept {
+  owner_->loop().use("a wait for a task's end");
   TaskObserver* const last = last_observer();
   observer.previous_observer_ = last != nullptr ? last : &observer;
   observer.next_observer_ = last != nullptr ? std::exchange(last->next_observer_, &observer) : &observer;

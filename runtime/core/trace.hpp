@@ -20,4 +20,8 @@ HEDDLE_EXPORT void deliver_report(const Report& report) noexcept;
 /// `error` is about to be thrown again, in another task or out of run(): its trace goes on from `trace`.
 void resume_trace(const std::exception_ptr& error, std::span<const std::source_location> trace) noexcept;
 
+/// An exception is about to leave the last of heddle's: should it end the process, its trace is printed
+/// before what std::terminate() does otherwise.
+void trace_at_terminate() noexcept;
+
 }  // namespace heddle::detail

@@ -7,6 +7,7 @@
 #include <coroutine>
 
 #include "current.hpp"
+#include "home_loop.hpp"
 #include "intrusive_list.hpp"
 #include "operation.hpp"
 
@@ -106,6 +107,8 @@ class HEDDLE_EXPORT WaitList {
       end_all(WaitOperation::State::ABANDONED);
   }
 
+  /// An operation of the object whose list it is begins: see HomeLoop.
+  void use(const char* operation) const noexcept { home_.use(operation); }
   bool empty() const noexcept { return operations_.empty(); }
   WaitOperation& first() const noexcept { return operations_.front(); }
   void push(WaitOperation& operation) noexcept { operations_.push_back(operation); }
@@ -125,6 +128,7 @@ class HEDDLE_EXPORT WaitList {
   void end_all(WaitOperation::State state) noexcept;
 
   IntrusiveList<WaitOperation> operations_;
+  HomeLoop home_;
 };
 
 /// The end of a wait whose object was destroyed: throws Cancelled if the current task was asked to stop, or

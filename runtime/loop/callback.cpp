@@ -39,6 +39,7 @@ void Callback::schedule_at(Scheduler& loop, TimePoint when) {
 
 void Callback::cancel() noexcept {
   cancelled_ = true;
+  if (loop_ != nullptr && (armed() || queued_)) loop_->use("CallHandle.cancel()");
   if (!armed()) return;
   loop_->timers().remove(*this);
   release();

@@ -245,6 +245,7 @@ void DescriptorTable::abandon(const Callbacks& callbacks) noexcept {
 }
 
 void DescriptorTable::release(FdWatch& watch) noexcept {
+  if (watch.table != nullptr) watch.table->loop_.use("the end of a stream or another descriptor's owner");
   for (FdWatch::Side& side : watch.sides) abandon_waiters(side, ECANCELED);
   const Callbacks callbacks = take_callbacks(watch);
   if (watch.table == nullptr) {

@@ -52,47 +52,6 @@ std::size_t EventLoop::armed_timers() const noexcept {
   return timers_.size() - descriptors_->has_second_look_pending();
 }
 
-// Callbacks.
-
-bool EventLoop::set_reader(int fd, Callback* callback) { return set_callback(fd, Direction::READ, callback); }
-
-bool EventLoop::set_writer(int fd, Callback* callback) {
-  return set_callback(fd, Direction::WRITE, callback);
-}
-
-bool EventLoop::set_callback(int fd, Direction direction, Callback* callback) {
-  if (phase_ == Phase::CLOSED) {
-    if (callback == nullptr) return false;
-    callback->release();
-    check_open();
-  }
-  return descriptors_->set_callback(fd, direction, callback);
-}
-
-CallHandle EventLoop::queue(Callback& callback) {
-  if (phase_ == Phase::CLOSED) [[unlikely]] {
-    callback.release();
-    check_open();
-  }
-  callback.schedule(*this);
-  return CallHandle(callback);
-}
-
-CallHandle EventLoop::queue_at(TimePoint deadline, Callback& callback) {
-  try {
-    check_open();
-    callback.schedule_at(*this, deadline);
-  } catch (...) {
-    callback.release();
-    throw;
-  }
-  return CallHandle(callback);
-}
-
-void EventLoop::post(PostedCall& call) noexcept {
-  if (!mailbox_->post(call)) delete &call;
-}
-
 // The turn.
 
 namespace {

@@ -174,7 +174,10 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   void run_forever();
   /// Ends run_forever() or run_until_complete() after the turn that runs now. Of a loop that isn't run by
   /// them the next one ends after a turn, which doesn't wait; run_once() is not concerned.
-  void stop() noexcept { stopped_ = true; }
+  void stop() noexcept {
+    use("EventLoop.stop()");
+    stopped_ = true;
+  }
   /// One turn: waits no longer than `limit` if nothing is ready, then runs at most 64 steps, of no more than
   /// about a millisecond. For those who embed the loop.
   void run_once(Timeout limit = {});
@@ -258,6 +261,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   void end() noexcept;
   void end_tasks(detail::LateMail& late) noexcept;
   bool has_task_to_end(std::uint64_t last_id) const noexcept;
+  void tell_who_stays() noexcept;
   void take_turn_without_selector(int error) noexcept;
   bool drop_what_is_left() noexcept;
   void drop_stranger(int fd) noexcept;

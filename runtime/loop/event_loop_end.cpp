@@ -11,8 +11,10 @@
 #include <utility>
 
 #include "../../selector/base_selector.hpp"
+#include "../core/loop_registry.hpp"
+#include "../core/report.hpp"
 #include "../core/task_state.hpp"
-#include "../seeing/loop_registry.hpp"
+#include "../seeing/dump.hpp"
 #include "../seeing/turn_monitor.hpp"
 #include "descriptor_table.hpp"
 #include "event_loop.hpp"
@@ -30,6 +32,9 @@ namespace {
 
 // Where no selector works, how often it is checked whether others have posted something.
 constexpr timespec nap{0, 1'000'000};
+
+// How long tasks may take to end when their loop closes, before that is reported.
+constexpr Duration patience = std::chrono::seconds(5);
 
 // What the tasks get that wait for a descriptor, when the selector has failed with the exception that is
 // handled.
@@ -103,14 +108,21 @@ void EventLoop::end_tasks(LateMail& late) noexcept {
   const std::uint64_t last_id = tasks_spawned();
   int failed_with = 0;
   bool without_selector = false;
+  TimePoint patient_until = later(time(), patience);
   while (has_task_to_end(last_id)) {
+    if (time() >= patient_until) {
+      tell_who_stays();
+      patient_until = TimePoint::max();
+    }
     late.queue_some(ready_);
     if (without_selector) {
       take_turn_without_selector(failed_with);
       continue;
     }
     try {
-      take_turn(Timeout());
+      // Where a deadlock is looked for, one is found by a poll without limit.
+      take_turn(detect_deadlock_ || patient_until == TimePoint::max() ? Timeout()
+                                                                      : Timeout(patient_until - time()));
     } catch (const std::exception& error) {
       without_selector = failed_with != 0;
       failed_with = error_in_flight();
@@ -123,6 +135,16 @@ void EventLoop::end_tasks(LateMail& late) noexcept {
                    error.what(), without_selector ? "without" : "on poll");
     }
   }
+}
+
+void EventLoop::tell_who_stays() noexcept try {
+  const std::string text =
+      "a loop closes, and after 5 seconds these tasks haven't ended, though they were asked to stop: does "
+      "one "
+      "catch Cancelled and go on?\n" +
+      dump_tasks(*this);
+  report(Report{text, nullptr, {}, {}, 0, {}});
+} catch (const std::bad_alloc&) {
 }
 
 // Whoever waits for a descriptor would wait for ever; the others may go on to their end.

@@ -1,4 +1,4 @@
-// EventLoop: how a loop begins, is watched, and moves to another selector. Its turn: event_loop.cpp.
+// EventLoop: how a loop begins, is watched, takes calls, and moves to another selector. Its turn: event_loop.cpp.
 // SPDX-License-Identifier: MIT
 #include <signal.h>
 
@@ -8,9 +8,9 @@
 
 #include "../../selector/mechanisms/make_selector.hpp"
 #include "../core/loop_observer.hpp"
+#include "../core/loop_registry.hpp"
 #include "../core/report.hpp"
 #include "../seeing/dump.hpp"
-#include "../seeing/loop_registry.hpp"
 #include "../seeing/turn_monitor.hpp"
 #include "descriptor_table.hpp"
 #include "event_loop.hpp"
@@ -93,6 +93,50 @@ LoopCounters EventLoop::counters() const noexcept {
   counters.tasks_spawned = tasks_spawned();
   counters.budget_yields = budget_yields();
   return counters;
+}
+
+// What it calls.
+
+bool EventLoop::set_reader(int fd, Callback* callback) { return set_callback(fd, Direction::READ, callback); }
+
+bool EventLoop::set_writer(int fd, Callback* callback) {
+  return set_callback(fd, Direction::WRITE, callback);
+}
+
+bool EventLoop::set_callback(int fd, Direction direction, Callback* callback) {
+  use(direction == Direction::READ ? "EventLoop.add_reader()" : "EventLoop.add_writer()");
+  if (phase_ == Phase::CLOSED) {
+    if (callback == nullptr) return false;
+    callback->release();
+    check_open();
+  }
+  return descriptors_->set_callback(fd, direction, callback);
+}
+
+CallHandle EventLoop::queue(Callback& callback) {
+  use("EventLoop.call_soon()");
+  if (phase_ == Phase::CLOSED) [[unlikely]] {
+    callback.release();
+    check_open();
+  }
+  callback.schedule(*this);
+  return CallHandle(callback);
+}
+
+CallHandle EventLoop::queue_at(TimePoint deadline, Callback& callback) {
+  use("EventLoop.call_later()");
+  try {
+    check_open();
+    callback.schedule_at(*this, deadline);
+  } catch (...) {
+    callback.release();
+    throw;
+  }
+  return CallHandle(callback);
+}
+
+void EventLoop::post(PostedCall& call) noexcept {
+  if (!mailbox_->post(call)) delete &call;
 }
 
 // Its selector.

@@ -10,6 +10,7 @@ class Running {
  public:
   explicit Running(EventLoop& loop) noexcept : before_(current), loop_(loop) {
     loop.runs_ = true;
+    loop.set_driver(&current);
     current = Current();
     current.loop = &loop;
     current.system = &loop.system();
@@ -21,6 +22,7 @@ class Running {
   Running& operator=(const Running&) = delete;
   ~Running() {
     current = before_;
+    loop_.set_driver(nullptr);
     loop_.runs_ = false;
   }
 

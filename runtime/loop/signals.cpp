@@ -239,6 +239,7 @@ LoopSignals& EventLoop::signals() {
 }
 
 bool EventLoop::set_signal_callback(int signum, Callback* callback) {
+  use("EventLoop.add_signal_handler()");
   if (callback == nullptr) {
     check_can_be_caught(signum);
     return signals_ != nullptr && signals_->set_callback(signum, nullptr);

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "../../selector/base_selector.hpp"
+#include "../core/loop_registry.hpp"
 #include "../core/operation.hpp"
 #include "../core/scheduler.hpp"
-#include "loop_registry.hpp"
 
 namespace heddle {
 
@@ -220,5 +220,7 @@ void heddle_dump_tasks() noexcept {
   if (heddle::detail::current.loop != nullptr)
     heddle::detail::print_tasks(*heddle::detail::current.loop);
   else
-    heddle::detail::LoopRegistry::print_all();
+    heddle::detail::LoopRegistry::for_each([](const heddle::detail::Scheduler& loop) {
+      if (!loop.closed() && loop.is_in_its_process()) heddle::detail::print_tasks(loop);
+    });
 }

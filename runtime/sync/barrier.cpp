@@ -14,6 +14,7 @@ BrokenBarrierError::~BrokenBarrierError() = default;
 
 bool BarrierOperation::await_ready() {
   check_can_begin();
+  barrier_.waiters_.use("Barrier.wait()");
   if (barrier_.broken_) throw BrokenBarrierError();
   index_ = barrier_.parties_ - 1;
   return attempt(barrier_.arrive());
@@ -49,6 +50,7 @@ bool Barrier::arrive() noexcept {
 }
 
 void Barrier::reset() noexcept {
+  waiters_.use("Barrier.reset()");
   broken_ = false;
   waiting_ = 0;
   waiters_.fail_all();

@@ -78,6 +78,7 @@ class BroadcastRing final : public BroadcastState {
   explicit BroadcastRing(std::size_t capacity) : BroadcastState(capacity), slots_(new Slot[capacity]) {}
 
   std::size_t send(T&& item) {
+    waiting_readers().use("Broadcast.send()");
     check_open();
     if (subscribers_ == 0) return 0;
     Slot sent = Slot::adopt(*new BroadcastItem<T>(std::move(item)));
@@ -110,10 +111,12 @@ class BroadcastRing final : public BroadcastState {
   }
 
   std::uint64_t add_subscriber() noexcept {
+    waiting_readers().use("Broadcast.subscribe()");
     ++subscribers_;
     return sent_;
   }
   void remove_subscriber(std::uint64_t position) noexcept {
+    waiting_readers().use("the end of a Subscription");
     --subscribers_;
     if (sent_ - position > capacity_) position = sent_ - capacity_;
     for (const std::uint64_t end = sent_; position != end; ++position) {

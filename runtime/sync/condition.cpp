@@ -10,6 +10,7 @@ using namespace detail;
 
 bool ConditionOperation::await_ready() {
   check_can_begin();
+  condition_.waiters_.use("Condition.wait()");
   if (!condition_.locked()) throw std::logic_error("Condition.wait(): nobody holds the lock");
   notified_ = stopped_ = false;
   return attempt(false);
@@ -71,6 +72,7 @@ Condition::~Condition() {
 }
 
 void Condition::notify(std::size_t count) {
+  waiters_.use("Condition.notify()");
   if (!locked()) throw std::logic_error("Condition.notify(): nobody holds the lock");
   for (; count > 0 && !waiters_.empty(); --count) {
     auto& operation = static_cast<ConditionOperation&>(waiters_.first());

@@ -40,10 +40,14 @@ class Event {
   bool is_set() const noexcept { return set_; }
   /// Wakes all who wait. They go on though the flag be cleared before their turn.
   void set() noexcept {
+    waiters_.use("Event.set()");
     set_ = true;
     waiters_.grant_all();
   }
-  void clear() noexcept { set_ = false; }
+  void clear() noexcept {
+    waiters_.use("Event.clear()");
+    set_ = false;
+  }
 
   /// `co_await event.wait()` returns when the flag is set, at once if it is. Cancel-safe.
   detail::EventOperation wait() noexcept { return detail::EventOperation(*this); }
@@ -59,6 +63,7 @@ namespace detail {
 
 inline bool EventOperation::await_ready() {
   check_can_begin();
+  event_.waiters_.use("Event.wait()");
   return attempt(event_.set_);
 }
 

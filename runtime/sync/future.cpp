@@ -34,12 +34,14 @@ std::exception_ptr FutureState::error() noexcept {
 }
 
 bool FutureState::cancel() noexcept {
+  waiters_.use("Future.cancel()");
   if (done()) return false;
   finish(Outcome::CANCELLED);
   return true;
 }
 
 bool FutureState::check_pending() {
+  waiters_.use("Promise.set_result()");
   if (kept_) throw InvalidStateError("the Promise has been given a result already");
   if (!wanted()) return false;
   kept_ = true;
@@ -52,6 +54,7 @@ void FutureState::fail(std::exception_ptr error) noexcept {
 }
 
 void FutureState::drop_promise() noexcept {
+  waiters_.use("the end of a Promise");
   has_promise_ = false;
   if (!done()) finish(Outcome::ERROR);
   delete_if_unused();

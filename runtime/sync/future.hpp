@@ -151,6 +151,7 @@ class FutureOperation : public WaitOperation {
 
   bool await_ready() {
     check_can_begin();
+    awaited_->waiters().use("co_await of a Future");
     return attempt(awaited_->done());
   }
   template <class Promise>

@@ -50,6 +50,7 @@ class Latch {
   bool try_wait() const noexcept { return count_ == 0; }
   /// Throws ValueError if there is less left than `by`; then nothing has changed.
   void count_down(std::size_t by = 1) {
+    waiters_.use("Latch.count_down()");
     if (by > count_) throw_too_many();
     count_ -= by;
     if (count_ == 0) waiters_.grant_all();
@@ -75,6 +76,7 @@ namespace detail {
 
 inline bool LatchOperation::await_ready() {
   check_can_begin();
+  latch_.waiters_.use("Latch.wait()");
   if (arrivals_ != 0) latch_.count_down(arrivals_);
   return attempt(latch_.try_wait());
 }

@@ -56,12 +56,14 @@ class Lock {
   detail::LockOperation acquire() noexcept { return detail::LockOperation(*this); }
   /// Takes the lock if nobody holds it.
   [[nodiscard]] bool try_acquire() noexcept {
+    waiters_.use("Lock.acquire()");
     if (locked_) return false;
     locked_ = true;
     return true;
   }
   /// Hands the lock to who has waited longest. Throws std::logic_error if it isn't held.
   void release() {
+    waiters_.use("Lock.release()");
     if (!waiters_.empty())
       waiters_.grant_first(granted_);
     else if (locked_) [[likely]]

@@ -22,6 +22,7 @@ class HEDDLE_EXPORT Publication {
   void release() noexcept;
 
   void close() noexcept {
+    readers_.use("Broadcast.close(), or the end of a Watch,");
     closed_ = true;
     wake_readers();
   }
@@ -63,6 +64,7 @@ class HEDDLE_EXPORT PublicationReader {
   ~PublicationReader() { abandon_waiter(); }
   /// Throws std::logic_error if a task waits for it already, or it was moved from.
   void check_free(const char* operation) const {
+    if (state_) state_->waiting_readers().use(operation);
     if (waiting_ != nullptr || !state_) [[unlikely]]
       throw_not_free(operation);
   }

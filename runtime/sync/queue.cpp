@@ -28,6 +28,7 @@ void detail::throw_compares() {
 }
 
 void QueueBase::task_done() {
+  getters_.use("Queue.task_done()");
   if (unfinished_ == 0) throw ValueError("Queue.task_done(): called more often than items were put");
   forget_unfinished(1);
 }

@@ -167,6 +167,7 @@ class BasicQueue : public detail::QueueBase {
   /// the queue is empty. `immediate`: the items in it are dropped, and count as done for join(). (Not from
   /// within a comparison of a PriorityQueue: there they stay, to be got.)
   void shutdown(bool immediate = false) noexcept {
+    getters_.use("Queue.shutdown()");
     Store dropped;  // destroyed when all is as it will be
     if (immediate && !items_.in_use()) {
       items_.swap(dropped);
@@ -179,6 +180,7 @@ class BasicQueue : public detail::QueueBase {
   using Item = detail::Item<T>;
 
   bool has_room(const char* operation) const {
+    getters_.use(operation);
     if (shut_down_) [[unlikely]]
       throw_shut_down(operation);
     return !getters_.empty() || !full();
@@ -208,6 +210,7 @@ class BasicQueue : public detail::QueueBase {
   }
 
   bool can_take(const char* operation) const {
+    getters_.use(operation);
     if (!items_.empty()) return true;
     if (shut_down_) [[unlikely]]
       throw_shut_down(operation);
@@ -348,6 +351,7 @@ namespace detail {
 
 inline bool QueueJoinOperation::await_ready() {
   check_can_begin();
+  queue_.getters_.use("Queue.join()");
   return attempt(queue_.unfinished_ == 0);
 }
 

@@ -61,6 +61,7 @@ class Semaphore {
   detail::SemaphoreOperation acquire() noexcept { return detail::SemaphoreOperation(*this); }
   /// Takes a permit if one is left.
   [[nodiscard]] bool try_acquire() noexcept {
+    waiters_.use("Semaphore.acquire()");
     if (permits_ == 0) return false;
     --permits_;
     return true;
@@ -68,6 +69,7 @@ class Semaphore {
   /// Gives a permit to who has waited longest, or back. It need not be one that was acquired, unless the
   /// semaphore is bounded: then ValueError is thrown when there would be more than at first.
   void release() {
+    waiters_.use("Semaphore.release()");
     if (permits_ == bound_) [[unlikely]]
       throw_too_many();
     if (!waiters_.empty())

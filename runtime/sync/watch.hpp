@@ -26,12 +26,14 @@ class WatchState final : public Publication {
   const T& value() const noexcept { return value_->value; }
   std::uint64_t version() const noexcept { return version_; }
   void set(T&& value) {
+    waiting_readers().use("Watch.set()");
     Value before = Value::adopt(*new Counted(std::move(value)));
     value_.swap(before);  // goes last
     publish();
   }
   template <class Function>
   void modify(Function&& function) {
+    waiting_readers().use("Watch.modify()");
     const Value kept = value_;  // should the function set another one
     std::forward<Function>(function)(kept->value);
     publish();

@@ -77,7 +77,9 @@ void Interval::Tick::expire(Timer& timer) noexcept { static_cast<Tick&>(timer).w
 // The next tick is another one, also for a task that was woken for the one before.
 void Interval::Tick::rearm(TimePoint deadline) {
   if (stopped_) return;
-  TimerHeap& timers = task_->owner()->loop().timers();
+  Scheduler& loop = task_->owner()->loop();
+  loop.use("Interval.reset()");
+  TimerHeap& timers = loop.timers();
   const std::uint32_t before = slot;
   timers.add(*this, deadline);  // first: it may throw
   const std::uint32_t added = std::exchange(slot, before);

@@ -183,6 +183,7 @@ template <class T>
                                              std::source_location where) {
   coroutine.promise().set_root();
   Task<T> task(coroutine);  // until there is memory for its state
+  owner.loop().use("spawn_for()");
   owner.loop().check_open();
   return *new SpawnedTask<T>(task.release(), owner, where);
 }

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <stdexcept>
 
+#include "../core/trace.hpp"
 #include "../loop/mailbox.hpp"
 
 namespace heddle::detail {
@@ -103,6 +104,7 @@ bool drive_main(EventLoop& loop, TaskState& main) {
     }
   }
   loop.close();
+  if (main.outcome() == Outcome::ERROR) trace_at_terminate();
   return interrupted;
 }
 

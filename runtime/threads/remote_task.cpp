@@ -86,6 +86,12 @@ void RemoteTask::finish() noexcept {
   }
 }
 
+void RemoteTask::throw_was_cancelled() {
+  // It stands for the requests to who waits that came after the end of the task, too.
+  if (current.task != nullptr && current.task->cancel_due()) current.task->take_cancel();
+  throw_cancelled();
+}
+
 bool RemoteTask::post_start() noexcept {
   add_reference();
   if (mailbox_->post(start_message_)) return true;
@@ -135,6 +141,12 @@ void RemoteTask::wait() const {
 
 // Waiting on a loop.
 
+bool RemoteWait::begin_unusually() {
+  if (current.task == nullptr || target_->done()) check_task();
+  task_ = current.task;
+  return target_->done() && finished();
+}
+
 void RemoteWait::begin_wait() noexcept {
   mailbox_ = &EventLoop::running().mailbox();
   outside_ = target_->mailbox_.get() != mailbox_;
@@ -148,6 +160,9 @@ void RemoteWait::begin_wait() noexcept {
     }
     next_ = newest;
   } while (!head.compare_exchange_weak(newest, this, std::memory_order_acq_rel, std::memory_order_acquire));
+  if (!task_->cancel_due()) return;
+  task_->take_cancel();
+  target_->cancel();
 }
 
 // On its own loop's thread.

@@ -56,6 +56,7 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
   /// This represents `task` from now on. On the loop's thread.
   void watch(TaskState& task) noexcept;
   void finish() noexcept;
+  [[noreturn]] static void throw_was_cancelled();
 
   // Read by other threads once it is done().
   Outcome outcome_ = Outcome::PENDING;
@@ -116,14 +117,17 @@ class HEDDLE_EXPORT RemoteHandle {
 
 namespace detail {
 
-/// Waits on one loop for a task of another.
+/// Waits on one loop for a task of another. A request to stop is passed on to that task, also one that was
+/// made while the waiting task ran, and the wait ends with it.
 class HEDDLE_EXPORT RemoteWait : public Operation {
  public:
   explicit RemoteWait(RemoteTask& target) noexcept : target_(target) {}
   RemoteWait(const RemoteWait&) = delete;
 
   bool await_ready() {
-    begin();
+    if (current.budget < 0) [[unlikely]]
+      return begin_unusually();
+    task_ = current.task;
     return target_->done() && finished();
   }
   template <class Promise>
@@ -145,6 +149,7 @@ class HEDDLE_EXPORT RemoteWait : public Operation {
   };
 
   static void on_done(Runnable& message) noexcept;
+  bool begin_unusually();
   void begin_wait() noexcept;
   void end_wait() noexcept;
 
@@ -166,7 +171,7 @@ class RemoteTaskOf final : public RemoteTask {
   }
 
   T take() {
-    if (outcome_ == Outcome::CANCELLED) throw Cancelled();
+    if (outcome_ == Outcome::CANCELLED) throw_was_cancelled();
     if (outcome_ == Outcome::ERROR) std::rethrow_exception(error_);
     if constexpr (!std::is_void_v<T>) return static_cast<T&&>(result_.value);
   }

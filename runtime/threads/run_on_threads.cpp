@@ -15,6 +15,7 @@
 #include "../../selector/errors.hpp"
 #include "../core/all_done.hpp"
 #include "../core/ref.hpp"
+#include "../core/trace.hpp"
 #include "../loop/mailbox.hpp"
 #include "../task/task_group.hpp"
 #include "remote_task.hpp"
@@ -37,6 +38,7 @@ class Threads {
  public:
   Threads(std::size_t count, ThreadMain& function, const LoopOptions& options)
       : function_(function), options_(options), tasks_(count), ends_(count, End(*this)) {
+    traces_.reserve(2 * count + 1);
     errors_.reserve(2 * count + 1);  // a task and its loop; and a thread that can't be started
   }
 
@@ -57,7 +59,9 @@ class Threads {
       }
     }
     for (std::thread& thread : threads_) thread.join();
-    if (!errors_.empty()) throw ExceptionGroup(std::move(errors_), {}, "run_on_threads()");
+    if (errors_.empty()) return;
+    trace_at_terminate();
+    throw ExceptionGroup(std::move(errors_), std::move(traces_), "run_on_threads()");
   }
 
  private:
@@ -156,6 +160,7 @@ class Threads {
     {
       const std::lock_guard lock(mutex_);
       errors_.push_back(std::current_exception());
+      traces_.push_back(trace_in_flight(errors_.back()));
     }
     stop_all();
   }
@@ -171,6 +176,7 @@ class Threads {
   std::mutex mutex_;
   std::vector<RemoteHandle> tasks_;
   std::vector<std::exception_ptr> errors_;
+  std::vector<AsyncTrace> traces_;  // theirs
   bool stopping_ = false;
 
   Ref<Mailbox> mailbox_;  // kept until no thread can be at it any more

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "waitables.hpp"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <optional>
 #include <string_view>
@@ -37,6 +39,7 @@
 #include "../../../runtime/task/interval.hpp"
 #include "../../../runtime/task/sleep.hpp"
 #include "../../../runtime/threads/channel.hpp"
+#include "../../../runtime/threads/remote_task.hpp"
 #include "../../../runtime/threads/thread_pool.hpp"
 #include "../../support/turns.hpp"
 
@@ -122,6 +125,11 @@ struct Served {
 };
 struct Listening {
   TcpListener listener = TcpListener::bind(Address("127.0.0.1", 0));
+};
+struct UnixListening {
+  static inline int count = 0;
+  UnixListener listener = UnixListener::bind(
+      UnixAddress::abstract("heddle-waitable-" + std::to_string(::getpid()) + "-" + std::to_string(++count)));
 };
 struct Datagrams {
   UdpSocket socket = UdpSocket::bind(Address("127.0.0.1", 0));
@@ -286,6 +294,19 @@ void add_tasks_and_threads(std::vector<WaitableKind>& all) {
       "AsyncGenerator.next()", "AsyncGenerator.next(): the AsyncGenerator was destroyed",
       [] { return std::make_unique<AsyncGenerator<int>>(slow_numbers()); },
       [](AsyncGenerator<int>& numbers) -> Task<void> { co_await numbers.next(); }));
+  using Joined = JoinHandle<void>;
+  all.push_back(kind<Joined>(
+      "JoinHandle", "done",
+      [] { return std::make_unique<Joined>(spawn([]() -> Task<void> { co_await sleep(3ms); })); },
+      [](Joined& task) -> Task<void> { co_await task; }));
+  using Remote = RemoteJoinHandle<void>;
+  all.push_back(kind<Remote>(
+      "RemoteJoinHandle", "done",
+      [] {
+        return std::make_unique<Remote>(
+            spawn_threadsafe(EventLoop::running(), []() -> Task<void> { co_await sleep(3ms); }));
+      },
+      [](Remote& task) -> Task<void> { co_await task; }));
   all.push_back(kind<Channel<int>>(
       "Channel.receive()", "done", [] { return std::make_unique<Channel<int>>(1); },
       [](Channel<int>& channel) -> Task<void> { co_await channel.receive(); },
@@ -361,6 +382,28 @@ void add_descriptors(std::vector<WaitableKind>& all) {
   all.push_back(
       kind<Listening>("TcpListener.accept()", "Operation canceled", &make<Listening>,
                       [](Listening& listening) -> Task<void> { co_await listening.listener.accept(); }));
+  all.push_back(
+      kind<SocketEnds>("UnixStream.readable()", "Operation canceled", &make<SocketEnds>,
+                       [](SocketEnds& ends) -> Task<void> { co_await ends.pair.first.readable(); }));
+  all.push_back(kind<SocketEnds>("UnixStream.write_all()", "Operation canceled", &make<SocketEnds>,
+                                 [](SocketEnds& ends) -> Task<void> {
+                                   const std::string much(4 << 20, 'x');
+                                   co_await ends.pair.first.write_all(much);
+                                 }));
+  all.push_back(kind<SocketEnds>("UnixStream.receive_with_fds()", "Operation canceled", &make<SocketEnds>,
+                                 [](SocketEnds& ends) -> Task<void> {
+                                   char buffer[8];
+                                   co_await ends.pair.first.receive_with_fds(
+                                       std::as_writable_bytes(std::span(buffer)), {});
+                                 }));
+  all.push_back(kind<UnixListening>(
+      "UnixListener.accept()", "Operation canceled", &make<UnixListening>,
+      [](UnixListening& listening) -> Task<void> { co_await listening.listener.accept(); }));
+  all.push_back(kind<Datagrams>("UdpSocket.recv_from()", "Operation canceled", &make<Datagrams>,
+                                [](Datagrams& datagrams) -> Task<void> {
+                                  char buffer[8];
+                                  co_await datagrams.socket.recv_from(buffer);
+                                }));
   all.push_back(
       kind<Datagrams>("UdpSocket.readable()", "Operation canceled", &make<Datagrams>,
                       [](Datagrams& datagrams) -> Task<void> { co_await datagrams.socket.readable(); }));

@@ -102,6 +102,39 @@ TEST_CASE("what a task needs as its loop closes still comes from other threads")
   CHECK(came);
 }
 
+TEST_CASE("a task that catches its Cancelled and goes on is told when its loop waits for it to close") {
+  const auto goes_on = [](Duration time) -> Task<void> {
+    const TimePoint until = EventLoop::running().time() + time;
+    while (EventLoop::running().time() < until) {
+      try {
+        co_await sleep(100ms);
+      } catch (...) {
+      }
+    }
+  };
+  for (const Duration time : {Duration(4s), Duration(8s)}) {
+    std::vector<std::string> told;
+    EventLoop loop(in_virtual_time());
+    loop.set_report_handler(
+        [](EventLoop&, const Report& report, void* to) {
+          static_cast<std::vector<std::string>*>(to)->emplace_back(report.message);
+        },
+        &told);
+    auto task = spawn_for(loop, goes_on(time), std::source_location());
+    task.set_name("stubborn");
+    loop.run_once(Duration(0));
+    loop.close();
+    CHECK(task.done());
+    if (time < 5s) {
+      CHECK(told.empty());
+      continue;
+    }
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].find("these tasks haven't ended, though they were asked to stop") != std::string::npos);
+    CHECK(told[0].find("\"stubborn\"") != std::string::npos);
+  }
+}
+
 TEST_CASE("close is refused from within the loop, and changes nothing") {
   EventLoop loop;
   EventLoop other;

@@ -1,6 +1,10 @@
 // Names, handles, dumps, traces, counters and reports: what a program can say of itself.
 // SPDX-License-Identifier: MIT
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -15,8 +19,10 @@
 #include "../../../runtime/task/task_group.hpp"
 #include "../../../runtime/task/task_handle.hpp"
 #include "../../../runtime/task/timeout.hpp"
+#include "../../../runtime/threads/run_on_threads.hpp"
 #include "../../../runtime/threads/to_thread.hpp"
 #include "../../selector/files.hpp"
+#include "../../support/forked.hpp"
 #include "../../support/on_selectors.hpp"
 
 using namespace heddle;
@@ -231,6 +237,41 @@ TEST_CASE("a trace goes on where another task joins the one that failed, and out
   CHECK(trace[2].line() == join_line - 2);
   CHECK(trace[3].line() == join_line);
 }
+
+#ifndef __SANITIZE_THREAD__  // which allows no threads in a child
+
+TEST_CASE("an exception that nobody catches shows by which way it came out of run, and each one of a group") {
+  const auto said_by = [](void (*function)()) {
+    int pipe[2];
+    must(::pipe(pipe));
+    const File reading(pipe[0]);
+    File writing(pipe[1]);
+    const int end = end_of_child([&] {
+      std::signal(SIGABRT, SIG_DFL);  // not the test framework's
+      ::dup2(writing.fileno(), STDERR_FILENO);
+      [&]() noexcept { function(); }();
+      return 0;
+    });
+    CHECK(end == -SIGABRT);
+    writing.close();
+    return reading.read();
+  };
+  const auto line_of = [](const std::string& text, const char* name) {
+    return std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text.find(name)), '\n');
+  };
+  const std::string one = said_by([] { run(outer()); });
+  INFO(one);
+  CHECK(one.rfind("heddle: an exception that nobody has caught came out of a task\n", 0) == 0);
+  CHECK(line_of(one, "thrower") == 1);
+  CHECK(line_of(one, "middle") == 2);
+  CHECK(line_of(one, "outer") == 3);
+  CHECK(has(one, "what():  thrown"));
+  const std::string group = said_by([] { run_on_threads(2, [](std::size_t) { return outer(); }); });
+  INFO(group);
+  CHECK(line_of(group, "error 1: thrown") + 1 == line_of(group, "thrower"));
+}
+
+#endif
 
 TEST_CASE("a trace is that of the exception that is handled, or none") {
   run_here([]() -> Task<void> {

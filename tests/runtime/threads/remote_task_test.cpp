@@ -131,6 +131,17 @@ TEST_CASE("cancelling who awaits a task of another loop cancels that, and waits 
     CHECK(waiting.cancelled());
     CHECK(cancelled);
     begun = cancelled = false;
+    auto asked_while_it_ran = [&]() -> Task<void> {
+      auto handle = spawn_threadsafe(elsewhere.loop(), for_ever(begun, cancelled));
+      while (!begun) co_await sleep(1ms);
+      current.task->cancel();
+      co_await handle;
+    };
+    auto asked = spawn(asked_while_it_ran());
+    co_await wait(ReturnWhen::ALL_COMPLETED, {}, asked);
+    CHECK(asked.cancelled());
+    CHECK(cancelled);
+    begun = cancelled = false;
     bool expired = false;
     try {
       co_await timeout(1ms, body());

@@ -1,4 +1,4 @@
-// LoopRegistry: a list that is locked only to change it.
+// LoopRegistry: a list that is locked but for the debugger.
 // SPDX-License-Identifier: MIT
 #include "loop_registry.hpp"
 
@@ -7,8 +7,7 @@
 #include <mutex>
 #include <utility>
 
-#include "../core/scheduler.hpp"
-#include "dump.hpp"
+#include "scheduler.hpp"
 
 namespace heddle::detail {
 
@@ -16,6 +15,7 @@ namespace {
 
 std::mutex registry_mutex;
 Scheduler* registry = nullptr;
+std::uint64_t last_number = 0;
 
 // The child of a fork() finds the mutex unlocked and the list whole, whatever other threads were doing.
 [[maybe_unused]] const int fork_handlers = ::pthread_atfork(
@@ -25,6 +25,7 @@ Scheduler* registry = nullptr;
 
 void LoopRegistry::add(Scheduler& loop) noexcept {
   const std::lock_guard lock(registry_mutex);
+  loop.loop_number_ = ++last_number;
   loop.next_loop_ = std::exchange(registry, &loop);
 }
 
@@ -35,12 +36,14 @@ void LoopRegistry::remove(Scheduler& loop) noexcept {
   *link = loop.next_loop_;
 }
 
-// The lock isn't taken: the debugger has stopped all threads, and one of them may hold it. In the child of a
-// fork() the parent's loops are still on the list: their threads, which aren't there, may have been changing
-// them.
-void LoopRegistry::print_all() {
+bool LoopRegistry::runs_elsewhere(std::uint64_t loop_number) noexcept {
+  const std::lock_guard lock(registry_mutex);
   for (const Scheduler* loop = registry; loop != nullptr; loop = loop->next_loop_)
-    if (!loop->closed() && loop->is_in_its_process()) print_tasks(*loop);
+    if (loop->loop_number_ == loop_number) return loop->runs_elsewhere();
+  return false;
 }
+
+Scheduler* LoopRegistry::first() noexcept { return registry; }
+Scheduler* LoopRegistry::next(const Scheduler& loop) noexcept { return loop.next_loop_; }
 
 }  // namespace heddle::detail
