@@ -269,7 +269,7 @@ class HEDDLE_EXPORT SendAllOperation final : public SocketOperationOf<SendAllOpe
 
   /// Mostly the kernel takes everything at once: that case, of little, is inline.
   bool await_ready() {
-    if (--current.budget < 0 || size_ > bytes_of_operation || !slot().watch->side(direction()).may_try())
+    if (size_ > bytes_of_operation || --current.budget < 0 || !slot().watch->side(direction()).may_try())
         [[unlikely]]
       result_ = not_tried;
     else

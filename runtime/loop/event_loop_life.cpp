@@ -1,4 +1,5 @@
-// EventLoop: how a loop begins, is watched, takes calls, and moves to another selector. Its turn: event_loop.cpp.
+// EventLoop: how a loop begins, is watched, takes calls, and moves to another selector. Its turn:
+// event_loop.cpp.
 // SPDX-License-Identifier: MIT
 #include <signal.h>
 
