@@ -4,6 +4,7 @@
 
 #include <array>
 #include <exception>
+#include <utility>
 
 #include "../../runtime/task/timeout.hpp"
 
@@ -20,16 +21,16 @@ Task<void> drop_rest(Fd& fd) {
 }  // namespace
 
 Task<void> finish_connection(Socket& socket, Timeout limit) {
-  struct Closing {
-    Socket& socket;
-    ~Closing() { socket.close(); }
-  };
-  const Closing closing{socket};
   try {
     socket.shutdown_write();
-    co_await timeout(limit, drop_rest(socket.fd()));
   } catch (const std::exception&) {
-    // `closing` closes it in any case.
+    // It isn't connected any more: there is nothing to wait for.
+  }
+  // From here on it is this coroutine's, which closes it however it ends: the stream may go meanwhile.
+  Fd fd = std::move(socket.fd());
+  try {
+    co_await timeout(limit, drop_rest(fd));
+  } catch (const std::exception&) {
   }
 }
 

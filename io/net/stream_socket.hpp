@@ -129,8 +129,8 @@ class StreamSocket : public Base {
   }
   /// Ends this side, waits until the peer has ended its own, dropping what it still sends, and closes the
   /// socket; also when that takes longer than `limit`, fails or is cancelled. (A TCP connection that is
-  /// closed with bytes unread is reset, and the peer can lose what was written last.) The stream must not be
-  /// moved meanwhile. Throws nothing but Cancelled.
+  /// closed with bytes unread is reset, and the peer can lose what was written last.) The stream itself is
+  /// closed as soon as this begins, and may go. Throws nothing but Cancelled.
   HEDDLE_CORO_WRAPPER Task<void> finish(Timeout limit) { return detail::finish_connection(*this, limit); }
 };
 

@@ -37,7 +37,7 @@ std::string label(const TaskState& task) {
 // "fd 17 READ (TCP 127.0.0.1:7000 <- 127.0.0.1:43210), registered for READ|WRITE"
 std::string descriptor(const Scheduler& loop, int fd, EventMask events) {
   std::string text = "fd " + std::to_string(fd);
-  if (events) text += " " + to_string(events);
+  if (events) text.append(" ").append(to_string(events));  // (of `" " + ...` GCC 12 warns at -O3)
   char what[256];
   if (loop.system().describe(fd, what, sizeof what)) text.append(" (").append(what).append(")");
   const SelectorKey* const key = loop.selector().get_map().find(fd);

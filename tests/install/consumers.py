@@ -46,8 +46,9 @@ def install(kind, options, work, prefix):
     if kind == "shared" or not build:
         build = work / "heddle"
         tell("cmake", "-S", options.source, "-B", build, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={options.compiler}",
-             f"-DBUILD_SHARED_LIBS={'ON' if kind == 'shared' else 'OFF'}", "-DCMAKE_BUILD_TYPE=Debug",
-             "-DCMAKE_CXX_FLAGS_DEBUG=-O0", "-DHEDDLE_EXAMPLES=OFF")
+             f"-DBUILD_SHARED_LIBS={'ON' if kind == 'shared' else 'OFF'}", "-DHEDDLE_EXAMPLES=OFF",
+             *(("-DCMAKE_BUILD_TYPE=Release", "-DHEDDLE_WERROR=ON") if kind == "shared"  # -O3 is CMake's choice, and warns of more
+               else ("-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")))
         tell("cmake", "--build", build, "-j", "2")
     tell("cmake", "--install", build, "--prefix", prefix)
     return build

@@ -385,6 +385,9 @@ void add_descriptors(std::vector<WaitableKind>& all) {
   all.push_back(
       kind<SocketEnds>("UnixStream.readable()", "Operation canceled", &make<SocketEnds>,
                        [](SocketEnds& ends) -> Task<void> { co_await ends.pair.first.readable(); }));
+  all.push_back(
+      kind<SocketEnds>("UnixStream.finish()", "done", &make<SocketEnds>,
+                       [](SocketEnds& ends) -> Task<void> { co_await ends.pair.first.finish(10s); }));
   all.push_back(kind<SocketEnds>("UnixStream.write_all()", "Operation canceled", &make<SocketEnds>,
                                  [](SocketEnds& ends) -> Task<void> {
                                    const std::string much(4 << 20, 'x');

@@ -63,7 +63,8 @@ async def gather(coroutines):
         failure = error
     if failure is None:
         return
-    asked = await scope.join(pass_on=True) or outer._cancel_requested
+    # When one of its own has ended it, they are all asked to stop once, whoever asks it to stop after that.
+    asked = await scope.join(pass_on=scope.stops_all is not bool) or outer._cancel_requested
     errors = [child.exception() for child in scope.finished if not child.cancelled() and child.exception()]
     # Difference 11: an error is not lost to a request to stop, nor the request to the error.
     if errors:
