@@ -63,6 +63,7 @@ class World:
         for i, block in enumerate(self.program):
             self.start(i + 1, block)
         await asyncio.wait([self.tasks[i + 1] for i in range(len(self.program))], timeout=HOUR)
+        await asyncio.sleep(1)  # who goes on in the moment of the last one's end is no matter then: difference 16
         for round in range(ROUNDS):
             left = [task for task in self.loop.tasks if not task.done() and task is not main]
             if not left:

@@ -100,6 +100,7 @@ class PeerTask(asyncio.tasks._PyTask):
     pending = 0  # requests whose Cancelled is still to be thrown
     deliveries = 0  # how often such were thrown
     holds = ()
+    gathers = None  # the Scope of the gather() that it waits for
     yields = stopping = False  # it is in yield_once(); a Cancelled comes out of that
 
     @staticmethod
@@ -130,6 +131,12 @@ class PeerTask(asyncio.tasks._PyTask):
         if len(self.holds) > level and not self.done():
             self.holds[level].held += 1
             self._num_cancels_requested += 1
+            return True
+        if self.gathers is not None and not self.done() and self.gathers.is_being_stopped():
+            # Difference 10: the call goes on until all have ended, and its requests until then make one Cancelled.
+            self._num_cancels_requested += 1
+            self.deliveries += 1
+            cancel_all(self.gathers.tasks)
             return True
         asked = super().cancel(msg)
         if asked and self.yields:

@@ -56,11 +56,15 @@ async def gather(coroutines):
     scope = Scope(coroutines)
     outer = newest_first(asyncio.gather(*scope.tasks))
     scope.stops_all = lambda: not outer._cancel_requested
+    scope.is_being_stopped = lambda: outer._cancel_requested and outer.done() and scope.left > 0
     failure = None
+    task.gathers = scope
     try:
         await outer
     except BaseException as error:
         failure = error
+    finally:
+        task.gathers = None
     if failure is None:
         return
     # When one of its own has ended it, they are all asked to stop once, whoever asks it to stop after that.

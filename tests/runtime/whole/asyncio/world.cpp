@@ -57,6 +57,7 @@ Task<void> PeerWorld::main() {
   }
   // Nothing in a program takes an hour: who isn't done by then waits for ever.
   co_await wait(first, ReturnWhen::ALL_COMPLETED, std::chrono::hours(1));
+  co_await sleep(milliseconds(1));  // as in interpreter.py
   for (int round = 0; round < rounds; ++round) {
     std::vector<TaskHandle> left;
     for (const TaskHandle& task : all_tasks())
