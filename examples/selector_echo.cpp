@@ -1,6 +1,7 @@
 // The callback echo server of Python's selectors documentation, over the bare selector: no coroutine, no
 // loop. What a client doesn't take yet waits here, and then that client is only watched for writing.
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
 #include <netdb.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -22,7 +23,8 @@ using heddle::EVENT_WRITE;
 
 namespace {
 
-volatile sig_atomic_t interrupted = 0;
+// A byte in it ends the server. (A flag could be set just before the selector begins to wait.)
+int stop_pipe[2];
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -59,12 +61,15 @@ class EchoServer {
  public:
   EchoServer(heddle::BaseSelector& selector, int listener) : selector_(selector), listener_(listener) {
     selector_.register_(listener_, EVENT_READ);
+    selector_.register_(stop_pipe[0], EVENT_READ);
   }
 
   void run() {
-    while (!interrupted)
+    for (bool stopped = false; !stopped;)
       for (const auto& [key, events] : selector_.select()) {
-        if (key.fd == listener_)
+        if (key.fd == stop_pipe[0])
+          stopped = true;
+        else if (key.fd == listener_)
           accept();
         else if (events.contains(EVENT_WRITE))
           flush(key.fd);
@@ -133,16 +138,20 @@ class EchoServer {
   std::unordered_map<int, std::string> waiting_;  // what each client hasn't taken yet
 };
 
-void interrupt(int) { interrupted = 1; }
+void stop(int) {
+  const int before = errno;
+  static_cast<void>(!::write(stop_pipe[1], "", 1));
+  errno = before;
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const Options options = parse_options(argc, argv);
   try {
-    ::signal(SIGINT, interrupt);
+    if (::pipe2(stop_pipe, O_NONBLOCK | O_CLOEXEC) != 0) fail("pipe");
+    ::signal(SIGINT, stop);
     const auto selector = heddle::make_selector(options.selector);
-    selector->set_interrupt_hook([](void*) { return interrupted != 0; }, nullptr);
     const int listener = listen_on(options);
     sockaddr_storage address;
     socklen_t length = sizeof address;
