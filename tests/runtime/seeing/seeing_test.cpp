@@ -266,7 +266,8 @@ TEST_CASE("an exception that nobody catches shows by which way it came out of ru
   CHECK(line_of(one, "middle") == 2);
   CHECK(line_of(one, "outer") == 3);
   CHECK(has(one, "what():  thrown"));
-  const std::string group = said_by([] { run_on_threads(2, [](std::size_t) { return outer(); }); });
+  const std::string group =
+      said_by([] { run_on_threads(2, [](std::size_t) -> Task<void> { co_await outer(); }); });
   INFO(group);
   CHECK(line_of(group, "error 1: thrown") + 1 == line_of(group, "thrower"));
 }

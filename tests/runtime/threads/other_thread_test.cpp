@@ -31,14 +31,20 @@ using namespace heddle;
 using namespace heddle::test;
 using namespace std::chrono_literals;
 
-#ifndef __SANITIZE_THREAD__  // which would report the misuse first, and allows no threads in a child
-
 namespace {
 
 template <class Function>
 void elsewhere(Function function) {
   std::thread(function).join();
 }
+Task<void> stays() { co_await sleep(std::nullopt); }
+
+}  // namespace
+
+#ifndef __SANITIZE_THREAD__  // which would report the misuse first, and allows no threads in a child
+
+namespace {
+
 // On a loop that runs there.
 template <class Body>
 void on_another_loop(Body body) {
@@ -46,7 +52,6 @@ void on_another_loop(Body body) {
 }
 
 Task<void> nothing() { co_return; }
-Task<void> stays() { co_await sleep(std::nullopt); }
 
 // What is said begins with `name`.
 struct Misuse {
