@@ -215,10 +215,10 @@ class Server:
         """SIGINT, or another: it must end by itself, with 0 and without complaints."""
         self.process.send_signal(signum)
         name = signal.Signals(signum).name
-        if self.selector == "select" and with_instrument(self.path) == "tsan" and not eventually(
+        if self.selector != "poll" and with_instrument(self.path) == "tsan" and not eventually(
                 lambda: self.process.poll() is not None, seconds / 4):
-            # ThreadSanitizer keeps a signal back until the next call that it intercepts, and select() is none: what came
-            # just before it waits for a descriptor.
+            # ThreadSanitizer keeps a signal back until the next call that it intercepts, and pselect(), epoll_pwait2() and
+            # io_uring_enter() are none: what came just before them waits for a descriptor.
             with contextlib.suppress(OSError):
                 self.connect().close()
         try:

@@ -17,11 +17,12 @@ using namespace heddle::test;
 
 namespace {
 
-std::mutex mutex;
-std::condition_variable changed;
+// Never destroyed: threads may still be at them when the process ends.
+auto& mutex = *new std::mutex;
+auto& changed = *new std::condition_variable;
+auto& names = *new std::set<std::string, std::less<>>;
 bool hang = false;
 int begun = 0;  // calls: one name may take two
-std::set<std::string, std::less<>> names;
 int ended = 0;
 
 Task<void> look_up(std::string name) try {
