@@ -128,6 +128,10 @@ class PeerTask(asyncio.tasks._PyTask):
     # thrown (`pending`), or one whose Cancelled was thrown. Level n is the inside of n holds.
 
     def cancel(self, msg=None, level=0):
+        if all_asked is not None:
+            if self in all_asked:
+                return not self.done()
+            all_asked.add(self)
         if len(self.holds) > level and not self.done():
             self.holds[level].held += 1
             self._num_cancels_requested += 1
@@ -260,10 +264,19 @@ async def timeout(delay, coroutine):
         raise error
 
 
+all_asked = None  # within cancel_all(): those that it has come to
+
+
 def cancel_all(tasks):
-    """Difference 14: the newest first."""
-    for task in reversed(list(tasks)):
-        task.cancel()
+    """Difference 14: the newest first. Difference 17: each once, also one that another of them joins."""
+    global all_asked
+    before = all_asked
+    all_asked = set() if before is None else before
+    try:
+        for task in reversed(list(tasks)):
+            task.cancel()
+    finally:
+        all_asked = before
 
 
 class Group:

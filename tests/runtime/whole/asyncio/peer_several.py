@@ -63,12 +63,12 @@ async def gather(coroutines):
         await outer
     except BaseException as error:
         failure = error
-    finally:
-        task.gathers = None
     if failure is None:
+        task.gathers = None
         return
     # When one of its own has ended it, they are all asked to stop once, whoever asks it to stop after that.
     asked = await scope.join(pass_on=scope.stops_all is not bool) or outer._cancel_requested
+    task.gathers = None
     errors = [child.exception() for child in scope.finished if not child.cancelled() and child.exception()]
     # Difference 11: an error is not lost to a request to stop, nor the request to the error.
     if errors:
