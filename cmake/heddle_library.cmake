@@ -13,7 +13,13 @@ endforeach()
 
 # Our own code is compiled with these; nobody who links to heddle inherits them.
 function(heddle_set_warnings target)
-  if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+  if(NOT PROJECT_IS_TOP_LEVEL AND NOT HEDDLE_WERROR)
+    # Whoever adds heddle to a project may have stricter warnings, as errors, for all that it compiles; its own
+    # targets check the headers by them.
+    if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+      target_compile_options(${target} PRIVATE -w)
+    endif()
+  elseif(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
     target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic)
     if(NOT ARGN STREQUAL "RELAXED")
       target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wshadow -Wconversion>)
