@@ -90,8 +90,7 @@ def as_plugin(work, prefix, compiler):
     flags = tell("pkg-config", "--cflags", "--libs", "heddle", env={"PKG_CONFIG_PATH": str(where)}).split()
     plugin = work / "libplugin.so"
     tell(compiler, "-std=c++20", "-O0", "-fPIC", "-shared", "-DCOPY=only_copy", HERE / "copies/copy.cpp", *flags, "-o", plugin)
-    for file in prefix.glob("**/libheddle_*.so"):
-        plugins.check_static_tls(file)
+    plugins.check_static_tls(*prefix.glob("**/libheddle_*.so"))
     plugins.load_in_python(plugin, env={"LD_LIBRARY_PATH": str(where.parent)})
 
 

@@ -36,9 +36,11 @@ def static_tls(file):
     return int(found[1], 16) if found else 0
 
 
-def check_static_tls(file):
-    size = static_tls(file)
-    bb.check(0 < size <= STATIC_TLS, f"{file.name} has {size} bytes of static TLS, and may have {STATIC_TLS}")
+def check_static_tls(*files):
+    sizes = {file.name: static_tls(file) for file in files}
+    for name, size in sizes.items():
+        bb.check(size <= STATIC_TLS, f"{name} has {size} bytes of static TLS, and may have {STATIC_TLS}")
+    bb.check(any(sizes.values()), f"none of {', '.join(sizes)} has any static TLS")
 
 
 def load_in_python(*libraries, env=None):
