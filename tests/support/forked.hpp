@@ -1,4 +1,4 @@
-// end_of_child: how a child of fork() ends that does something and no more.
+// end_of_child, end_and_words_of_child: how a child of fork() ends that does something and no more.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,6 +8,10 @@
 #include <cerrno>
 #include <csignal>
 #include <exception>
+#include <string>
+#include <utility>
+
+#include "../selector/files.hpp"
 
 namespace heddle::test {
 
@@ -30,6 +34,23 @@ int end_of_child(Function function) {
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/// The same, and what the child has said on stderr, up to 64 KiB. An abort() is its end, and not reported by
+/// the test framework.
+template <class Function>
+std::pair<int, std::string> end_and_words_of_child(Function function) {
+  int pipe[2];
+  must(::pipe(pipe));
+  const File reading(pipe[0]);
+  File writing(pipe[1]);
+  const int end = end_of_child([&] {
+    std::signal(SIGABRT, SIG_DFL);
+    ::dup2(writing.fileno(), STDERR_FILENO);
+    return function();
+  });
+  writing.close();
+  return {end, reading.read()};
 }
 
 }  // namespace heddle::test

@@ -242,19 +242,12 @@ TEST_CASE("a trace goes on where another task joins the one that failed, and out
 
 TEST_CASE("an exception that nobody catches shows by which way it came out of run, and each one of a group") {
   const auto said_by = [](void (*function)()) {
-    int pipe[2];
-    must(::pipe(pipe));
-    const File reading(pipe[0]);
-    File writing(pipe[1]);
-    const int end = end_of_child([&] {
-      std::signal(SIGABRT, SIG_DFL);  // not the test framework's
-      ::dup2(writing.fileno(), STDERR_FILENO);
+    const auto [end, said] = end_and_words_of_child([&] {
       [&]() noexcept { function(); }();
       return 0;
     });
     CHECK(end == -SIGABRT);
-    writing.close();
-    return reading.read();
+    return said;
   };
   const auto line_of = [](const std::string& text, const char* name) {
     return std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text.find(name)), '\n');

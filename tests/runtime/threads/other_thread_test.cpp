@@ -348,28 +348,15 @@ const std::vector<Misuse> misuses{
      }},
 };
 
-// How a child ends that does it, and what it says.
-std::pair<int, std::string> end_of(const Misuse& misuse) {
-  int pipe[2];
-  must(::pipe(pipe));
-  const File reading(pipe[0]);
-  File writing(pipe[1]);
-  const int end = end_of_child([&] {
-    std::signal(SIGABRT, SIG_DFL);  // not the test framework's
-    ::dup2(writing.fileno(), STDERR_FILENO);
-    run(misuse.body());
-    return 0;
-  });
-  writing.close();
-  return {end, reading.read()};
-}
-
 }  // namespace
 
 TEST_CASE("whatever is a loop's says so when it is used on another thread, in a library with checks") {
   if (!detail::checks_threads()) return;
   for (const Misuse& misuse : misuses) {
-    const auto [end, said] = end_of(misuse);
+    const auto [end, said] = end_and_words_of_child([&] {
+      run(misuse.body());
+      return 0;
+    });
     INFO(misuse.name << ": " << end << ", " << said);
     CHECK(end == -SIGABRT);
     CHECK(said.rfind("heddle: " + std::string(misuse.name), 0) == 0);
