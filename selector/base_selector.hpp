@@ -98,6 +98,11 @@ class HEDDLE_EXPORT BaseSelector {
   /// system call a wait and one a change. At first nobody does.
   virtual void set_nested(bool) noexcept {}
 
+  /// Gives the kernel what was to travel with the next wait, which may be far off: the loop stops.
+  virtual void flush() noexcept {}
+  /// How often io_uring_enter(2) was called; 0 of a selector on other calls.
+  [[nodiscard]] virtual std::uint64_t enters() const noexcept { return 0; }
+
   /// `hook(argument)` is asked each time a signal interrupts the wait: true makes select() return, empty, at
   /// once. Null: never give up.
   void set_interrupt_hook(bool (*hook)(void*), void* argument) noexcept {

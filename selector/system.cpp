@@ -158,6 +158,9 @@ std::ptrdiff_t System::pwrite(int, const void*, std::size_t, std::int64_t) noexc
 int System::sync(int, bool) noexcept { return -ENOSYS; }
 int System::ftruncate(int, std::int64_t) noexcept { return -ENOSYS; }
 std::int64_t System::file_size(int) noexcept { return -ENOSYS; }
+std::size_t System::unread(int) noexcept { return 0; }
+std::ptrdiff_t System::take_unread(int, void*, std::size_t) noexcept { return 0; }
+int System::release(int) noexcept { return 0; }
 
 TimePoint KernelSystem::now() noexcept {
   return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now());

@@ -91,6 +91,16 @@ class HEDDLE_EXPORT System {
   /// The size of a file in bytes.
   virtual std::int64_t file_size(int fd) noexcept;
 
+  // A System that receives in the background, before anybody reads, such as that of a loop on io_uring.
+
+  /// How many bytes were received of `fd` and not read yet.
+  virtual std::size_t unread(int fd) noexcept;
+  /// Takes such bytes, as recv() would, and receives no more in the background.
+  virtual std::ptrdiff_t take_unread(int fd, void* data, std::size_t size) noexcept;
+  /// `fd` is used without this System from now on. Returns 0, or -EBUSY, and nothing has changed, when
+  /// something is unread or unsent.
+  virtual int release(int fd) noexcept;
+
   /// A description of `fd` for people: "TCP 127.0.0.1:7000 <- 127.0.0.1:43210". Writes at most `size`
   /// characters, the final 0 among them; false, and nothing is written, if nothing is known of it.
   virtual bool describe(int fd, char* text, std::size_t size) noexcept;

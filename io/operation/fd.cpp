@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 
@@ -24,7 +25,23 @@ System& current_system() noexcept {
 
 Fd::Fd(int fd) noexcept : Fd(fd, current_system()) {}
 
-int Fd::release() noexcept {
+int Fd::release() {
+  if (slot_.fd >= 0 && !slot_.watch->lost() && system_->release(slot_.fd) < 0) {
+    const std::size_t unread = system_->unread(slot_.fd);
+    throw std::logic_error("release() of fd " + std::to_string(slot_.fd) + " with " +
+                           (unread > 0 ? std::to_string(unread) + " bytes unread: take_unread() them first"
+                                       : std::string("bytes unsent")));
+  }
+  return leave();
+}
+
+std::size_t Fd::take_unread(std::span<std::byte> buffer) {
+  const int fd = checked_slot("take_unread").fd;
+  return static_cast<std::size_t>(system_->take_unread(fd, buffer.data(), buffer.size()));
+}
+
+// Gives the number up; the kernel still has it open.
+int Fd::leave() noexcept {
   FdWatch* const watch = std::exchange(slot_.watch, &FdWatch::none);
   const bool lost = watch->lost();
   if (watch != &FdWatch::none) DescriptorTable::release(*watch);
@@ -57,7 +74,7 @@ void never_wait_for_peer(System& system, int fd) noexcept {
 }  // namespace
 
 void Fd::close() noexcept {
-  const int fd = release();
+  const int fd = leave();
   if (fd < 0) return;
   never_wait_for_peer(*system_, fd);
   system_->close(fd);  // closed even when it fails (close(2))

@@ -4,6 +4,8 @@
 
 #include "../../selector/export.hpp"  // first
 
+#include <cstddef>
+#include <span>
 #include <utility>
 
 #include "../../runtime/loop/fd_watch.hpp"
@@ -49,8 +51,14 @@ class HEDDLE_EXPORT Fd {
   /// the descriptor is unregistered and closed. It never waits for a peer: see Socket::set_linger(). No
   /// effect when it is closed already.
   void close() noexcept;
-  /// The same without closing: the caller owns the descriptor now. -1 when it was lost.
-  int release() noexcept;
+  /// The same without closing: the caller owns the descriptor now. -1 when it was lost. Throws
+  /// std::logic_error, and nothing has changed, where the loop's System has received bytes that nobody has
+  /// read yet, or hasn't sent all: on a loop on io_uring, see take_unread().
+  int release();
+  /// Takes what a loop on io_uring has received for this descriptor in the background, so that release() can
+  /// follow (as soon as it yields 0); from now on the kernel keeps what comes. How many bytes; 0 when there
+  /// are none.
+  std::size_t take_unread(std::span<std::byte> buffer);
 
   /// As heddle::readable() and writable(), and the registration stays, so waiting again costs no system call.
   [[nodiscard]] detail::ReadinessOperation readable() {
@@ -73,6 +81,7 @@ class HEDDLE_EXPORT Fd {
 
  private:
   [[noreturn]] static void throw_closed(const char* operation);
+  int leave() noexcept;
 
   detail::WatchSlot slot_;
   System* system_ = nullptr;

@@ -315,6 +315,16 @@ bool DescriptorTable::set_callback(int fd, Direction direction, Callback* callba
   return replaced;
 }
 
+void DescriptorTable::notify_unread() noexcept {
+  for (FdWatch& watch : watches_) {
+    if (loop_.system().unread(watch.fd) == 0) continue;
+    if (watch.edge())
+      notify(watch.sides[0]);
+    else
+      notify_level(watch, Direction::READ);
+  }
+}
+
 bool DescriptorTable::anyone_waits() const noexcept {
   for (const FdWatch& watch : watches_)
     if (!watch.idle()) return true;

@@ -87,6 +87,8 @@ class HEDDLE_EXPORT DescriptorTable {
   /// Registers all that is watched with `next` and goes on with that. Throws what `next` throws; then nothing
   /// has changed.
   void move_to(BaseSelector& next);
+  /// After a move: wakes the readers of what the System had received in the background.
+  void notify_unread() noexcept;
   bool has_second_look_pending() const noexcept { return second_look_.armed(); }
   void stop_second_looks() noexcept { second_look_.stop(); }
   /// Gives up every watch: those of owned descriptors belong to no loop then. Nobody may wait any more.

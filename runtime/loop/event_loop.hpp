@@ -81,7 +81,8 @@ struct LoopCounters {
   std::uint64_t budget_yields = 0;  ///< a task had spent its budget and let the others go first
   std::uint64_t timers_fired = 0;
   std::uint64_t tasks_spawned = 0;
-  std::size_t timers = 0;      ///< that wait now
+  std::uint64_t ring_enters = 0;  ///< calls of io_uring_enter(2), of a loop on io_uring
+  std::size_t timers = 0;         ///< that wait now
   Duration lag = Duration(0);  ///< how late the timer that fired last was; among thousands 1 ms is no fault
   Duration max_lag = Duration(0);
 };

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "../../selector/mechanisms/make_selector.hpp"
+#include "../../selector/ring/ring.hpp"
 #include "../core/loop_observer.hpp"
 #include "../core/loop_registry.hpp"
 #include "../core/report.hpp"
@@ -28,14 +29,30 @@ namespace {
 // Over a selector of the options' own making, or the caller's.
 DescriptorTable* make_table(Scheduler& loop, const LoopOptions& options, bool real_calls,
                             DescriptorTable::OtherEvent other) {
-  auto made = options.custom_selector == nullptr ? make_selector(options.selector) : nullptr;
+  std::unique_ptr<BaseSelector> made;
+  if (&loop.system() == &ring_system())
+    made = make_ring_selector();
+  else if (options.custom_selector == nullptr)
+    made = make_selector(options.selector);
   auto* const table = new DescriptorTable(loop, made ? *made : *options.custom_selector, real_calls, other);
   static_cast<void>(made.release());
   return table;
 }
 
-System& system_of(const LoopOptions& options) noexcept {
-  return options.system != nullptr ? *options.system : kernel_system();
+// A loop that makes its own selector, and for which io_uring was chosen, gets its completions, too. (In
+// virtual time it stays with readiness, as what comes by completions comes a poll later.)
+bool takes_ring(const LoopOptions& options) {
+  if (options.custom_selector != nullptr || options.system != nullptr || options.virtual_time) return false;
+  return chosen_selector(options.selector) == "io_uring" && ring_is_complete();
+}
+
+System& system_of(const LoopOptions& options) {
+  if (options.system != nullptr) return *options.system;
+  return takes_ring(options) ? ring_system() : kernel_system();
+}
+
+bool has_kernels_calls(const System& system) noexcept {
+  return &system == &kernel_system() || &system == &ring_system();
 }
 
 }  // namespace
@@ -43,9 +60,9 @@ System& system_of(const LoopOptions& options) noexcept {
 EventLoop::EventLoop(const LoopOptions& options)
     : Scheduler(system_of(options), options.virtual_time),
       descriptors_(
-          make_table(*this, options, !options.virtual_time && &system() == &kernel_system(), &other_event)),
+          make_table(*this, options, !options.virtual_time && has_kernels_calls(system()), &other_event)),
       owns_selector_(options.custom_selector == nullptr),
-      has_real_time_(!options.virtual_time && (&system() == &kernel_system() || system().has_kernel_clock())),
+      has_real_time_(!options.virtual_time && (has_kernels_calls(system()) || system().has_kernel_clock())),
       detect_deadlock_(options.detect_deadlock || options.virtual_time) {
   reads_kernel_events_ = selector().has_wait_raw();
   selector().set_system(system());
@@ -93,6 +110,7 @@ LoopCounters EventLoop::counters() const noexcept {
   counters.timers = armed_timers();
   counters.tasks_spawned = tasks_spawned();
   counters.budget_yields = budget_yields();
+  counters.ring_enters = closed() ? 0 : selector().enters();
   return counters;
 }
 
@@ -204,6 +222,7 @@ void EventLoop::move_to(BaseSelector& next) {
     leave_selector(before);
   }
   reads_kernel_events_ = next.has_wait_raw();
+  descriptors_->notify_unread();
   if (embedded_) next.set_nested(true);
   if (is_in_its_process()) return;
   process_.move_here();

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "../../selector/base_selector.hpp"
 #include "event_loop.hpp"
 
 namespace heddle::detail {
@@ -21,6 +22,7 @@ class Running {
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
   ~Running() {
+    if (!loop_.closed()) loop_.selector().flush();
     current = before_;
     loop_.set_driver(nullptr);
     loop_.runs_ = false;

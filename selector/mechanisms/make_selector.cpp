@@ -23,6 +23,7 @@ struct Choice {
   std::string_view name;
   std::unique_ptr<BaseSelector> (*make)();
   bool by_default = true;
+  bool is_listed = true;
 };
 
 template <class Selector>
@@ -44,6 +45,7 @@ constexpr Choice CHOICES[] = {
     {"select", make<SelectSelector>},
 #if defined(__linux__)
     {"io_uring", make<UringSelector>, false},
+    {"io_uring_poll", make<UringSelector>, false, false},
 #endif
 };
 
@@ -72,20 +74,20 @@ std::unique_ptr<BaseSelector> best() {
 
 }  // namespace
 
+std::string_view chosen_selector(std::string_view name) {
+  if (name != "default") return name;
+  const char* const chosen = std::getenv("HEDDLE_SELECTOR");
+  return chosen != nullptr && *chosen != '\0' ? chosen : name;
+}
+
 std::unique_ptr<BaseSelector> make_selector(std::string_view name) {
-  const char* source = "selector";
-  if (name == "default") {
-    const char* chosen = std::getenv("HEDDLE_SELECTOR");
-    if (chosen != nullptr && *chosen != '\0') {
-      name = chosen;
-      source = "HEDDLE_SELECTOR";
-    }
-  }
+  const char* const source = chosen_selector(name) == name ? "selector" : "HEDDLE_SELECTOR";
+  name = chosen_selector(name);
   if (name == "default") return best();
   std::string known = "default";
   for (const Choice& choice : CHOICES) {
     if (choice.name == name) return choice.make();
-    known += ", " + std::string(choice.name);
+    if (choice.is_listed) known += ", " + std::string(choice.name);
   }
   throw ValueError(std::string(source) + " \"" + std::string(name) + "\" is unknown; there are: " + known);
 }
@@ -93,6 +95,7 @@ std::unique_ptr<BaseSelector> make_selector(std::string_view name) {
 std::vector<std::string_view> available_selectors() {
   std::vector<std::string_view> names;
   for (const Choice& choice : CHOICES) {
+    if (!choice.is_listed) continue;
     try {
       (void)choice.make();
       names.push_back(choice.name);

@@ -20,6 +20,9 @@ namespace heddle {
 /// kernel refuses.
 [[nodiscard]] HEDDLE_EXPORT std::unique_ptr<BaseSelector> make_selector(std::string_view name = "default");
 
+/// What `name` stands for: "default" for HEDDLE_SELECTOR, where that is set and not empty.
+[[nodiscard]] HEDDLE_EXPORT std::string_view chosen_selector(std::string_view name);
+
 /// The names that make_selector() takes and that work here now, in the order in which the default is chosen.
 [[nodiscard]] HEDDLE_EXPORT std::vector<std::string_view> available_selectors();
 

@@ -1,0 +1,28 @@
+// ring_system(), make_ring_selector(): an event loop's System and selector over io_uring(7) completions.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "../export.hpp"  // first
+
+#include <memory>
+
+#include "../base_selector.hpp"
+
+HEDDLE_HEADER_BEGIN
+
+namespace heddle::detail {
+
+/// Whether this kernel, or sandbox, grants a ring and does all that it needs: tried once, on a socket pair.
+/// Throws std::system_error when it grants no ring at all, or there is no descriptor left for it.
+HEDDLE_EXPORT bool ring_is_complete();
+
+/// The kernel, except for TCP sockets that a loop on a ring has waited for: of these bytes are received and
+/// sent through the ring, as said in selector/ring/README.md. Stateless, never destroyed.
+HEDDLE_EXPORT System& ring_system() noexcept;
+
+/// The selector of a loop whose System is ring_system(). Throws as ring_is_complete() does.
+HEDDLE_EXPORT std::unique_ptr<BaseSelector> make_ring_selector();
+
+}  // namespace heddle::detail
+
+HEDDLE_HEADER_END

@@ -1,0 +1,117 @@
+// RingFile: a descriptor as a ring knows it: its requests in the kernel, what has come, what is to be sent.
+// For .cpp files only.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "../system.hpp"
+#include "receive_buffers.hpp"
+#include "send_queue.hpp"
+
+namespace heddle::detail {
+
+class RingSelector;
+
+/// A request of a file in the kernel. Its user data is the file's address and this in the lowest bits; 0 is a
+/// request whose completion nobody wants.
+enum class Request : std::uint8_t { RECEIVE = 1, SEND = 2, POLL = 3, POLL_WRITE = 4 };
+
+/// A set of requests.
+class Requests {
+ public:
+  bool has(Request one) const noexcept { return (bits_ & bit(one)) != 0; }
+  void add(Request one) noexcept { bits_ = static_cast<std::uint8_t>(bits_ | bit(one)); }
+  void remove(Request one) noexcept { bits_ = static_cast<std::uint8_t>(bits_ & ~bit(one)); }
+  bool empty() const noexcept { return bits_ == 0; }
+
+ private:
+  static unsigned bit(Request one) noexcept { return 1U << static_cast<unsigned>(one); }
+  std::uint8_t bits_ = 0;
+};
+
+/// One registration of a descriptor. Of a TCP socket it stays, with what is queued, until the descriptor is
+/// closed or released; of others until it is unregistered. It is freed when the kernel has no request of it
+/// any more.
+struct RingFile {
+  /// How the kernel says what is new.
+  enum class Use : std::uint8_t {
+    LEVEL,       ///< a one-shot poll, again and again
+    EDGE,        ///< a multishot poll
+    CONNECTING,  ///< a one-shot poll, and STREAM when that has completed
+    STREAM,      ///< a multishot receive
+  };
+
+  RingFile(RingSelector& its_ring, int number) noexcept : ring(&its_ring), fd(number) {}
+
+  /// Something is to be read.
+  bool is_readable() const noexcept { return !received.empty() || ended; }
+  /// A read has something to take here, or to wait for, before the kernel is asked.
+  bool buffers_reads() const noexcept { return requests.has(Request::RECEIVE) || !received.empty() || ended; }
+  bool sends() const noexcept { return !to_send.empty(); }
+
+  RingSelector* ring;  ///< nullptr: it has closed
+  RingFile* next_todo = nullptr;
+  RingFile* next_pending = nullptr;
+  int fd;
+  std::uint32_t generation = 0;
+  std::uint64_t inode = 0;  ///< of the file that was registered
+  Use use = Use::LEVEL;
+  Requests requests;  ///< in the kernel
+  Requests to_cancel;
+  short poll_events = 0;    ///< LEVEL: what is asked for
+  std::uint8_t events = 0;  ///< to be reported: bits of KernelEvent
+  std::uint8_t large_reads = 0;
+  std::uint8_t small_reads = 0;
+  bool registered = false;      ///< reports reach somebody
+  bool tcp = false;             ///< reads and writes may go through the ring
+  bool direct = false;          ///< STREAM: to become EDGE as soon as the receive has ended
+  bool gone = false;            ///< only its requests are left
+  bool held = false;            ///< a completion of it is being read
+  bool todo = false;            ///< in the list of those that have something to submit
+  bool pending = false;         ///< in the list of those that have something to report
+  bool multishot = false;       ///< LEVEL: see RingSelector::poll_completed()
+  bool hangup = false;          ///< to be reported
+  bool ended = false;           ///< the peer sends no more, or receiving has failed with receive_error
+  bool wants_room = false;      ///< a write of the user's waits for the queue
+  bool polls_write = false;     ///< one waits for the kernel
+  bool shut_down = false;       ///< for writing, as soon as the queue is empty
+  bool no_more_writes = false;  ///< it is shut down or broken: the kernel says so best
+  bool is_client = false;       ///< it was connected by this process, from an address of its own
+  bool closing = false;         ///< closed, as soon as the queue is empty, or at close_deadline
+  int receive_error = 0;
+  int send_error = 0;
+  ReceiveQueue received;
+  SendQueue to_send;
+  TimePoint close_deadline{};
+};
+
+/// Files in the order in which they were added, each once.
+template <RingFile* RingFile::* next, bool RingFile::* member>
+class RingFileList {
+ public:
+  bool empty() const noexcept { return first_ == nullptr; }
+  void add(RingFile& file) noexcept {
+    if (std::exchange(file.*member, true)) return;
+    file.*next = nullptr;
+    (first_ == nullptr ? first_ : last_->*next) = &file;
+    last_ = &file;
+  }
+  /// nullptr when there is none.
+  RingFile* pop() noexcept {
+    RingFile* const file = first_;
+    if (file == nullptr) return nullptr;
+    first_ = file->*next;
+    file->*member = false;
+    return file;
+  }
+  /// All that are there now.
+  RingFile* take_all() noexcept { return std::exchange(first_, nullptr); }
+
+ private:
+  RingFile* first_ = nullptr;
+  RingFile* last_ = nullptr;
+};
+
+}  // namespace heddle::detail

@@ -1,0 +1,62 @@
+// RingTable: two levels, of which the lower are made when they are needed and never freed.
+// SPDX-License-Identifier: MIT
+#include "ring_table.hpp"
+
+#include <new>
+
+#include "ring_file.hpp"
+
+namespace heddle::detail {
+
+std::atomic<RingTable::Chunk*> RingTable::chunks_[RingTable::most / RingTable::chunk_size];
+ProcessMark RingTable::mark_;
+
+bool RingTable::set(int fd, RingFile& file) noexcept {
+  const auto index = static_cast<unsigned>(fd);
+  if (index >= most) return false;
+  std::atomic<Chunk*>& place = chunks_[index / chunk_size];
+  Chunk* chunk = place.load(std::memory_order_acquire);
+  if (chunk == nullptr) {
+    auto* const made = new (std::nothrow) Chunk();
+    if (made == nullptr) return false;
+    if (place.compare_exchange_strong(chunk, made, std::memory_order_acq_rel))
+      chunk = made;
+    else
+      delete made;  // another thread was faster
+  }
+  chunk->files[index % chunk_size].store(&file, std::memory_order_relaxed);
+  return true;
+}
+
+bool RingTable::is_noted_client(int fd) noexcept {
+  const auto index = static_cast<unsigned>(fd);
+  if (index >= most) return false;
+  const Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire);
+  return chunk != nullptr &&
+         chunk->files[index % chunk_size].load(std::memory_order_relaxed) == reinterpret_cast<RingFile*>(1);
+}
+
+void RingTable::remove(int fd) noexcept {
+  const auto index = static_cast<unsigned>(fd);
+  if (index >= most) return;
+  if (Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire); chunk != nullptr)
+    chunk->files[index % chunk_size].store(nullptr, std::memory_order_relaxed);
+}
+
+// What a closed ring has left behind is the child's as well as the parent's.
+RingFile* RingTable::inherited(RingFile* file) noexcept { return file->ring == nullptr ? file : nullptr; }
+
+void RingTable::enter_process() noexcept {
+  if (mark_.is_here()) return;
+  for (std::atomic<Chunk*>& place : chunks_) {
+    Chunk* const chunk = place.load(std::memory_order_acquire);
+    if (chunk == nullptr) continue;
+    for (std::atomic<RingFile*>& entry : chunk->files)
+      if (RingFile* const file = entry.load(std::memory_order_relaxed);
+          reinterpret_cast<std::uintptr_t>(file) <= 1 || file->ring != nullptr)
+        entry.store(nullptr, std::memory_order_relaxed);
+  }
+  mark_.move_here();
+}
+
+}  // namespace heddle::detail
