@@ -10,7 +10,7 @@ import importlib
 import pathlib
 import sys
 
-NAMES = ["cost", "busy", "echo", "churn", "idle", "growth", "micro", "http", "redis", "selectors", "compile"]  # the order they run in
+NAMES = ["cost", "busy", "echo", "ring", "churn", "idle", "growth", "micro", "http", "redis", "selectors", "compile"]  # the order they run in
 
 
 def main():

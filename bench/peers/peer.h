@@ -31,7 +31,7 @@ static inline void peer_raise_limit(void) {
 }
 
 // --port P or --unix PATH, and --mode M. The socket listens, and does not block, when this returns.
-// --selector is accepted and ignored: a peer has the one that it has.
+// --selector is accepted and, but for heddle, ignored: a peer has the one that it has.
 static inline struct peer peer_start(int argc, char** argv) {
   struct peer peer = {-1, 0, "echo"};
   struct sockaddr_in tcp;

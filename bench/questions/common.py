@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLOOR, OURS = "raw C epoll loop", "heddle"
 OURS_SIMPLE = "heddle, a buffer each"  # the handler of the echo example
 OURS_UNIX = "heddle, Unix socket"
+OURS_RING = "heddle on io_uring"
 FIRST = False  # servers and load go before all other work of the machine: --first sets it
 LINE = re.compile(r"listening on (\S+)")
 PYTHON = "/usr/bin/python3"
@@ -38,7 +39,7 @@ SERVERS = {
 }
 NOT_READINESS = ("raw C io_uring",)  # shown as a mark, not compared with
 COLOURS = {FLOOR: "#555555", "featureless floor": "#555555", "raw C io_uring": "#bbbbbb", OURS: "#d6604d", OURS_SIMPLE: "#f4a582",
-           OURS_UNIX: "#f4a582",
+           OURS_UNIX: "#f4a582", OURS_RING: "#b2182b",
            "libevent": "#92c5de", "libuv": "#2166ac", "Asio callbacks": "#c2a5cf", "Asio coroutines": "#762a83",
            "Asio": "#762a83", "Go": "#35978f", "tokio": "#e08214", "uvloop": "#a6dba0", "asyncio": "#1b7837"}
 
@@ -130,7 +131,9 @@ def serving(command, family="tcp", prefix=()):
     their totals; a server that does not answer is killed. Throws LeftOut if it doesn't start."""
     with tempfile.TemporaryDirectory() as folder:
         where = ["--unix", f"{folder}/socket"] if family == "unix" else ["--port", "0"]
-        process = subprocess.Popen([*prefix, *command, *where, "--selector", "epoll"],
+        if "--selector" not in command:
+            where += ["--selector", "epoll"]
+        process = subprocess.Popen([*prefix, *command, *where],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                    start_new_session=True, preexec_fn=on_the_servers_core)
         try:

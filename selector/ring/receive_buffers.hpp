@@ -48,7 +48,7 @@ class ReceiveBuffers {
   std::uint16_t top_ = none;
   std::uint16_t spare_ = 0;
   std::uint16_t provided_ = 0;
-  std::uint16_t wanted_ = 64;  // with the kernel
+  std::uint16_t wanted_ = 16;  // with the kernel
   std::uint16_t links_[count];
   std::uint32_t lengths_[count];
 };

@@ -102,7 +102,9 @@ void RingSelector::send_completed(RingFile& file, int result) noexcept {
   if (file.gone) return;
   if (result >= 0) {
     file.to_send.sent(send_buffers_, static_cast<std::size_t>(result));
-  } else if (result != -EINTR && result != -EAGAIN && result != -ECANCELED) {
+  } else if (result == -EAGAIN) {
+    file.polls_write = true;
+  } else if (result != -EINTR && result != -ECANCELED) {
     file.to_send.clear(send_buffers_);
     file.send_error = -result;
     file.no_more_writes = true;

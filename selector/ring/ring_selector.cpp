@@ -130,6 +130,7 @@ int RingSelector::do_register(const SelectorKey& key, std::uint32_t generation, 
 void RingSelector::begin(RingFile& file, std::uint32_t generation) noexcept {
   file.generation = generation;
   file.registered = true;
+  file.frozen = false;
   // An edge-triggered registration begins with a report of what there is.
   if (file.use == Use::STREAM)
     notify(file,
@@ -235,9 +236,8 @@ bool RingSelector::prepare(RingFile& file) noexcept {
     if (file.requests.has(request) && !push_cancel(file, request)) return false;
     file.to_cancel.remove(request);
   }
-  if (file.gone) return true;
-  if (!file.to_send.empty() && !file.requests.has(Request::SEND) && !push(file, Request::SEND)) return false;
-  if (!file.registered) return true;
+  if (file.gone || file.frozen) return true;
+  if (!file.to_send.empty() && !file.polls_write && !file.requests.has(Request::SEND) && !push(file, Request::SEND)) return false;
   if (file.polls_write && !file.requests.has(Request::POLL_WRITE) && !push(file, Request::POLL_WRITE))
     return false;
   switch (file.use) {
@@ -268,7 +268,8 @@ bool RingSelector::push(RingFile& file, Request request) noexcept {
       break;
     case Request::SEND:
       io_uring_prep_send(sqe, file.fd, file.to_send.data(), file.to_send.next_size(),
-                         MSG_NOSIGNAL | (file.to_send.has_more_than_next() ? MSG_MORE : 0));
+                         MSG_NOSIGNAL | MSG_DONTWAIT | (file.to_send.has_more_than_next() ? MSG_MORE : 0));
+      queue_.completes_at_once();
       break;
     case Request::POLL: {
       const short events = file.use == Use::LEVEL        ? file.poll_events
@@ -293,6 +294,7 @@ bool RingSelector::push_cancel(RingFile& file, Request request) noexcept {
   if (sqe == nullptr) return false;
   io_uring_prep_cancel64(sqe, reinterpret_cast<std::uintptr_t>(&file) | static_cast<unsigned>(request), 0);
   io_uring_sqe_set_data64(sqe, 0);
+  queue_.completes_at_once();
   return true;
 }
 

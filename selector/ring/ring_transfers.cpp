@@ -22,7 +22,7 @@ namespace {
 constexpr std::ptrdiff_t large_read = 8 << 10;
 constexpr std::ptrdiff_t small_read = 2 << 10;
 constexpr std::uint8_t reads_in_a_row = 8;
-constexpr std::size_t large_write = 8 << 10;
+constexpr std::size_t large_write = 2 << 10;
 // How long a closed connection may take to send what was written before.
 constexpr Duration close_limit = std::chrono::seconds(10);
 
@@ -121,6 +121,7 @@ int RingSelector::shut_down(RingFile& file, int how) noexcept {
 void RingSelector::stop(RingFile& file) noexcept {
   file.registered = false;
   flush(file);
+  file.frozen = true;
   cancel_all(file);
   for (int rounds = 0; !file.requests.empty() && rounds < 1000; ++rounds) {
     prepare_all();
@@ -134,6 +135,7 @@ void RingSelector::stop(RingFile& file) noexcept {
 std::size_t RingSelector::take_unread(RingFile& file, std::byte* data, std::size_t size) noexcept {
   const bool registered = file.registered;
   if (!file.requests.empty()) stop(file);
+  file.frozen = false;
   if (registered) begin(file, file.generation);
   return file.received.take(receive_buffers_.get(), data, size, false);
 }
@@ -142,6 +144,7 @@ bool RingSelector::let_go(RingFile& file) noexcept {
   const bool registered = file.registered;
   stop(file);
   if (!file.received.empty() || !file.to_send.empty()) {
+    file.frozen = false;
     if (registered) begin(file, file.generation);
     return false;
   }

@@ -55,6 +55,7 @@ int UringQueue::outcome(int result) noexcept {
 }
 
 int UringQueue::submit() noexcept {
+  at_once_ = 0;
   for (int refusals = 0; io_uring_sq_ready(&ring_) > 0;) {
     ++enters_;
     const int result = ::io_uring_submit(&ring_);
@@ -77,6 +78,7 @@ bool UringQueue::must_collect() noexcept {
 
 int UringQueue::enter(Timeout timeout) noexcept {
   int result = 0;
+  const unsigned wanted = 1 + std::exchange(at_once_, 0U);
   if (timeout.only_polls() || io_uring_cq_ready(&ring_) > 0) {
     if (!has_unsubmitted() && !must_collect()) return 0;
     ++enters_;
@@ -87,7 +89,7 @@ int UringQueue::enter(Timeout timeout) noexcept {
     io_uring_cqe* first = nullptr;
     ++enters_;
     result =
-        ::io_uring_submit_and_wait_timeout(&ring_, &first, 1, timeout.forever() ? nullptr : &until, nullptr);
+        ::io_uring_submit_and_wait_timeout(&ring_, &first, wanted, timeout.forever() ? nullptr : &until, nullptr);
   }
   // What wasn't submitted now is so the next time; a full completion queue is emptied first.
   if (result >= 0 || result == -ETIME || result == -EBUSY || result == -EAGAIN || result == -ENOMEM) return 0;
