@@ -100,6 +100,32 @@ class HEDDLE_EXPORT UdpSocket : public IpSocket {
   /// Whether multicasts that are sent are received on this machine, too.
   void set_multicast_loop(bool on);
   bool multicast_loop() const;
+
+  // What recv_batch() puts into DatagramDetails: off unless set. A std::system_error with ENOPROTOOPT says
+  // that the kernel lacks it.
+
+  /// IP_RECVTOS and IPV6_RECVTCLASS, both on a dual-stack socket: `ecn` and `dscp`.
+  void set_receive_ecn(bool on);
+  bool receive_ecn() const;
+  /// IP_PKTINFO or IPV6_RECVPKTINFO: `local` and `interface`.
+  void set_receive_destination(bool on);
+  bool receive_destination() const;
+  /// UDP_GRO: datagrams of one sender that have the same size, but for the last, may come as one with a
+  /// `segment_size`, of up to 65,535 bytes, which cost little more than one. Without details, and by recv()
+  /// and recv_from(), their bounds are lost.
+  void set_receive_coalesced(bool on);
+  bool receive_coalesced() const;
+  /// Whether the kernel has that.
+  bool can_receive_coalesced() const;
+  /// Whether the kernel takes a `segment_size` when sending (UDP_SEGMENT). That all network cards on the way
+  /// to a peer can do it isn't known before send_batch() has tried.
+  bool can_send_segments() const;
+  /// IP_MTU_DISCOVER and IPV6_MTU_DISCOVER, both on a dual-stack socket. On: no datagram is fragmented here
+  /// or by a router, and one that the interface can't send whole fails with EMSGSIZE; what was learnt of the
+  /// path doesn't count (IP_PMTUDISC_PROBE), as whoever probes it by himself needs (RFC 8899). Off: the
+  /// kernel decides (IP_PMTUDISC_WANT).
+  void set_dont_fragment(bool on);
+  bool dont_fragment() const;
 };
 
 }  // namespace heddle

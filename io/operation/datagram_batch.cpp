@@ -11,6 +11,7 @@
 #include <string>
 
 #include "../../selector/errors.hpp"
+#include "datagram_control.hpp"
 #include "socket_operation_steps.hpp"
 
 #ifndef __linux__
@@ -36,7 +37,7 @@ constexpr std::size_t least_cost = 1024;  // of sending one, in bytes that take 
 DatagramBatch::DatagramBatch(std::size_t capacity, std::size_t datagram_size)
     : capacity_(capacity), datagram_size_(datagram_size) {
   if (capacity == 0 || datagram_size == 0) throw ValueError("a DatagramBatch without room");
-  auto bytes = std::make_unique<std::byte[]>(capacity * datagram_size);
+  auto bytes = std::make_unique_for_overwrite<std::byte[]>(capacity * datagram_size);
   auto addresses = std::make_unique<Address[]>(capacity);
   auto entries = std::make_unique<Entry[]>(capacity);
   auto headers = std::make_unique<mmsghdr[]>(capacity);
@@ -54,6 +55,13 @@ DatagramBatch::DatagramBatch(std::size_t capacity, std::size_t datagram_size)
   pieces.release();
 }
 
+DatagramBatch DatagramBatch::with_details(std::size_t capacity, std::size_t datagram_size) {
+  DatagramBatch batch(capacity, datagram_size);
+  batch.details_ = new DatagramDetails[capacity];
+  batch.control_ = new std::byte[capacity * control_room];
+  return batch;
+}
+
 DatagramBatch::DatagramBatch(DatagramBatch&& other) noexcept
     : capacity_(std::exchange(other.capacity_, 0)),
       datagram_size_(other.datagram_size_),
@@ -63,7 +71,9 @@ DatagramBatch::DatagramBatch(DatagramBatch&& other) noexcept
       bytes_(std::exchange(other.bytes_, nullptr)),
       addresses_(std::exchange(other.addresses_, nullptr)),
       entries_(std::exchange(other.entries_, nullptr)),
-      messages_(std::exchange(other.messages_, nullptr)) {}
+      messages_(std::exchange(other.messages_, nullptr)),
+      details_(std::exchange(other.details_, nullptr)),
+      control_(std::exchange(other.control_, nullptr)) {}
 
 DatagramBatch& DatagramBatch::operator=(DatagramBatch&& other) noexcept {
   std::swap(capacity_, other.capacity_);
@@ -75,6 +85,8 @@ DatagramBatch& DatagramBatch::operator=(DatagramBatch&& other) noexcept {
   std::swap(addresses_, other.addresses_);
   std::swap(entries_, other.entries_);
   std::swap(messages_, other.messages_);
+  std::swap(details_, other.details_);
+  std::swap(control_, other.control_);
   return *this;
 }
 
@@ -84,6 +96,8 @@ DatagramBatch::~DatagramBatch() {
   delete[] entries_;
   delete[] addresses_;
   delete[] bytes_;
+  delete[] details_;
+  delete[] control_;
 }
 
 std::span<std::byte> DatagramBatch::operator[](std::size_t index) noexcept {
@@ -94,6 +108,25 @@ std::string_view DatagramBatch::text(std::size_t index) const noexcept {
   return {reinterpret_cast<const char*>(bytes_ + index * datagram_size_), entries_[index].size};
 }
 
+void DatagramBatch::check_details() const {
+  if (details_ == nullptr)
+    throw ValueError("a DatagramBatch without details: with_details() makes one that has");
+}
+
+DatagramDetails& DatagramBatch::details(std::size_t index) {
+  check_details();
+  return details_[index];
+}
+
+const DatagramDetails& DatagramBatch::details(std::size_t index) const {
+  check_details();
+  return details_[index];
+}
+
+DatagramSegments DatagramBatch::segments(std::size_t index) noexcept {
+  return {(*this)[index], details_ != nullptr ? details_[index].segment_size : std::size_t{0}};
+}
+
 void DatagramBatch::resize(std::size_t index, std::size_t bytes) {
   if (bytes > datagram_size_)
     throw ValueError("a datagram of " + std::to_string(bytes) + " bytes in a DatagramBatch for " +
@@ -101,15 +134,27 @@ void DatagramBatch::resize(std::size_t index, std::size_t bytes) {
   entries_[index].size = bytes;
 }
 
-void DatagramBatch::push(std::span<const std::byte> bytes, const Address& to) {
+std::span<std::byte> DatagramBatch::append(std::size_t bytes, const Address& to) {
   if (full())
     throw ValueError("the DatagramBatch is full: it has room for " + std::to_string(capacity_) +
                      " datagrams");
-  resize(size_, bytes.size());
-  if (!bytes.empty()) std::memcpy(bytes_ + size_ * datagram_size_, bytes.data(), bytes.size());
+  resize(size_, bytes);
   addresses_[size_] = to;
   entries_[size_].truncated = false;
-  ++size_;
+  if (details_ != nullptr) details_[size_] = DatagramDetails();
+  return (*this)[size_++];
+}
+
+void DatagramBatch::push(std::span<const std::byte> bytes, const Address& to) {
+  const std::span<std::byte> room = append(bytes.size(), to);
+  if (!bytes.empty()) std::memcpy(room.data(), bytes.data(), bytes.size());
+}
+
+void DatagramBatch::push(std::span<const std::byte> bytes, const Address& to,
+                         const DatagramDetails& details) {
+  check_details();
+  push(bytes, to);
+  details_[size_ - 1] = details;
 }
 
 // Sets the fields that the kernel or the user may have changed since the last call.
@@ -124,6 +169,29 @@ void DatagramBatch::prepare(std::size_t first, std::size_t end, bool to_receive)
   }
 }
 
+void DatagramBatch::prepare_details_to_receive(std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    messages_[i].msg_hdr.msg_control = control_ + i * control_room;
+    messages_[i].msg_hdr.msg_controllen = control_room;
+  }
+}
+
+void DatagramBatch::prepare_details_to_send(int fd, std::size_t first, std::size_t end) noexcept {
+  Address peer;
+  for (std::size_t i = first; i < end; ++i) {
+    std::byte* const room = control_ + i * control_room;
+    const bool connected = addresses_[i].length() == 0;
+    if (connected && peer.length() == 0 && names_source(details_[i])) {
+      unsigned length = Address::capacity();
+      if (kernel().getpeername(fd, peer.data(), &length) == 0) peer.set_length(length);
+    }
+    const std::size_t size =
+        write_control(room, details_[i], entries_[i].size, connected ? peer : addresses_[i]);
+    messages_[i].msg_hdr.msg_control = size != 0 ? room : nullptr;
+    messages_[i].msg_hdr.msg_controllen = size;
+  }
+}
+
 // Returns how many bytes those are.
 std::ptrdiff_t DatagramBatch::note_received(std::size_t count) noexcept {
   std::size_t bytes = 0;
@@ -133,6 +201,7 @@ std::ptrdiff_t DatagramBatch::note_received(std::size_t count) noexcept {
   for (std::size_t i = 0; i < count; ++i) {
     entries_[i] = {messages_[i].msg_len, (messages_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0};
     addresses_[i].set_length(std::min<unsigned>(messages_[i].msg_hdr.msg_namelen, Address::capacity()));
+    if (details_ != nullptr) read_control(messages_[i].msg_hdr, details_[i]);
     bytes += entries_[i].size;
   }
   return static_cast<std::ptrdiff_t>(bytes);
@@ -143,6 +212,7 @@ bool ReceiveBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
   const std::size_t of_turn = std::max(most_per_turn / batch.datagram_size_, least_messages);
   const std::size_t most = std::min({batch.capacity_, most_messages, of_turn});
   batch.prepare(0, most, true);
+  if (batch.has_details()) batch.prepare_details_to_receive(most);
   result_ =
       uninterrupted([&] { return kernel().recvmmsg(fd, batch.messages_, static_cast<unsigned>(most), 0); });
   if (would_block(result_)) {
@@ -155,6 +225,13 @@ bool ReceiveBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
 }
 
 template class detail::SocketOperationOf<ReceiveBatchOperation, Direction::READ>;
+
+const char* SendBatchOperation::call() const noexcept {
+  const DatagramBatch& batch = *batch_;
+  if (!batch.failed_ || !batch.has_details()) return name;
+  const std::size_t segment = batch.details_[batch.sent_].segment_size;
+  return segment != 0 && segment < batch.entries_[batch.sent_].size ? "sendmmsg with UDP_SEGMENT" : name;
+}
 
 bool SendBatchOperation::await_ready() {
   sent_ = 0;
@@ -184,6 +261,7 @@ bool SendBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
     bytes += batch.entries_[end].size + least_cost;
   end = std::min(end, batch.sent_ + most_messages);
   batch.prepare(batch.sent_, end, false);
+  if (batch.has_details()) batch.prepare_details_to_send(fd, batch.sent_, end);
   while (batch.sent_ < end) {
     if (send(fd, end)) continue;
     if (would_block(result_)) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "../address/address.hpp"
+#include "datagram_details.hpp"
 #include "socket_operation.hpp"
 
 struct mmsghdr;
@@ -31,6 +32,9 @@ class HEDDLE_EXPORT DatagramBatch {
   /// For up to `capacity` datagrams of up to `datagram_size` bytes each. Throws ValueError when one of them
   /// is 0, std::bad_alloc.
   DatagramBatch(std::size_t capacity, std::size_t datagram_size);
+  /// The same, with DatagramDetails for each datagram. To receive what the kernel has put together (UDP_GRO)
+  /// they need room for 65,535 bytes.
+  static DatagramBatch with_details(std::size_t capacity, std::size_t datagram_size);
   DatagramBatch(DatagramBatch&& other) noexcept;
   DatagramBatch& operator=(DatagramBatch&& other) noexcept;
   ~DatagramBatch();
@@ -57,13 +61,28 @@ class HEDDLE_EXPORT DatagramBatch {
   /// It was longer than datagram_size(), and the rest is lost.
   bool truncated(std::size_t index) const noexcept { return entries_[index].truncated; }
 
-  /// Sets the size of a datagram. Throws ValueError for more than datagram_size().
+  bool has_details() const noexcept { return details_ != nullptr; }
+  /// Throws ValueError for a batch that wasn't made by with_details().
+  DatagramDetails& details(std::size_t index);
+  const DatagramDetails& details(std::size_t index) const;
+  /// The datagrams that this one is made of, by its details' segment_size; itself alone without.
+  DatagramSegments segments(std::size_t index) noexcept;
+
+  /// Sets the size of a datagram; bytes that it hadn't before are of any value. Throws ValueError for more
+  /// than datagram_size().
   void resize(std::size_t index, std::size_t bytes);
   /// Appends a copy of a datagram. Throws ValueError when the batch is full, or the datagram is too long.
   void push(std::span<const std::byte> bytes, const Address& to = Address());
   void push(std::string_view text, const Address& to = Address()) {
     push(std::as_bytes(std::span(text)), to);
   }
+  /// With details. Throws ValueError, too, for a batch that has none.
+  void push(std::span<const std::byte> bytes, const Address& to, const DatagramDetails& details);
+  void push(std::string_view text, const Address& to, const DatagramDetails& details) {
+    push(std::as_bytes(std::span(text)), to, details);
+  }
+  /// Appends a datagram of any value and returns it, to be written to. Throws as push() does.
+  std::span<std::byte> append(std::size_t bytes, const Address& to = Address());
 
   /// How many of them send_batch() has sent. When it threw, that is the index of the next one.
   std::size_t sent() const noexcept { return sent_; }
@@ -83,7 +102,10 @@ class HEDDLE_EXPORT DatagramBatch {
     bool truncated = false;
   };
 
+  void check_details() const;
   void prepare(std::size_t first, std::size_t end, bool to_receive) noexcept;
+  void prepare_details_to_receive(std::size_t count) noexcept;
+  void prepare_details_to_send(int fd, std::size_t first, std::size_t end) noexcept;
   std::ptrdiff_t note_received(std::size_t count) noexcept;
 
   std::size_t capacity_;
@@ -95,6 +117,8 @@ class HEDDLE_EXPORT DatagramBatch {
   Address* addresses_ = nullptr;
   Entry* entries_ = nullptr;
   mmsghdr* messages_ = nullptr;  // the first one's msg_iov points to the array of all iovecs
+  DatagramDetails* details_ = nullptr;
+  std::byte* control_ = nullptr;  // control_room bytes for each, where there are details
 };
 
 namespace detail {
@@ -118,13 +142,25 @@ class HEDDLE_EXPORT ReceiveBatchOperation final
 
 /// Sends the datagrams of a batch, from sent() on, and yields how many those were. Not cancel-safe, but
 /// sent() says how many went out, and awaiting it again goes on there. When all are sent, sent() is 0 again.
-/// When it fails, failed() says whether the next datagram is to blame.
+/// When it fails, failed() says whether the next datagram is to blame. One of several segments that can't be
+/// cut apart is "sendmmsg with UDP_SEGMENT on fd 7": EIO where a network card or a tunnel can't do it (send
+/// the segments one by one, and don't try again there), EINVAL for more segments than the kernel takes (64;
+/// 128 since Linux 6.9), and for segments that are larger than a packet may be.
 class HEDDLE_EXPORT SendBatchOperation final
     : public SocketOperationOf<SendBatchOperation, Direction::WRITE, SteppedOperation> {
  public:
   SendBatchOperation(Fd& socket, DatagramBatch& batch) : SocketOperationOf(socket), batch_(&batch) {}
 
   bool await_ready();
+  /// Throws Cancelled or std::system_error.
+  std::size_t await_resume() {
+    check(call());
+    return value();
+  }
+  Result<std::size_t> take_result() {
+    if (result_ < 0) return failure(call());
+    return value();
+  }
 
   // For the base classes.
 
@@ -133,6 +169,7 @@ class HEDDLE_EXPORT SendBatchOperation final
   bool attempt(int fd, FdWatch* watch) noexcept;
 
  private:
+  const char* call() const noexcept;
   bool send(int fd, std::size_t end) noexcept;
 
   DatagramBatch* batch_;
