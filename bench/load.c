@@ -15,14 +15,12 @@
 //   --repeat 1         open the connections, say so, and measure once for each line of stdin
 //   --hold 1           open the connections, say so, and wait for the end of stdin
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "peer.h"
+#include "load.h"
 
 enum { MOST = 65536, BUCKETS = 64 * 64 };
 
@@ -36,18 +34,8 @@ struct connection {
 static long connections = 1, idle, size = 64, depth = 1, apart, messages, pid, churn, repeat, hold;
 static double seconds, warm;
 
-static struct sockaddr_in tcp;
-static struct sockaddr_un local;
-static int is_unix;
-
 static char message[MOST], answer[MOST];
 static long buckets[BUCKETS];  // of round trips, 64 to each power of two nanoseconds
-
-static long long now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec * 1000000000LL + time.tv_nsec;
-}
 
 static void record(long long ns) {
   int power = 63 - __builtin_clzll((unsigned long long)ns | 64);
@@ -61,39 +49,6 @@ static double percentile(double share) {
     if ((seen += buckets[i]) > (long)(share * (double)total))
       return (double)((64LL + i % 64) << (i / 64)) / 1e3;
   return 0;
-}
-
-// Nanoseconds that the server has been on a core: all its threads.
-static long long server_cpu(void) {
-  char path[300];
-  long long total = 0, spent;
-  snprintf(path, sizeof path, "/proc/%ld/task", pid);
-  DIR* tasks = pid != 0 ? opendir(path) : NULL;
-  if (tasks == NULL) return 0;
-  for (struct dirent* task; (task = readdir(tasks)) != NULL;) {
-    snprintf(path, sizeof path, "/proc/%ld/task/%s/schedstat", pid, task->d_name);
-    FILE* file = task->d_name[0] != '.' ? fopen(path, "r") : NULL;
-    if (file == NULL) continue;
-    if (fscanf(file, "%lld", &spent) == 1) total += spent;
-    fclose(file);
-  }
-  closedir(tasks);
-  return total;
-}
-
-static void set_address(const char* text) {
-  const char* colon = strrchr(text, ':');
-  tcp.sin_family = AF_INET;
-  local.sun_family = AF_UNIX;
-  is_unix = text[0] == '/';
-  if (is_unix) {
-    snprintf(local.sun_path, sizeof local.sun_path, "%s", text);
-    return;
-  }
-  char host[64];
-  snprintf(host, sizeof host, "%.*s", colon != NULL ? (int)(colon - text) : 0, text);
-  if (colon == NULL || inet_pton(AF_INET, host, &tcp.sin_addr) != 1) peer_die("load: address");
-  tcp.sin_port = htons((unsigned short)atoi(colon + 1));
 }
 
 // Blocks. Loopback sources take turns, else a churn would run out of ports, which rest for a minute.
@@ -168,13 +123,13 @@ static int is_over(struct window* window, long long start, long long time, long 
   if (window->start == 0) {
     if (time < start + (long long)(warm * 1e9)) return 0;
     memset(buckets, 0, sizeof buckets);
-    *window = (struct window){time, 0, server_cpu(), count};
+    *window = (struct window){time, 0, server_cpu(pid), count};
     return 0;
   }
   if (messages != 0 ? count < messages : time < window->start + (long long)(seconds * 1e9)) return 0;
   window->end = time;
   window->count = count - window->count;
-  window->cpu = server_cpu() - window->cpu;
+  window->cpu = server_cpu(pid) - window->cpu;
   return 1;
 }
 

@@ -10,7 +10,8 @@ import importlib
 import pathlib
 import sys
 
-NAMES = ["cost", "busy", "echo", "ring", "churn", "idle", "growth", "micro", "http", "redis", "selectors", "compile"]  # the order they run in
+NAMES = ["cost", "busy", "echo", "ring", "churn", "idle", "growth", "micro", "http", "redis", "udp", "stream", "selectors",
+         "compile"]  # the order they run in
 
 
 def main():

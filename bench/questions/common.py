@@ -78,6 +78,19 @@ def servers(build, options, mode="echo"):
     return found
 
 
+def programs(build, options, peers):
+    """name -> command of those of `peers`, name -> program under build/release, who are wanted and built."""
+    found = {}
+    for name, program in peers.items():
+        if options.only and not any(word.lower() in name.lower() for word in options.only):
+            continue
+        if (build / program).exists():
+            found[name] = [str(build / program)]
+        else:
+            left_out(name, "not built")
+    return found
+
+
 def servers_and_simple(build, options):
     """The same for echo, and next to heddle its handler that is simple."""
     found = {}
@@ -152,9 +165,10 @@ def serving(command, family="tcp", prefix=()):
 
 
 def load_command(build, address, options):
-    command = [str(build / "bench/load"), address]
+    command = [str(build / "bench" / options.get("program", "load")), address]
     for name, value in options.items():
-        command += [f"--{name}", str(value)]
+        if name != "program":
+            command += [f"--{name}", str(value)]
     return command
 
 

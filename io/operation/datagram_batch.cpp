@@ -35,7 +35,7 @@ constexpr std::size_t least_cost = 1024;  // of sending one, in bytes that take 
 }  // namespace
 
 DatagramBatch::DatagramBatch(std::size_t capacity, std::size_t datagram_size)
-    : capacity_(capacity), datagram_size_(datagram_size) {
+    : capacity_(capacity), datagram_size_(datagram_size), used_(capacity) {
   if (capacity == 0 || datagram_size == 0) throw ValueError("a DatagramBatch without room");
   auto bytes = std::make_unique_for_overwrite<std::byte[]>(capacity * datagram_size);
   auto addresses = std::make_unique<Address[]>(capacity);
@@ -67,6 +67,7 @@ DatagramBatch::DatagramBatch(DatagramBatch&& other) noexcept
       datagram_size_(other.datagram_size_),
       size_(std::exchange(other.size_, 0)),
       sent_(std::exchange(other.sent_, 0)),
+      used_(std::exchange(other.used_, 0)),
       failed_(std::exchange(other.failed_, false)),
       bytes_(std::exchange(other.bytes_, nullptr)),
       addresses_(std::exchange(other.addresses_, nullptr)),
@@ -80,6 +81,7 @@ DatagramBatch& DatagramBatch::operator=(DatagramBatch&& other) noexcept {
   std::swap(datagram_size_, other.datagram_size_);
   std::swap(size_, other.size_);
   std::swap(sent_, other.sent_);
+  std::swap(used_, other.used_);
   std::swap(failed_, other.failed_);
   std::swap(bytes_, other.bytes_);
   std::swap(addresses_, other.addresses_);
@@ -157,23 +159,33 @@ void DatagramBatch::push(std::span<const std::byte> bytes, const Address& to,
   details_[size_ - 1] = details;
 }
 
-// Sets the fields that the kernel or the user may have changed since the last call.
-void DatagramBatch::prepare(std::size_t first, std::size_t end, bool to_receive) noexcept {
-  for (std::size_t i = first; i < end; ++i) {
+// Sets the fields that the kernel or the user may have changed since the last call: of no more messages than
+// were used, however many there are.
+void DatagramBatch::prepare_to_receive(std::size_t count) noexcept {
+  for (std::size_t i = 0, end = std::min(used_, count); i < end; ++i) {
     msghdr& header = messages_[i].msg_hdr;
     header.msg_flags = 0;
-    header.msg_iov->iov_len = to_receive ? datagram_size_ : entries_[i].size;
-    const bool named = to_receive || addresses_[i].length() != 0;
-    header.msg_name = named ? addresses_[i].data() : nullptr;
-    header.msg_namelen = to_receive ? Address::capacity() : addresses_[i].length();
+    header.msg_iov->iov_len = datagram_size_;
+    header.msg_name = addresses_[i].data();
+    header.msg_namelen = Address::capacity();
+    if (details_ == nullptr) continue;
+    header.msg_control = control_ + i * control_room;
+    header.msg_controllen = control_room;
   }
+  used_ = 0;
 }
 
-void DatagramBatch::prepare_details_to_receive(std::size_t count) noexcept {
-  for (std::size_t i = 0; i < count; ++i) {
-    messages_[i].msg_hdr.msg_control = control_ + i * control_room;
-    messages_[i].msg_hdr.msg_controllen = control_room;
+void DatagramBatch::prepare_to_send(int fd, std::size_t first, std::size_t end) noexcept {
+  used_ = std::max(used_, end);
+  for (std::size_t i = first; i < end; ++i) {
+    msghdr& header = messages_[i].msg_hdr;
+    const unsigned length = addresses_[i].length();
+    header.msg_flags = 0;
+    header.msg_iov->iov_len = entries_[i].size;
+    header.msg_name = length != 0 ? addresses_[i].data() : nullptr;
+    header.msg_namelen = length;
   }
+  if (details_ != nullptr) prepare_details_to_send(fd, first, end);
 }
 
 void DatagramBatch::prepare_details_to_send(int fd, std::size_t first, std::size_t end) noexcept {
@@ -196,6 +208,7 @@ void DatagramBatch::prepare_details_to_send(int fd, std::size_t first, std::size
 std::ptrdiff_t DatagramBatch::note_received(std::size_t count) noexcept {
   std::size_t bytes = 0;
   size_ = count;
+  used_ = std::max(used_, count);
   sent_ = 0;
   failed_ = false;
   for (std::size_t i = 0; i < count; ++i) {
@@ -211,8 +224,7 @@ bool ReceiveBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
   DatagramBatch& batch = *batch_;
   const std::size_t of_turn = std::max(most_per_turn / batch.datagram_size_, least_messages);
   const std::size_t most = std::min({batch.capacity_, most_messages, of_turn});
-  batch.prepare(0, most, true);
-  if (batch.has_details()) batch.prepare_details_to_receive(most);
+  batch.prepare_to_receive(most);
   result_ =
       uninterrupted([&] { return kernel().recvmmsg(fd, batch.messages_, static_cast<unsigned>(most), 0); });
   if (would_block(result_)) {
@@ -260,8 +272,7 @@ bool SendBatchOperation::attempt(int fd, FdWatch* watch) noexcept {
   for (std::size_t bytes = 0; end < batch.size_ && bytes < most_per_turn; ++end)
     bytes += batch.entries_[end].size + least_cost;
   end = std::min(end, batch.sent_ + most_messages);
-  batch.prepare(batch.sent_, end, false);
-  if (batch.has_details()) batch.prepare_details_to_send(fd, batch.sent_, end);
+  batch.prepare_to_send(fd, batch.sent_, end);
   while (batch.sent_ < end) {
     if (send(fd, end)) continue;
     if (would_block(result_)) {

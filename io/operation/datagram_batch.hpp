@@ -103,8 +103,8 @@ class HEDDLE_EXPORT DatagramBatch {
   };
 
   void check_details() const;
-  void prepare(std::size_t first, std::size_t end, bool to_receive) noexcept;
-  void prepare_details_to_receive(std::size_t count) noexcept;
+  void prepare_to_receive(std::size_t count) noexcept;
+  void prepare_to_send(int fd, std::size_t first, std::size_t end) noexcept;
   void prepare_details_to_send(int fd, std::size_t first, std::size_t end) noexcept;
   std::ptrdiff_t note_received(std::size_t count) noexcept;
 
@@ -112,6 +112,7 @@ class HEDDLE_EXPORT DatagramBatch {
   std::size_t datagram_size_;
   std::size_t size_ = 0;
   std::size_t sent_ = 0;
+  std::size_t used_;     // of messages_ before that, fields aren't as recvmmsg(2) needs them
   bool failed_ = false;  // the datagram at sent_ can't be sent
   std::byte* bytes_ = nullptr;
   Address* addresses_ = nullptr;
