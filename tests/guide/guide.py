@@ -231,7 +231,23 @@ def lines_before_tls():
             bb.check("wrong version number" in err and "evil" not in err, err)
 
 
-bb.check(len(programs) in (9, 10), f"the guide has {len(programs)} programs")
+def datagrams():
+    with Program(len(programs)) as program:
+        for host in ("127.0.0.1", "127.0.0.2"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(5)
+                client.connect((host, program.addresses[0][1]))  # takes no answer from elsewhere
+                for text in (b"hello", b"x" * 1200):
+                    client.send(text)
+                    bb.check(client.recv(2000) == text, "what comes back is something else")
+                client.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 3)
+                client.send(b"congested")
+                bb.check(client.recv(2000) == b"!ongested", "a congestion mark isn't seen")
+        program.stop(signal.SIGINT)
+
+
+bb.check(len(programs) in (10, 11), f"the guide has {len(programs)} programs")
 bb.run([("1: an echo by hand", echo_by_hand), ("2: a Server", server), ("3: a protocol", protocol), ("4: deadlines", deadlines),
         ("5: limits", limits), ("6: an end", end), ("7: all processors", threads), ("8: one buffer for all", shared_buffer),
-        ("9: a test", test), *([("10: lines before TLS", lines_before_tls)] if len(programs) == 10 else [])], 50)
+        ("9: a test", test), *([("10: lines before TLS", lines_before_tls)] if len(programs) == 11 else []),
+        ("datagrams", datagrams)], 50)
