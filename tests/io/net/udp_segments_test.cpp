@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../../../io/net/udp.hpp"
+#include "../../support/allocations.hpp"
 #include "../../support/cancel_everywhere.hpp"
 #include "../../support/faulty_system.hpp"
 #include "../loopback.hpp"
@@ -156,6 +157,61 @@ ON_SELECTORS("datagrams that come together are told apart exactly, a short last 
         CHECK(got == expected);
       }
     }
+  });
+}
+
+ON_SELECTORS("what came together and has no room is cut off, and that is told") {
+  if (!can_send() || !can_receive()) return;
+  run_on(selector, []() -> Task<void> {
+    UdpSocket server = UdpSocket::bind(any_port());
+    server.set_receive_coalesced(true);
+    UdpSocket client = UdpSocket::connect(server.local_address());
+    DatagramBatch sent = DatagramBatch::with_details(1, 5000);
+    const std::string text = pattern(5000);
+    sent.push(text, Address(), of_segments(1000));
+    co_await client.send_batch(sent);
+    DatagramBatch batch = DatagramBatch::with_details(1, 2500);
+    co_await timeout(5s, server.recv_batch(batch));
+    if (batch.details(0).segment_size == 0) {
+      WARN("skipped: the kernel has put nothing together");
+      co_return;
+    }
+    CHECK(batch.truncated(0));
+    const std::vector<std::string> got = segments_of(batch);
+    CHECK(got == cut(text.substr(0, 2500), 1000));
+    // The next one is whole.
+    sent.resize(0, 2000);
+    co_await client.send_batch(sent);
+    co_await timeout(5s, server.recv_batch(batch));
+    CHECK_FALSE(batch.truncated(0));
+    const std::vector<std::string> next = segments_of(batch);
+    CHECK(next == cut(text.substr(0, 2000), 1000));
+  });
+}
+
+ON_SELECTORS("a batch with details allocates nothing once things are warm") {
+  if (!allocations_are_counted || !can_send()) return;
+  run_on(selector, []() -> Task<void> {
+    UdpSocket server = UdpSocket::bind(any_port());
+    server.set_receive_ecn(true);
+    server.set_receive_destination(true);
+    UdpSocket client = UdpSocket::connect(server.local_address());
+    DatagramBatch batch = DatagramBatch::with_details(8, 2000);
+    DatagramBatch received = DatagramBatch::with_details(8, 2000);
+    DatagramDetails details = of_segments(500);
+    details.ecn = Ecn::ECT_0;
+    details.local = any_port();
+    std::uint64_t before = 0;
+    for (int i = 0; i < 60; ++i) {
+      if (i == 10) before = allocations();
+      batch.clear();
+      batch.append(2000);
+      batch.details(0) = details;
+      co_await client.send_batch(batch);
+      std::size_t segments = 0;
+      while (segments < 4) segments += co_await server.recv_batch(received);
+    }
+    CHECK(allocations() - before == 0);
   });
 }
 
