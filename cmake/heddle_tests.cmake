@@ -31,15 +31,18 @@ function(heddle_add_unit_tests layer)
     "${CMAKE_CURRENT_BINARY_DIR}/${target}.include.cmake")
 endfunction()
 
-# heddle_add_driver(<name> <script.py> [SOAK] [TIMEOUT <seconds>] [ARGS <argument>...] [LABELS <label>...]) runs a
-# Python script, standard library only, as the CTest <name>. It skips by returning 77.
+# heddle_add_driver(<name> <script.py> [SOAK | LONG] [TIMEOUT <seconds>] [ARGS <argument>...] [LABELS <label>...]) runs a
+# Python script, standard library only, as the CTest <name>. It skips by returning 77. The label `soak` is for what
+# .ci/run runs once, in release; `long` for what only ./dev soak runs.
 function(heddle_add_driver name script)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "SOAK" "TIMEOUT" "ARGS;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "SOAK;LONG" "TIMEOUT" "ARGS;LABELS")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
   if(arg_SOAK)
     list(APPEND arg_LABELS soak)
+  elseif(arg_LONG)
+    list(APPEND arg_LABELS long)
   endif()
   add_test(NAME "${name}" COMMAND /usr/bin/python3 -B "${CMAKE_CURRENT_SOURCE_DIR}/${script}" ${arg_ARGS})
   set_tests_properties("${name}" PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"

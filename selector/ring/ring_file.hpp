@@ -74,7 +74,7 @@ struct RingFile {
   bool multishot = false;       ///< LEVEL: see RingSelector::poll_completed()
   bool hangup = false;          ///< to be reported
   bool ended = false;           ///< the peer sends no more, or receiving has failed with receive_error
-  bool frozen = false;     ///< nothing is submitted, only cancelled
+  bool frozen = false;          ///< nothing is submitted, only cancelled
   bool wants_room = false;      ///< a write of the user's waits for the queue
   bool polls_write = false;     ///< one waits for the kernel
   bool shut_down = false;       ///< for writing, as soon as the queue is empty

@@ -237,7 +237,9 @@ bool RingSelector::prepare(RingFile& file) noexcept {
     file.to_cancel.remove(request);
   }
   if (file.gone || file.frozen) return true;
-  if (!file.to_send.empty() && !file.polls_write && !file.requests.has(Request::SEND) && !push(file, Request::SEND)) return false;
+  if (!file.to_send.empty() && !file.polls_write && !file.requests.has(Request::SEND) &&
+      !push(file, Request::SEND))
+    return false;
   if (file.polls_write && !file.requests.has(Request::POLL_WRITE) && !push(file, Request::POLL_WRITE))
     return false;
   switch (file.use) {

@@ -163,11 +163,12 @@ int RingSelector::close(RingFile& file) noexcept {
     file.to_send.clear(send_buffers_);
     const linger reset{1, 0};
     ::setsockopt(file.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  } else if (!flush(file)) {
+  } else if (!file.to_send.empty()) {
     linger value{};
     socklen_t size = sizeof value;
     ::getsockopt(file.fd, SOL_SOCKET, SO_LINGER, &value, &size);
-    if (value.l_onoff == 0 || value.l_linger != 0) {
+    const bool resets = value.l_onoff != 0 && value.l_linger == 0;
+    if (!resets && !flush(file)) {
       file.closing = true;
       file.close_deadline = now() + close_limit;
       cancel_later(file, Request::RECEIVE);

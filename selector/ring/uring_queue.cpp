@@ -88,8 +88,8 @@ int UringQueue::enter(Timeout timeout) noexcept {
     __kernel_timespec until{ns / 1'000'000'000, ns % 1'000'000'000};
     io_uring_cqe* first = nullptr;
     ++enters_;
-    result =
-        ::io_uring_submit_and_wait_timeout(&ring_, &first, wanted, timeout.forever() ? nullptr : &until, nullptr);
+    result = ::io_uring_submit_and_wait_timeout(&ring_, &first, wanted, timeout.forever() ? nullptr : &until,
+                                                nullptr);
   }
   // What wasn't submitted now is so the next time; a full completion queue is emptied first.
   if (result >= 0 || result == -ETIME || result == -EBUSY || result == -EAGAIN || result == -ENOMEM) return 0;

@@ -31,10 +31,9 @@ class UringQueue {
   bool has_unsubmitted() noexcept { return io_uring_sq_ready(&ring_) > 0; }
   /// Returns 0 or an errno. Completions are not taken.
   int submit() noexcept;
-  /// Submits, and waits until there is a completion to take, beside those of requests that complete when they are
-  /// submitted, or `timeout` has passed. No call is made where
-  /// there is nothing to submit, to wait for, or to collect. Returns 0 or an errno; EBADR: completions were
-  /// lost.
+  /// Submits, and waits until there is a completion to take, beside those of requests that complete when they
+  /// are submitted, or `timeout` has passed. No call is made where there is nothing to submit, to wait for,
+  /// or to collect. Returns 0 or an errno; EBADR: completions were lost.
   int enter(Timeout timeout) noexcept;
   /// `visit(completion)` for each completion there is. It may call next().
   template <class Visit>

@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "../../runtime/task/run.hpp"
 #include "../../selector/mechanisms/make_selector.hpp"
@@ -14,21 +16,25 @@
 /// A test case with `selector`, the name of one, in its body.
 /// Where HEDDLE_SELECTOR names one, on that alone: so the whole suite is run on each.
 #define ON_SELECTORS(sentence) HEDDLE_ON_SELECTORS(INTERNAL_CATCH_UNIQUE_NAME(on_selectors_), sentence)
-#define HEDDLE_ON_SELECTORS(body, sentence)                               \
-  static void body(std::string_view selector);                            \
-  TEST_CASE(sentence) {                                                   \
-    for (const std::string_view name : ::heddle::available_selectors()) { \
-      if (!::heddle::test::is_to_be_tested(name)) continue;               \
-      DYNAMIC_SECTION(std::string(name)) { body(name); }                  \
-    }                                                                     \
-  }                                                                       \
+#define HEDDLE_ON_SELECTORS(body, sentence)                                   \
+  static void body(std::string_view selector);                                \
+  TEST_CASE(sentence) {                                                       \
+    for (const std::string_view name : ::heddle::test::selectors_to_test()) { \
+      DYNAMIC_SECTION(std::string(name)) { body(name); }                      \
+    }                                                                         \
+  }                                                                           \
   static void body([[maybe_unused]] std::string_view selector)
 
 namespace heddle::test {
 
-inline bool is_to_be_tested(std::string_view selector) {
+inline std::vector<std::string_view> selectors_to_test() {
   const char* const only = std::getenv("HEDDLE_SELECTOR");
-  return only == nullptr || *only == '\0' || selector == only;
+  if (only != nullptr && *only != '\0') return {only};
+  return available_selectors();
+}
+inline bool is_to_be_tested(std::string_view selector) {
+  const auto names = selectors_to_test();
+  return std::find(names.begin(), names.end(), selector) != names.end();
 }
 
 inline LoopOptions loop_options(std::string_view selector = "default", System* system = nullptr) {

@@ -1,0 +1,390 @@
+// A loop on io_uring: what the completions under TCP sockets change, and what they must not change.
+// SPDX-License-Identifier: MIT
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "../../../io/operation/file_transfer.hpp"
+#include "../../../runtime/loop/event_loop.hpp"
+#include "../../../selector/mechanisms/make_selector.hpp"
+#include "../../../selector/ring/ring.hpp"
+#include "../../support/denied.hpp"
+#include "../../support/forked.hpp"
+#include "../loopback.hpp"
+
+using namespace heddle;
+using namespace heddle::test;
+
+namespace {
+
+constexpr std::string_view ring = "io_uring";
+
+bool has_ring() {
+  const auto names = available_selectors();
+  return is_to_be_tested(ring) && std::find(names.begin(), names.end(), ring) != names.end() &&
+         detail::ring_is_complete();
+}
+
+std::uint64_t enters() { return EventLoop::running().counters().ring_enters; }
+System& system_here() { return EventLoop::running().system(); }
+
+// Two ends, each of which has been waited for, so that the ring takes care of both.
+Task<Streams> warm_pair() {
+  Streams streams = co_await connect_pair();
+  streams.client.set_nodelay(true);
+  streams.server.set_nodelay(true);
+  co_await gather(streams.client.write_all("a"), streams.server.write_all("b"));
+  auto results = co_await gather(read_some(streams.client), read_some(streams.server));
+  auto waiting = spawn(read_some(streams.client));
+  auto others = spawn(read_some(streams.server));
+  co_await sleep(1ms);
+  co_await streams.client.write_all("c");
+  co_await streams.server.write_all("d");
+  co_await waiting;
+  co_await others;
+  co_return streams;
+}
+
+Task<void> echo(TcpStream stream) {
+  std::array<char, 4096> buffer;
+  while (const std::size_t size = co_await stream.read_some(std::span(buffer)))
+    co_await stream.write_all({buffer.data(), size});
+}
+
+}  // namespace
+
+TEST_CASE("on a ring a message costs far less than a system call") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    std::vector<TcpStream> clients;
+    std::vector<JoinHandle<void>> servers;
+    for (int i = 0; i < 50; ++i) {
+      Streams streams = co_await connect_pair();
+      clients.push_back(std::move(streams.client));
+      servers.push_back(spawn(echo(std::move(streams.server))));
+    }
+    const auto client = [](TcpStream& stream) -> Task<void> {
+      for (int i = 0; i < 100; ++i) {
+        co_await stream.write_all("sixty-four bytes or so");
+        const std::string answer = co_await read_some(stream);
+        if (answer != "sixty-four bytes or so") throw std::runtime_error("another answer");
+      }
+      stream.shutdown(Shutdown::WRITE);
+    };
+    const std::uint64_t before = enters();
+    std::vector<JoinHandle<void>> running;
+    for (TcpStream& stream : clients) running.push_back(spawn(client(stream)));
+    for (auto& each : running) co_await each;
+    for (auto& each : servers) co_await each;
+    CHECK(enters() - before < 1'500);  // of 10,000 messages
+  });
+}
+
+TEST_CASE("many small writes on a ring are one, and come in their order") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    const std::uint64_t before = enters();
+    std::string sent;
+    for (int i = 0; i < 200; ++i) {
+      const std::string word = std::to_string(i) + " ";
+      sent += word;
+      co_await streams.client.write_all(word);
+    }
+    streams.client.shutdown(Shutdown::WRITE);
+    const std::string got = co_await timeout(5s, read_all(streams.server));
+    CHECK(got == sent);
+    CHECK(enters() - before < 20);
+  });
+}
+
+TEST_CASE("what was written on a ring arrives though the stream is closed, also when the peer is slow") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    streams.client.set_send_buffer(8'192);
+    streams.server.set_receive_buffer(8'192);
+    std::string sent;
+    // As much as is taken without waiting.
+    for (;;) {
+      const std::string piece = pattern(1'000, static_cast<unsigned>(sent.size()));
+      const std::size_t taken = streams.client.try_write_some(std::as_bytes(std::span(piece)));
+      sent += piece.substr(0, taken);
+      if (taken < piece.size()) break;
+    }
+    CHECK(sent.size() >= 60'000);
+    streams.client.close();
+    std::string got;
+    std::string piece;
+    do {
+      piece = co_await timeout(5s, read_some(streams.server, 3'000));
+      got += piece;
+      co_await sleep(100us);
+    } while (!piece.empty());
+    const bool same = got == sent;
+    CHECK(same);
+  });
+}
+
+TEST_CASE("a loop on a ring that ends sends what was written before") {
+  if (!has_ring()) return;
+  Pair pair = Pair::tcp();
+  run_on(ring, [fd = ::dup(pair.a.fileno())]() -> Task<void> {
+    TcpStream stream{Fd(fd)};
+    auto reader = spawn(read_some(stream));
+    co_await sleep(1ms);
+    co_await stream.write_all("good bye");
+    reader.cancel();
+  });
+  CHECK(pair.b.read() == "good bye");
+}
+
+TEST_CASE("abort() on a ring drops what is queued, and the peer gets a reset") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    auto reader = spawn(error_of(read_some(streams.server)));
+    co_await sleep(1ms);
+    co_await streams.client.write_all("never sent");
+    streams.client.abort();
+    const std::error_code code = co_await timeout(5s, reader);
+    CHECK(code == std::errc::connection_reset);
+  });
+}
+
+TEST_CASE("unread bytes on a ring make a reset of a close, as TCP wants it") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    co_await streams.client.write_all("unread");
+    co_await sleep(2ms);
+    CHECK(system_here().unread(streams.server.fileno()) == 6);
+    streams.server.close();
+    const std::error_code code = co_await timeout(5s, error_of(read_some(streams.client)));
+    CHECK(code == std::errc::connection_reset);
+  });
+}
+
+TEST_CASE("what is queued on a ring goes before a file, a spliced pipe and the end of the stream") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    std::FILE* const file = std::tmpfile();
+    std::fputs("of a file ", file);
+    std::fflush(file);
+    Pair pipe = Pair::pipe();
+    pipe.b.write("of a pipe ");
+    Fd from(::dup(pipe.a.fileno()));
+    co_await streams.client.write_all("first ");
+    co_await streams.client.send_file(::fileno(file), 0, 10);
+    co_await streams.client.write_all("then ");
+    co_await splice(from, streams.client.fd(), 10);
+    co_await streams.client.write_all("last");
+    streams.client.shutdown(Shutdown::WRITE);
+    const std::string got = co_await timeout(5s, read_all(streams.server));
+    CHECK(got == "first of a file then of a pipe last");
+    std::fclose(file);
+  });
+}
+
+TEST_CASE("peek and splice on a ring see what it has received") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    co_await streams.client.write_all("look twice");
+    std::array<std::byte, 4> seen;
+    co_await streams.server.peek(seen);
+    CHECK(std::string_view(reinterpret_cast<const char*>(seen.data()), 4) == "look");
+    Pair pipe = Pair::pipe();
+    Fd to(::dup(pipe.b.fileno()));
+    std::size_t moved = 0;
+    while (moved < 10) moved += co_await splice(streams.server.fd(), to, 100);
+    CHECK(pipe.a.read() == "look twice");
+  });
+}
+
+TEST_CASE(
+    "a descriptor with unread bytes isn't released until these are taken, and then reads as anybody's") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    co_await streams.client.write_all("unread");
+    co_await sleep(2ms);
+    Fd& fd = streams.server.fd();
+    CHECK_THAT(thrown<std::logic_error>([&] { fd.release(); }),
+               Catch::Matchers::Contains("fd " + std::to_string(fd.fileno())) &&
+                   Catch::Matchers::Contains("6 bytes unread"));
+    CHECK(fd.is_open());
+    std::array<std::byte, 4> part;
+    CHECK(fd.take_unread(part) == 4);
+    CHECK(fd.take_unread(part) == 2);
+    CHECK(fd.take_unread(part) == 0);
+    co_await streams.client.write_all(" later");
+    co_await sleep(2ms);
+    const int number = fd.release();
+    char text[16];
+    CHECK(::recv(number, text, sizeof text, 0) == 6);
+    CHECK(std::string_view(text, 6) == " later");
+    ::close(number);
+  });
+}
+
+TEST_CASE("a loop moves off a ring with what that has received, and its readers get all of it") {
+  if (!has_ring()) return;
+  for (const char* const next : {"epoll", "poll", "select"}) {
+    INFO(next);
+    run_on(ring, [next]() -> Task<void> {
+      auto streams = co_await warm_pair();
+      co_await streams.client.write_all("before ");
+      co_await sleep(2ms);
+      EventLoop::running().set_selector(next);
+      co_await streams.client.write_all("after");
+      streams.client.shutdown(Shutdown::WRITE);
+      const std::string got = co_await timeout(5s, read_all(streams.server));
+      CHECK(got == "before after");
+      auto echoing = spawn(echo(std::move(streams.server)));
+      co_await timeout(5s, echoing);
+    });
+  }
+}
+
+TEST_CASE("a stream outlives its loop on a ring with what was received, and goes on in another") {
+  if (!has_ring()) return;
+  std::optional<TcpStream> kept;
+  Pair pair = Pair::tcp();
+  run_on(ring, [&kept, fd = ::dup(pair.a.fileno())]() -> Task<void> {
+    kept.emplace(Fd(fd));
+    auto reader = spawn(read_some(*kept));
+    co_await sleep(1ms);
+    reader.cancel();
+    co_await sleep(1ms);
+  });
+  for (const std::string_view next : {ring, std::string_view("epoll")}) {
+    pair.b.write("more");
+    run_on(next, [&kept]() -> Task<void> {
+      const std::string got = co_await timeout(5s, read_some(*kept));
+      CHECK(got == "more");
+    });
+  }
+}
+
+TEST_CASE("a connection that nobody reads takes 256 KiB of a ring, and all of it comes when it is read") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    const std::string sent = pattern(8'000'000);
+    const auto writes = [&]() -> Task<void> {
+      co_await streams.client.write_all(sent);
+      streams.client.shutdown(Shutdown::WRITE);
+    };
+    auto writer = spawn(writes());
+    co_await sleep(50ms);
+    CHECK(system_here().unread(streams.server.fileno()) <= 300'000);
+    const std::string got = co_await timeout(20s, read_all(streams.server));
+    const bool same = got == sent;
+    CHECK(same);
+    co_await writer;
+  });
+}
+
+TEST_CASE("where those who don't read have all of a ring's buffers, others are served") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    std::vector<Streams> stalled;
+    const std::string much = pattern(200'000);
+    for (int i = 0; i < 100; ++i) {
+      stalled.push_back(co_await warm_pair());
+      static_cast<void>(stalled.back().client.try_write_some(std::as_bytes(std::span(much))));
+      co_await sleep(100us);
+    }
+    Streams streams = co_await warm_pair();
+    auto server = spawn(echo(std::move(streams.server)));
+    for (int i = 0; i < 200; ++i) {
+      co_await streams.client.write_all("still here");
+      const std::string answer = co_await timeout(5s, read_some(streams.client));
+      if (answer != "still here") FAIL("another answer");
+    }
+    streams.client.shutdown(Shutdown::WRITE);
+    co_await server;
+    for (Streams& each : stalled) {
+      each.client.shutdown(Shutdown::WRITE);
+      const std::string got = co_await timeout(5s, read_all(each.server));
+      if (!much.starts_with(got) || got.empty()) FAIL("other bytes than were sent");
+    }
+  });
+}
+
+TEST_CASE("a connection that changes between small and large messages loses nothing") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    auto server = spawn(echo(std::move(streams.server)));
+    const auto reads = [](TcpStream& stream, std::size_t size) -> Task<std::string> {
+      std::string got;
+      while (got.size() < size) got += co_await read_some(stream);
+      co_return got;
+    };
+    unsigned seed = 1;
+    for (const std::size_t size : {10U, 100'000U, 20U, 5'000U, 70'000U, 1U})
+      for (int i = 0; i < 40; ++i) {
+        const std::string message = pattern(size, ++seed);
+        auto results =
+            co_await timeout(10s, gather(streams.client.write_all(message), reads(streams.client, size)));
+        const bool same = std::get<1>(results) == message;
+        if (!same) FAIL("other bytes than were sent");
+      }
+    streams.client.shutdown(Shutdown::WRITE);
+    co_await server;
+  });
+}
+
+TEST_CASE("the child of a fork() closes a ring's streams without a word to the parent's") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    co_await streams.client.write_all("for the parent");
+    co_await sleep(2ms);
+    const int status = end_of_child([&] {
+      streams.server.close();
+      streams.client.close();
+      return 0;
+    });
+    CHECK(status == 0);
+    const std::string got = co_await timeout(5s, read_some(streams.server));
+    CHECK(got == "for the parent");
+    co_await streams.server.write_all("and back");
+    const std::string back = co_await timeout(5s, read_some(streams.client));
+    CHECK(back == "and back");
+  });
+}
+
+TEST_CASE("a write error of a ring comes with the next call") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    streams.server.abort();
+    co_await streams.client.write_all("into nothing");  // taken, as nothing is known yet
+    co_await sleep(2ms);
+    const std::error_code code = co_await error_of(streams.client.write_all("more"));
+    CHECK((code == std::errc::broken_pipe || code == std::errc::connection_reset));
+  });
+}
+
+TEST_CASE("a loop on a ring that a sandbox denies says so, and the default is as before") {
+  if (!has_ring()) return;
+  const auto ask = [] {
+    LoopOptions options;
+    options.selector = ring;
+    return std::string(EventLoop(options).selector_name());
+  };
+  CHECK_THAT(where_denied(SYS_io_uring_setup, EPERM, ask),
+             Catch::Matchers::StartsWith("io_uring_setup (denied"));
+  CHECK(where_denied(SYS_io_uring_setup, EPERM, [] { return std::string(EventLoop().selector_name()); }) ==
+        "epoll");
+}
