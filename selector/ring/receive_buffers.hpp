@@ -56,8 +56,8 @@ class ReceiveBuffers {
 /// What has come on a connection and wasn't read yet.
 class ReceiveQueue {
  public:
-  /// Of buffers; the kernel is to send no more then.
-  static constexpr unsigned most = 16;
+  /// Of buffers; the kernel is to bring no more then. It may bring as many again until it knows.
+  static constexpr unsigned most = 8;
 
   bool empty() const noexcept { return bytes_ == 0; }
   std::size_t size() const noexcept { return bytes_; }

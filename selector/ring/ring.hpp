@@ -20,6 +20,10 @@ HEDDLE_EXPORT bool ring_is_complete();
 /// sent through the ring, as said in selector/ring/README.md. Stateless, never destroyed.
 HEDDLE_EXPORT System& ring_system() noexcept;
 
+/// For tests: may change the result of a completion before it is read; `kind` is a Request, or 0. nullptr:
+/// nothing.
+HEDDLE_EXPORT extern void (*alter_completion)(unsigned kind, int& result);
+
 /// The selector of a loop whose System is ring_system(). Throws as ring_is_complete() does.
 HEDDLE_EXPORT std::unique_ptr<BaseSelector> make_ring_selector();
 

@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "../mechanisms/poll_events.hpp"
+#include "ring.hpp"
 #include "ring_selector.hpp"
 #include "ring_table.hpp"
 
@@ -23,7 +24,11 @@ void RingSelector::notify(RingFile& file, std::uint8_t events, bool hangup) noex
 
 // `fresh`: what completes now was so in the wait that has just ended.
 void RingSelector::harvest(bool fresh) noexcept {
-  queue_.take([&](const io_uring_cqe& completion) { completed(completion, fresh); });
+  queue_.take([&](io_uring_cqe& completion) {
+    if (alter_completion != nullptr) [[unlikely]]
+      alter_completion(completion.user_data & 7, completion.res);
+    completed(completion, fresh);
+  });
 }
 
 void RingSelector::completed(const io_uring_cqe& completion, bool fresh) noexcept {
@@ -79,8 +84,8 @@ void RingSelector::receive_completed(RingFile& file, const io_uring_cqe& complet
     file.receive_error = -result;
     file.no_more_writes = file.no_more_writes || result < 0;
     notify(file, result == 0 ? KernelEvent::readable : KernelEvent::readable | KernelEvent::writable, true);
-  } else if (result == -ENOBUFS && !receive_buffers_->provide_more()) {
-    file.direct = true;  // those who don't read have them all: it has to do without
+  } else if (result == -ENOBUFS && (file.received.is_full() || !receive_buffers_->provide_more())) {
+    file.direct = true;  // it has taken all there were, or those who don't read have them: it does without
   }
   if (!ends || !file.direct) return;
   file.direct = false;

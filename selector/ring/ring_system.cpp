@@ -286,6 +286,8 @@ int RingSystem::poll_now(int fd, short events) noexcept {
 
 // What there is.
 
+void (*alter_completion)(unsigned kind, int& result) = nullptr;
+
 System& ring_system() noexcept {
   static RingSystem* const system = new RingSystem;
   return *system;
@@ -342,6 +344,7 @@ bool ring_is_complete() {
 
 namespace heddle::detail {
 
+void (*alter_completion)(unsigned kind, int& result) = nullptr;
 bool ring_is_complete() { return false; }
 System& ring_system() noexcept { return kernel_system(); }
 std::unique_ptr<BaseSelector> make_ring_selector() { throw_errno(ENOSYS, "io_uring_setup", -1); }

@@ -59,7 +59,7 @@ void UringQueue::take(Visit&& visit) {
       // One at a time: whoever is told of one may submit, and the kernel may need its place.
       for (; ready > 0; --ready) {
         const unsigned head = *ring_.cq.khead;
-        const io_uring_cqe completion = ring_.cq.cqes[head & ring_.cq.ring_mask];
+        io_uring_cqe completion = ring_.cq.cqes[head & ring_.cq.ring_mask];
         io_uring_cq_advance(&ring_, 1);
         visit(completion);
       }

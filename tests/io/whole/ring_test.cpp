@@ -57,7 +57,68 @@ Task<void> echo(TcpStream stream) {
     co_await stream.write_all({buffer.data(), size});
 }
 
+// A completion that fails: the one `left` completions from now on.
+int left_until_failure = -1;
+int failure = 0;
+int completions = 0;
+void fail_one(unsigned kind, int& result) {
+  if (kind == 0 || result < 0) return;
+  ++completions;
+  if (left_until_failure-- == 0) result = -failure;
+}
+
+// Both ends of a session, in one loop; "" when all went well.
+Task<std::string> session() {
+  const auto one_side = [](TcpStream& stream, const std::string& sent,
+                           std::size_t expected) -> Task<std::string> {
+    co_await stream.write_all(sent);
+    stream.shutdown(Shutdown::WRITE);
+    const std::string got = co_await read_all(stream);
+    if (got.size() != expected) throw std::system_error(ECONNRESET, std::generic_category(), "too little");
+    co_return got;
+  };
+  std::string failed;
+  try {
+    Streams streams = co_await connect_pair();
+    const std::string question = pattern(30'000, 1), answer = pattern(3'000, 2);
+    auto results = co_await gather(one_side(streams.client, question, answer.size()),
+                                   one_side(streams.server, answer, question.size()));
+    if (std::get<0>(results) != answer || std::get<1>(results) != question)
+      failed = "other bytes than were sent";
+  } catch (const std::system_error& error) {
+    failed = error.what();
+  }
+  co_return failed;
+}
+
 }  // namespace
+
+TEST_CASE(
+    "whichever completion of a ring fails, the session ends with an error or well, and the next one works") {
+  if (!has_ring()) return;
+  detail::alter_completion = &fail_one;
+  int failed = 0;
+  for (const int error : {ECONNRESET, ENOMEM, EIO}) {
+    failure = error;
+    for (int nth = 0; nth < 60; ++nth) {
+      INFO("completion " << nth << " failing with " << error);
+      const std::string first = run_on(ring, [nth]() -> Task<std::string> {
+        completions = 0;
+        left_until_failure = nth;
+        std::string end = co_await timeout(5s, session());
+        left_until_failure = -1;
+        co_return end;
+      });
+      CHECK(first != "other bytes than were sent");
+      failed += first.empty() ? 0 : 1;
+      if (completions < nth) break;
+      const std::string next = run_on(ring, &session);
+      CHECK(next.empty());
+    }
+  }
+  detail::alter_completion = nullptr;
+  CHECK(failed >= 3);
+}
 
 TEST_CASE("on a ring a message costs far less than a system call") {
   if (!has_ring()) return;
