@@ -28,7 +28,7 @@ OPERATIONS = {
     "post": ("post from another thread, each", 25, 1),
     "to_thread": ("call on another thread and back", None, None),
     "exception": ("exception through three frames", None, None),
-    "cancel": ("start a task that waits, cancel it", None, None),
+    "cancel": ("start a task that waits, cancel it", 700, None),
 }
 THREADS = ("post", "to_thread")
 

@@ -43,6 +43,14 @@ struct HEDDLE_EXPORT Deadlock : std::logic_error {
   ~Deadlock() override;
 };
 
+namespace detail {
+
+/// `throw Cancelled()` at two thirds of its cost (cancelled.cpp tells how). It isn't declared as one that
+/// never returns, because it may: if nobody catches the exception.
+[[gnu::cold]] HEDDLE_EXPORT void raise_cancelled();
+
+}  // namespace detail
+
 }  // namespace heddle
 
 HEDDLE_HEADER_END

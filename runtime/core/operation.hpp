@@ -6,6 +6,7 @@
 #include "../../selector/export.hpp"  // first
 
 #include <coroutine>
+#include <exception>
 #include <optional>
 
 #include "../../selector/events.hpp"
@@ -20,8 +21,16 @@ namespace heddle::detail {
 [[noreturn]] HEDDLE_EXPORT void throw_no_task(const char* operation);
 /// Throws Cancelled if the current task was asked to stop, std::logic_error if no task runs.
 HEDDLE_EXPORT void check_task();
+/// raise_cancelled(), or what an Injection has in place of it. Cold, so that the call lies in that part of a
+/// coroutine which the compiler puts aside. The unwinder goes twice through all that a function does to its
+/// stack before the call it passes: in the usual part that is a row of pops for each way out, in this
+/// nothing.
+[[gnu::cold]] HEDDLE_EXPORT void raise_stop();
 /// What await_resume() of an operation that was stopped calls: the request to stop comes out of the co_await.
-[[noreturn]] HEDDLE_EXPORT void throw_cancelled();
+[[noreturn, gnu::always_inline]] inline void throw_cancelled() {
+  raise_stop();
+  std::terminate();  // nobody catches it
+}
 
 /// What an operation says of itself in a dump of the tasks.
 struct WaitInfo {

@@ -77,9 +77,9 @@ constinit thread_local Injection* injection = nullptr;
 
 void set_injection(Injection* to_throw) noexcept { injection = to_throw; }
 
-void throw_cancelled() {
+void raise_stop() {
   if (injection != nullptr && injection->task != nullptr && injection->task == current.task) throw_injected();
-  throw Cancelled();
+  raise_cancelled();
 }
 
 void check_task() {
