@@ -10,13 +10,14 @@ import importlib
 import pathlib
 import sys
 
-NAMES = ["cost", "busy", "echo", "ring", "churn", "idle", "growth", "micro", "http", "redis", "udp", "stream", "selectors",
-         "compile"]  # the order they run in
+NAMES = ["cost", "busy", "echo", "ring", "churn", "idle", "growth", "micro", "http", "proxy", "kv", "udp", "stream",
+         "selectors", "compile"]  # the order they run in
+BY_NAME = ["pictures"]  # only when it is asked for: it changes files of the repository
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench")
-    parser.add_argument("name", nargs="*", metavar="name", help=f"{', '.join(NAMES)}; all of them without it")
+    parser.add_argument("name", nargs="*", metavar="name", help=f"{', '.join(NAMES)}; all of these without it; pictures draws the README's")
     parser.add_argument("--build", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, help="interleaved rounds of what is timed")
     parser.add_argument("--only", action="append", metavar="WHO", help="only these peers, by a part of the name")
@@ -26,8 +27,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="no figures worth a look: only that everything works")
     options = parser.parse_args()
     for name in options.name:
-        if name not in NAMES:
-            parser.error(f"there is no {name}: {', '.join(NAMES)}")
+        if name not in NAMES + BY_NAME:
+            parser.error(f"there is no {name}: {', '.join(NAMES + BY_NAME)}")
     sys.path.insert(0, str(pathlib.Path(__file__).parent))
     importlib.import_module("questions.common").FIRST = options.first
     for name in options.name or NAMES:

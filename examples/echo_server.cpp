@@ -11,7 +11,7 @@
 #include "options.hpp"
 
 heddle::Task<void> echo(heddle::TcpStream client) try {
-  std::array<std::byte, 16384> buffer;
+  std::array<std::byte, 17 * 1024> buffer;  // 16 KiB don't fill it, and so are known to be all there is
   while (const std::size_t size = co_await client.read_some(buffer))
     co_await client.write_all({buffer.data(), size});
 } catch (const std::exception&) {

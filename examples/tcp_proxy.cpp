@@ -29,6 +29,10 @@ heddle::Task<void> carry(heddle::TcpStream& client, heddle::HostPort to) {
     co_return;
   }
   try {
+    // What comes in pieces goes on in pieces: the last of a message mustn't wait until the others are
+    // acknowledged.
+    client.set_nodelay(true);
+    server.set_nodelay(true);
     // Each side may end its half before the other does.
     co_await heddle::copy_bidirectional(client, server);
   } catch (const std::system_error&) {

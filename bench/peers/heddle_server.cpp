@@ -45,10 +45,10 @@ Task<void> echo(Stream client) try {
 } catch (const std::exception&) {
 }
 
-// A buffer each.
+// A buffer each. A message of 16 KiB doesn't fill it: else a second read would have to find nothing.
 template <class Stream>
 Task<void> echo_with_own(Stream client) try {
-  std::array<std::byte, 16384> buffer;
+  std::array<std::byte, 17 * 1024> buffer;
   while (const std::size_t size = co_await client.read_some(buffer))
     co_await client.write_all({buffer.data(), size});
 } catch (const std::exception&) {
@@ -56,7 +56,7 @@ Task<void> echo_with_own(Stream client) try {
 
 template <class Stream>
 Task<bool> exchange(Stream& client) {
-  std::array<std::byte, 16384> buffer;
+  std::array<std::byte, 17 * 1024> buffer;
   const std::size_t size = co_await client.read_some(buffer);
   if (size > 0) co_await client.write_all({buffer.data(), size});
   co_return size > 0;

@@ -41,7 +41,7 @@ NOT_READINESS = ("raw C io_uring",)  # shown as a mark, not compared with
 COLOURS = {FLOOR: "#555555", "featureless floor": "#555555", "raw C io_uring": "#bbbbbb", OURS: "#d6604d", OURS_SIMPLE: "#f4a582",
            OURS_UNIX: "#f4a582", OURS_RING: "#b2182b",
            "libevent": "#92c5de", "libuv": "#2166ac", "Asio callbacks": "#c2a5cf", "Asio coroutines": "#762a83",
-           "Asio": "#762a83", "Go": "#35978f", "tokio": "#e08214", "uvloop": "#a6dba0", "asyncio": "#1b7837"}
+           "Asio": "#762a83", "haproxy": "#2166ac", "redis-server": "#2166ac", "Go": "#35978f", "tokio": "#e08214", "uvloop": "#a6dba0", "asyncio": "#1b7837"}
 
 
 class LeftOut(Exception):

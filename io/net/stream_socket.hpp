@@ -46,7 +46,9 @@ class StreamSocket : public Base {
   StreamSocket() noexcept = default;
   explicit StreamSocket(Fd fd) noexcept : Base(std::move(fd)) {}
 
-  /// Reads what is there, at least one byte: yields how many. 0: the peer ended its side. Cancel-safe.
+  /// Reads what is there, at least one byte: yields how many. 0: the peer ended its side. Cancel-safe. Only a
+  /// read that fills its buffer has to be followed by another to learn whether there is more: give a buffer
+  /// some room beyond the messages that usually come, and each of them is one system call.
   [[nodiscard]] Receive read_some(std::span<std::byte> buffer) { return Receive(this->fd(), buffer); }
   /// The same for an array or a vector. Not by a conversion to a span, which GCC 12 would keep in the frame.
   template <class Buffer>
