@@ -107,24 +107,22 @@ def example(build, name, *arguments):
     return common.serving([str(program), *arguments])
 
 
-def judge(results, key, them, level=0.97):
-    """Is heddle level with `them` in each row? results: row -> name -> rounds, of which `key` is compared."""
+def judge(results, them, level=0.97):
+    """Is heddle level with `them` in each row? By the medians: as the load shares the machine, a rate of a round alone says little."""
     verdicts = common.Verdicts()
-    for row, rounds in results.items():
-        if common.OURS in rounds and them in rounds:
-            ratio = common.ratios(rounds[common.OURS], rounds[them], key)[1]
-            verdicts.say(f"{row}: {ratio:.2f}x of {them}'s, goal at least {level}x", ratio >= level)
+    for row, each in figures(results).items():
+        if common.OURS in each and them in each:
+            ratio, cpu = (each[common.OURS][key] / each[them][key] for key in ("per_second", "cpu_us"))
+            verdicts.say(f"{row}: {ratio:.2f}x of {them}'s, goal at least {level}x ({cpu:.2f}x of its CPU each)", ratio >= level)
     return verdicts
 
 
-def table(unit, results, key="per_second"):
+def table(unit, results):
     """Rows of medians, and the CPU each took."""
     names = list(dict.fromkeys(name for rounds in results.values() for name in rounds))
-    cells = {row: {name: (common.median([r[key] for r in rounds]), common.median([r["cpu_us"] for r in rounds]))
-                   for name, rounds in each.items()} for row, each in results.items()}
     header = [f"{unit}/s; CPU each, us", *[common.bold(name) for name in names]]
-    return common.markdown(header, [[row, *[f"{each[name][0]:,.0f}; {each[name][1]:.2f}" if name in each else "-" for name in names]]
-                                    for row, each in cells.items()])
+    return common.markdown(header, [[row, *[f"{each[name]['per_second']:,.0f}; {each[name]['cpu_us']:.2f}" if name in each else "-"
+                                            for name in names]] for row, each in figures(results).items()])
 
 
 def figures(results):
