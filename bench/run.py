@@ -10,7 +10,7 @@ import importlib
 import pathlib
 import sys
 
-NAMES = ["cost", "busy", "echo", "ring", "churn", "idle", "growth", "micro", "http", "proxy", "kv", "udp", "stream",
+NAMES = ["cost", "busy", "echo", "ring", "churn", "idle", "growth", "micro", "http", "files", "tls", "proxy", "kv", "udp", "stream",
          "selectors", "compile"]  # the order they run in
 BY_NAME = ["pictures"]  # only when it is asked for: it changes files of the repository
 

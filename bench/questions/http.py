@@ -1,28 +1,11 @@
 """How many requests a second does the HTTP example answer, under wrk? 100 connections that are kept alive."""
 # SPDX-License-Identifier: MIT
 
-import re
-import shutil
-import subprocess
-
-from questions import common, plot
-
-UNITS = {"us": 1, "ms": 1000, "s": 1_000_000}
-
-
-def wrk(address, seconds):
-    done = subprocess.run(["wrk", "-t1", "-c100", f"-d{seconds}s", "--latency", f"http://{address}/"], text=True,
-                          capture_output=True, check=True, timeout=60, start_new_session=True,
-                          preexec_fn=common.on_the_loads_core).stdout
-    slow = re.search(r"99%\s+([\d.]+)(us|ms|s)", done)
-    return {"per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", done)[1]),
-            "requests": int(re.search(r"(\d+) requests in", done)[1]), "p99_us": float(slow[1]) * UNITS[slow[2]],
-            "failed": "Non-2xx" in done or "Socket errors" in done}
+from questions import common, plot, web
 
 
 def run(build, options):
-    if shutil.which("wrk") is None:
-        common.left_out("http", "wrk is not installed")
+    if not web.installed("http", "wrk"):
         return
     servers = common.servers(build, options, "http")
     example = build / "examples/http_server"
@@ -37,7 +20,7 @@ def run(build, options):
     def measure(name):
         with common.serving(servers[name]) as (process, address):
             before = common.cpu_ns(process.pid)
-            result = wrk(address, 1)
+            result = web.wrk(f"http://{address}/", 1)
             result["cpu_us"] = (common.cpu_ns(process.pid) - before) / result["requests"] / 1000
         if result["failed"]:
             raise common.LeftOut("wrk reports errors")
