@@ -18,10 +18,9 @@ heddle::Task<void> send_input(heddle::TcpStream& server) {
   std::string chunk;
   do {
     auto reading = heddle::to_thread([] {
-      std::string data(65536, '\0');
-      const ssize_t size = ::read(STDIN_FILENO, data.data(), data.size());
-      data.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
-      return data;
+      char data[65536];
+      const ssize_t size = ::read(STDIN_FILENO, data, sizeof data);
+      return std::string(data, size < 0 ? 0 : static_cast<std::size_t>(size));
     });
     chunk = co_await reading;
     co_await server.write_all(chunk);

@@ -102,10 +102,9 @@ heddle::Task<HttpFound> HttpFiles::open(std::string path) const {
     found->size = static_cast<std::uint64_t>(about.st_size);
     found->modified = about.st_mtime;
     if (found->size <= most_content) {
-      found->content.resize(found->size);
-      const std::size_t got = co_await found->file.read_at(std::span(found->content), 0);
-      found->content.resize(got);
-      found->size = got;
+      const auto bytes = std::make_unique_for_overwrite<char[]>(found->size);
+      found->size = co_await found->file.read_at(std::span(bytes.get(), found->size), 0);
+      found->content.assign(bytes.get(), found->size);
       found->file = heddle::File();
     }
   } catch (const std::system_error& error) {

@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
 #include "../../runtime/threads/to_thread.hpp"
 #include "../../selector/errors.hpp"
+#include "../operation/byte_block.hpp"
 
 namespace heddle {
 
@@ -55,21 +57,18 @@ int open_path(System& system, const std::string& path, int flags, unsigned permi
 
 // Reads to the end; yields 0 or a negative errno.
 int read_whole(System& system, int fd, std::string& bytes) {
-  // One byte more than the file has: so one read gets everything, and the next one reports the end.
-  const std::int64_t expected = system.file_size(fd);
-  bytes.resize(expected > 0 ? static_cast<std::size_t>(expected) + 1 : 4096);
-  std::size_t size = 0;
+  // Piece by piece, because a string can't grow without being cleared.
+  const std::size_t expected = static_cast<std::size_t>(std::max(system.file_size(fd), std::int64_t{0}));
+  const ByteBlock piece(std::clamp(expected, std::size_t{4096}, std::size_t{131'072}));
+  bytes.reserve(expected);
   for (;;) {
-    const std::ptrdiff_t n = system.read(fd, bytes.data() + size, bytes.size() - size);
+    const std::ptrdiff_t n = system.read(fd, piece.data(), piece.size());
     if (n == -EINTR) continue;
     if (n < 0) return static_cast<int>(n);
     if (n == 0 && awaits_writer(system, fd)) return -EAGAIN;
-    if (n == 0) break;
-    size += static_cast<std::size_t>(n);
-    if (size == bytes.size()) bytes.resize(size * 2);
+    if (n == 0) return 0;
+    bytes.append(piece.chars().data(), static_cast<std::size_t>(n));
   }
-  bytes.resize(size);
-  return 0;
 }
 
 int write_whole(System& system, int fd, const std::string& bytes) noexcept {

@@ -24,13 +24,11 @@ namespace {
 bool read_unix_sockets(System& system, std::string& list) noexcept try {
   const Fd file(system.open("/proc/net/unix", O_RDONLY | O_CLOEXEC, 0), system);
   if (!file.is_open()) return false;
-  for (std::size_t size = 0;;) {
-    list.resize(size + 16384);
-    const std::ptrdiff_t n = system.read(file.fileno(), list.data() + size, list.size() - size);
+  for (char piece[16384];;) {
+    const std::ptrdiff_t n = system.read(file.fileno(), piece, sizeof piece);
     if (n < 0 && n != -EINTR) return false;
-    if (n > 0) size += static_cast<std::size_t>(n);
-    list.resize(size);
-    if (n == 0) return size != 0;
+    if (n > 0) list.append(piece, static_cast<std::size_t>(n));
+    if (n == 0) return !list.empty();
   }
 } catch (const std::bad_alloc&) {
   return false;

@@ -12,6 +12,7 @@
 
 #include "../../runtime/task/gather.hpp"
 #include "../../runtime/task/timeout.hpp"
+#include "../operation/byte_block.hpp"
 #include "child_process.hpp"
 #include "launch.hpp"
 
@@ -158,14 +159,9 @@ Task<void> feed(WritePipe pipe, std::string input) {
 Task<std::string> read_to_end(ReadPipe pipe) {
   std::string all;
   if (!pipe.is_open()) co_return all;
-  std::size_t size = 0;
-  for (;;) {
-    if (all.size() - size < 4096) all.resize(all.size() < 8192 ? 16384 : all.size() * 2);
-    const std::size_t n = co_await pipe.read_some(std::span(all.data() + size, all.size() - size));
-    if (n == 0) break;
-    size += n;
-  }
-  all.resize(size);
+  const detail::ByteBlock piece(65536);  // as much as a pipe has
+  while (const std::size_t size = co_await pipe.read_some(piece.chars()))
+    all.append(piece.chars().data(), size);
   co_return all;
 }
 

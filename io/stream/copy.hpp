@@ -7,10 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "../../runtime/task/gather.hpp"
 #include "../../selector/errors.hpp"
+#include "../operation/byte_block.hpp"
 #include "stream.hpp"
 
 HEDDLE_HEADER_BEGIN
@@ -28,8 +28,8 @@ namespace detail {
 template <ReadStream From, WriteStream To>
 Task<void> copy_counting(From& from, To& to, std::uint64_t& count, std::size_t buffer_size) {
   if (buffer_size == 0) throw ValueError("copy() with a buffer of 0 bytes");
-  std::vector<std::byte> buffer(buffer_size);
-  while (const std::size_t size = co_await from.read_some(std::span(buffer))) {
+  const ByteBlock buffer(buffer_size);
+  while (const std::size_t size = co_await from.read_some(buffer.bytes())) {
     // Not by write_all(), which doesn't say how much it had written when it fails or is cancelled.
     for (std::size_t written = 0; written < size;) {
       const std::span<const std::byte> rest(buffer.data() + written, size - written);

@@ -18,6 +18,11 @@ COSTLY = {"memory", "functional", "iostream", "istream", "ostream", "sstream", "
           "random", "locale"}
 ON_PURPOSE = re.compile(r'^\s*#\s*include\s*<([^>]+)>\s*// on purpose: \S', re.MULTILINE)  # the budget is to be spent
 HOP = re.compile(r"`([\w/]+\.[hc]pp): (?:[\w<>~]+::)*(~?\w+)(?:<[\w, ]*>)?\(\)`")
+BYTES = r"(?:(?:std::)?(?:byte|uint8_t)|char|unsigned char)"
+CLEARED = re.compile(  # memory that is cleared when it is made: a vector or string of a size, an array that is new, ...
+    rf"\bmake_unique<\s*{BYTES}\[\]>|\bvector<{BYTES}>\s*\w*[({{][^,(){{}}]+[)}}]|\bnew {BYTES}\s*\[[^\]]+\]\s*[({{]"
+    rf"|\bstring\s*\w*\([^,()]+,\s*'\\0'\)|\barray<{BYTES}, [\d']{{4,}}>\s*\w+\s*=?\s*{{|\b{BYTES} \w+\[[\d']{{4,}}\]\s*=?\s*{{")
+GROWING = re.compile(rf"\b(?:std::string|vector<{BYTES}>)&? (\w+)\b")  # what resize() clears
 LINES = 400
 README_LINES = 48
 LOOSE = {"README.md", "CMakeLists.txt", "rooms.svg", "ASYNCIO.md", "GUIDE.md"}
@@ -156,6 +161,19 @@ def main():
                 problems.append(f"{here} has {text.count(chr(10))} lines, and may have {LINES}")
         each_once(problems)
 
+    def not_cleared():
+        problems = []
+        programs = [path for folder in ("examples", "bench") for path in (root / folder).rglob("*.?pp")]
+        for path in sources + programs:
+            text = read(path)
+            growing = set(GROWING.findall(text))
+            for number, line in enumerate(text.splitlines(), 1):
+                resized = re.findall(r"\b(\w+)(?:\.|->)resize\(", line)
+                if (CLEARED.search(line) or growing & set(resized)) and "// cleared on purpose: " not in line:
+                    problems.append(f"{path.relative_to(root)}:{number} clears memory: what is only read into needn't be "
+                                    "(ByteBlock, make_unique_for_overwrite)")
+        each_once(problems)
+
     def pictures():
         each_once(f"{path.relative_to(root)} is not as the includes are: ./dev rooms draws it anew"
                   for path, text in rooms.pictures(root).items() if not path.exists() or read(path) != text)
@@ -183,6 +201,7 @@ def main():
             ("nothing lies loose, and each room has its README", nothing_loose),
             ("no include runs against the order of the rooms", one_order),
             ("nor does a symbol that an object needs", symbols_too),
+            ("no buffer is cleared, only to be read into", not_cleared),
             ("the pictures of the rooms are as the includes are", pictures),
             ("public headers include neither the system nor what is costly to compile, nor what is private", frugal_headers),
             ("public headers begin with export.hpp, and are framed", framed_headers),
