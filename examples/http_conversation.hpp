@@ -156,19 +156,13 @@ class Conversation {
   }
 
   heddle::Task<void> send_large(HttpFile& file, HttpSlice slice) {
-    co_await send();
     std::uint64_t sent = 0;
-    if constexpr (requires { stream_.send_file(0, 0, 0); }) {
-      sent = co_await stream_.send_file(file.file.fileno(), slice.first, slice.count);
+    if constexpr (requires { stream_.send_file(0, 0, 0, out_); }) {
+      sent = co_await stream_.send_file(file.file.fileno(), slice.first, slice.count, out_);
+      out_.clear();
     } else {
-      std::vector<char> piece(262'144);
-      while (sent < slice.count) {
-        const auto wanted = std::span(piece).first(std::min<std::uint64_t>(piece.size(), slice.count - sent));
-        const std::size_t size = co_await file.file.read_at(wanted, slice.first + sent);
-        if (size == 0) break;
-        co_await stream_.write_all(std::string_view(piece.data(), size));
-        sent += size;
-      }
+      co_await send();
+      sent = co_await stream_.send_file(file.file.fileno(), slice.first, slice.count);
     }
     if (sent < slice.count) throw std::runtime_error("a file has become shorter while it was sent");
   }

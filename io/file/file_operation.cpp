@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "../../runtime/loop/event_loop.hpp"
+#include "../operation/fd.hpp"
 
 namespace heddle::detail {
 
@@ -18,6 +19,8 @@ void FileDescription::release() noexcept {
   if (fd_ >= 0) system_.close(fd_);
   delete this;
 }
+
+BorrowedFile::BorrowedFile(int fd) : file_(new FileDescription(fd, current_system())) {}
 
 // read(2) yields 0 then, as at the end; poll(2) reports a hang-up only where there was a writer.
 bool awaits_writer(System& system, int fd) noexcept {

@@ -118,6 +118,28 @@ class HEDDLE_EXPORT FileTransfer final : public FileOperation {
   }
 };
 
+/// A file that somebody else has opened and closes, for reading by its number. It must stay open as long as
+/// this lives, and this until its reads have ended.
+class HEDDLE_EXPORT BorrowedFile {
+ public:
+  /// Its calls go by the running loop's System. Throws std::bad_alloc.
+  explicit BorrowedFile(int fd);
+  BorrowedFile(const BorrowedFile&) = delete;
+  BorrowedFile& operator=(const BorrowedFile&) = delete;
+  ~BorrowedFile() {
+    file_->forget();
+    file_->release();
+  }
+
+  /// As File::read_at(); `name` is the operation in errors.
+  FileTransfer read_at(std::span<std::byte> buffer, std::uint64_t offset, const char* name) const {
+    return {file_, FileCall::READ_AT, name, buffer.data(), buffer.size(), static_cast<std::int64_t>(offset)};
+  }
+
+ private:
+  FileDescription* file_;
+};
+
 /// SIZE: yields a number of bytes.
 class HEDDLE_EXPORT FileQuestion final : public FileOperation {
  public:

@@ -10,8 +10,11 @@
 #include <system_error>
 
 #include "../../runtime/core/cancelled.hpp"
+#include "../../runtime/task/gather.hpp"
 #include "../../runtime/task/race.hpp"
 #include "../../runtime/task/timeout.hpp"
+#include "../file/file_operation.hpp"
+#include "../operation/byte_block.hpp"
 #include "tls_stream.hpp"
 
 HEDDLE_HEADER_BEGIN
@@ -163,26 +166,86 @@ Task<std::size_t> detail::TlsConnection<S>::write_some(Reference self, std::span
   co_return size;
 }
 
+/// Encrypts from the front of `buffer` as much as is sent at once, or all of it. The caller has `writing_`.
+template <class S>
+Task<void> detail::TlsConnection<S>::encrypt(std::span<const std::byte>& buffer) {
+  while (!buffer.empty() && engine.output_size() < most_at_once) {
+    std::size_t size = 0;
+    const detail::TlsEngine::Step step = engine.write(buffer, size);
+    if (step == detail::TlsEngine::Step::NEEDS_INPUT)
+      co_await receive();
+    else if (step != detail::TlsEngine::Step::DONE)
+      engine.raise("write", fileno());
+    buffer = buffer.subspan(size);
+  }
+}
+
+/// Writes `head` and then `body`. The caller has `writing_`.
+template <class S>
+Task<void> detail::TlsConnection<S>::write(std::span<const std::byte> head, std::span<const std::byte> body) {
+  while (!head.empty() || !body.empty()) {
+    engine.expect_writing(std::min(head.size() + body.size(), most_at_once));
+    co_await encrypt(head);
+    if (head.empty()) co_await encrypt(body);
+    co_await flush();
+  }
+}
+
 template <class S>
 Task<void> detail::TlsConnection<S>::write_all(Reference self, std::span<const std::byte> buffer) {
-  constexpr std::size_t enough = 65536;  // for one send
   detail::TlsEngine& engine = self->engine;
   self->check_closed("TLS write", EBADF);
   const auto turn = co_await self->writing_.scoped();
   self->check_closed("TLS write", ECANCELED);
   if (engine.writing_ended()) detail::throw_tls_writing_ended();
   if (engine.has_output()) co_await self->flush();
-  while (!buffer.empty()) {
-    while (!buffer.empty() && engine.output_size() < enough) {
-      std::size_t size = 0;
-      const detail::TlsEngine::Step step = engine.write(buffer, size);
-      if (step == detail::TlsEngine::Step::NEEDS_INPUT)
-        co_await self->receive();
-      else if (step != detail::TlsEngine::Step::DONE)
-        engine.raise("write", self->fileno());
-      buffer = buffer.subspan(size);
+  co_await self->write({}, buffer);
+}
+
+/// Reads a piece of the file from `offset` on, at most all of `block`.
+template <class S>
+Task<std::size_t> detail::TlsConnection<S>::read_piece(const BorrowedFile& file, const ByteBlock& block,
+                                                       std::uint64_t offset, std::uint64_t most) {
+  const std::size_t size = most < block.size() ? static_cast<std::size_t>(most) : block.size();
+  co_return co_await file.read_at(block.bytes().first(size), offset, "TLS send_file");
+}
+
+template <class S>
+Task<std::uint64_t> detail::TlsConnection<S>::send_file(Reference self, int number, std::uint64_t offset,
+                                                        std::uint64_t count, std::string_view text) {
+  detail::TlsEngine& engine = self->engine;
+  self->check_closed("TLS write", EBADF);
+  const auto turn = co_await self->writing_.scoped();
+  self->check_closed("TLS write", ECANCELED);
+  if (engine.writing_ended()) detail::throw_tls_writing_ended();
+  if (engine.has_output()) co_await self->flush();
+
+  const BorrowedFile file(number);
+  ByteBlock piece, next;  // after `file`, whose calls use them
+  std::span<const std::byte> head = std::as_bytes(std::span(text));
+  std::uint64_t sent = 0;
+  std::size_t size = 0;
+  if (count > 0) {
+    piece = ByteBlock(most_at_once);
+    size = co_await self->read_piece(file, piece, offset, count);
+  }
+  for (;;) {
+    const std::span<const std::byte> body(piece.data(), size);
+    const std::uint64_t left = count - sent - size;
+    std::size_t next_size = 0;
+    if (size < piece.size() || left == 0) {  // the last one
+      co_await self->write(head, body);
+    } else {
+      if (next.size() == 0) next = ByteBlock(most_at_once);
+      const auto [_, read] =
+          co_await gather(self->write(head, body), self->read_piece(file, next, offset + sent + size, left));
+      next_size = read;
     }
-    co_await self->flush();
+    sent += size;
+    if (next_size == 0) co_return sent;
+    head = {};
+    size = next_size;
+    std::swap(piece, next);
   }
 }
 

@@ -23,7 +23,10 @@ namespace {
 constexpr std::size_t record = 16384;
 constexpr std::size_t input_size = record + 512;  // a record with its header, MAC and padding
 constexpr std::size_t most_hello = 65536;
-constexpr std::size_t most_output = 262144;  // a writer stops at 64 KiB and a record
+constexpr std::size_t most_output = 262144;    // a writer stops at 64 KiB and a record
+constexpr std::size_t most_kept = input_size;  // of the memory of output that was sent
+constexpr std::size_t least_output = 512;      // more than an alert
+constexpr std::size_t record_overhead = 64;    // header, nonce, tag: at most 29 with the ciphers of today
 constexpr unsigned most_messages = 32;
 
 }  // namespace
@@ -57,7 +60,7 @@ struct TlsBio {
     }
     *moved = std::min(size, self.input_end_ - self.input_begin_);
     if (self.keeps_hello_ && !self.hello_seen_ && !keep_hello(self, *moved)) return 0;
-    std::memcpy(data, self.input_.data() + self.input_begin_, *moved);
+    if (*moved > 0) std::memcpy(data, self.input_.data() + self.input_begin_, *moved);
     self.input_begin_ += *moved;
     if (*moved == 0 && !self.input_ended_) BIO_set_retry_read(bio);
     return *moved > 0;
@@ -69,7 +72,7 @@ struct TlsBio {
       return false;
     }
     try {
-      self.hello_.append(self.input_, self.input_begin_, size);
+      self.hello_.append(self.input_.chars().data() + self.input_begin_, size);
     } catch (const std::bad_alloc&) {
       self.out_of_memory_ = true;
       return false;
@@ -308,7 +311,10 @@ TlsEngine::Step TlsEngine::write(std::span<const std::byte> buffer, std::size_t&
 }
 
 void TlsEngine::end_writing() {
-  if (std::exchange(writing_ended_, true) || failed_) return;
+  if (writing_ended_) return;
+  output_.reserve(output_.size + least_output);  // OpenSSL wouldn't say that there was no memory for it
+  writing_ended_ = true;
+  if (failed_) return;
   ::ERR_clear_error();
   ::SSL_shutdown(ssl_);
   ::ERR_clear_error();
@@ -316,8 +322,12 @@ void TlsEngine::end_writing() {
 
 std::span<std::byte> TlsEngine::input_room() {
   if (input_begin_ == input_end_) input_begin_ = input_end_ = 0;
-  if (input_.size() < input_end_ + record / 2) input_.resize(input_end_ + input_size);
-  return std::as_writable_bytes(std::span(input_)).subspan(input_end_);
+  if (input_.size() < input_end_ + record / 2) {
+    ByteBlock larger(input_end_ + input_size);
+    if (input_end_ != 0) std::memcpy(larger.data(), input_.data(), input_end_);
+    input_ = std::move(larger);
+  }
+  return input_.bytes().subspan(input_end_);
 }
 
 void TlsEngine::received(std::size_t size) noexcept {
@@ -336,21 +346,44 @@ void TlsEngine::receive(std::span<const std::byte> bytes) {
   }
 }
 
-std::span<const std::byte> TlsEngine::output() {
-  if (sent_ == sending_.size()) {
-    sending_.clear();
-    sending_.swap(output_);
-    sent_ = 0;
+void TlsEngine::Output::reserve(std::size_t room) {
+  if (room <= block.size()) return;
+  ByteBlock larger(std::max({room, 2 * block.size(), least_output}));
+  if (size != 0) std::memcpy(larger.data(), block.data(), size);
+  block = std::move(larger);
+}
+
+void TlsEngine::Output::append(const char* data, std::size_t count) {
+  reserve(size + count);
+  std::memcpy(block.data() + size, data, count);
+  size += count;
+}
+
+void TlsEngine::expect_writing(std::size_t size) {
+  output_.reserve(output_.size + size + (size / record + 1) * record_overhead);
+}
+
+std::span<const std::byte> TlsEngine::output() noexcept {
+  if (sent_ == sending_.size) {
+    std::swap(sending_, output_);
+    output_.size = sent_ = 0;
   }
-  return std::as_bytes(std::span(sending_)).subspan(sent_);
+  return sending_.block.bytes().first(sending_.size).subspan(sent_);
 }
 
 // Bounded, because drop_output() may have been called during the send.
-void TlsEngine::sent(std::size_t size) noexcept { sent_ = std::min(sent_ + size, sending_.size()); }
+void TlsEngine::sent(std::size_t size) noexcept {
+  sent_ = std::min(sent_ + size, sending_.size);
+  if (sent_ != sending_.size) return;
+  sending_.size = sent_ = 0;
+  // Who is idle has one block, which isn't large.
+  ByteBlock block = std::move(sending_.block);
+  if (output_.block.size() == 0 && block.size() <= most_kept) output_.block = std::move(block);
+}
 
 void TlsEngine::drop_output() noexcept {
-  sent_ = sending_.size();
-  output_.clear();
+  sent_ = sending_.size;
+  output_.size = 0;
 }
 
 void TlsEngine::raise(const char* operation, int fd) const {

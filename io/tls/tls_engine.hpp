@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "../operation/byte_block.hpp"
 #include "tls_context.hpp"
 
 struct ssl_st;
@@ -48,7 +49,7 @@ class HEDDLE_EXPORT TlsEngine {
   /// At most one record (16 KiB) of `buffer`. NEEDS_INPUT in the middle of a message of the peer's that isn't
   /// data: nothing was written.
   Step write(std::span<const std::byte> buffer, std::size_t& size);
-  /// Puts close_notify into the output: nothing can be written any more.
+  /// Puts close_notify into the output: nothing can be written any more. Throws std::bad_alloc.
   void end_writing();
   bool writing_ended() const noexcept { return writing_ended_; }
 
@@ -59,9 +60,14 @@ class HEDDLE_EXPORT TlsEngine {
   void receive(std::span<const std::byte> bytes);
   /// How often received() was called.
   std::size_t receipts() const noexcept { return receipts_; }
-  bool has_output() const noexcept { return sent_ != sending_.size() || !output_.empty(); }
-  std::size_t output_size() const noexcept { return sending_.size() - sent_ + output_.size(); }
-  std::span<const std::byte> output();
+  /// Some `size` bytes are going to be written before the next output(): makes room for their records, so
+  /// that none of them is moved. Throws std::bad_alloc.
+  void expect_writing(std::size_t size);
+  bool has_output() const noexcept { return output_size() != 0; }
+  std::size_t output_size() const noexcept { return sending_.size - sent_ + output_.size; }
+  /// How much memory the input and the output have, in bytes. What is large is given back once it is sent.
+  std::size_t memory() const noexcept { return input_.size() + output_.block.size() + sending_.block.size(); }
+  std::span<const std::byte> output() noexcept;
   void sent(std::size_t size) noexcept;
   void drop_output() noexcept;
 
@@ -82,6 +88,14 @@ class HEDDLE_EXPORT TlsEngine {
   friend struct TlsBio;
   friend struct TlsEngineAccess;
 
+  struct Output {
+    ByteBlock block;
+    std::size_t size = 0;  // of what is in it
+
+    void reserve(std::size_t room);
+    void append(const char* data, std::size_t count);
+  };
+
   ssl_st* make_ssl();
   void set_up_client(ssl_st* ssl);
   void change_context();
@@ -91,12 +105,12 @@ class HEDDLE_EXPORT TlsEngine {
   TlsContext context_;
   std::string name_;  // of the server, without the dot that may end it; for a client
   ssl_st* ssl_ = nullptr;
-  std::string input_;  // [input_begin_, input_end_) was received and not yet read by OpenSSL
+  ByteBlock input_;  // [input_begin_, input_end_) was received and not yet read by OpenSSL
   std::size_t input_begin_ = 0;
   std::size_t input_end_ = 0;
   std::size_t receipts_ = 0;
-  std::string output_;    // what OpenSSL has written since sending_ was filled
-  std::string sending_;   // what output() yields: doesn't change until all of it is sent
+  Output output_;         // what OpenSSL has written since sending_ was filled
+  Output sending_;        // what output() yields: doesn't change until all of it is sent
   std::size_t sent_ = 0;  // of sending_
 
   // A server's: what was read until the name in the ClientHello was known. Where another context has that

@@ -27,6 +27,9 @@ namespace heddle {
 
 namespace detail {
 
+class BorrowedFile;
+class ByteBlock;
+
 [[noreturn]] HEDDLE_EXPORT void throw_no_tls();
 [[noreturn]] HEDDLE_EXPORT void throw_tls_writing_ended();
 [[noreturn]] HEDDLE_EXPORT void throw_tls_closed(const char* operation, int error);
@@ -68,6 +71,8 @@ class TlsConnection {
   static Task<std::size_t> read_some(Reference self, std::span<std::byte> buffer);
   static Task<std::size_t> write_some(Reference self, std::span<const std::byte> buffer);
   static Task<void> write_all(Reference self, std::span<const std::byte> buffer);
+  static Task<std::uint64_t> send_file(Reference self, int number, std::uint64_t offset, std::uint64_t count,
+                                       std::string_view text);
   static Task<void> shutdown_write(Reference self);
   static Task<void> exchange_close_notify(Reference self);
   void close() noexcept {
@@ -89,6 +94,13 @@ class TlsConnection {
  private:
   ~TlsConnection() = default;
 
+  /// Seven records, and what their encryption adds is in a block of 128 KiB.
+  static constexpr std::size_t most_at_once = std::size_t{7} * 16384;
+
+  Task<void> encrypt(std::span<const std::byte>& buffer);
+  Task<void> write(std::span<const std::byte> head, std::span<const std::byte> body);
+  Task<std::size_t> read_piece(const BorrowedFile& file, const ByteBlock& block, std::uint64_t offset,
+                               std::uint64_t most);
   Task<void> fill();
   Task<void> receive();
   Task<void> fill_beside(std::exception_ptr& failure);
@@ -167,6 +179,19 @@ class BasicTlsStream {
   }
   HEDDLE_CORO_WRAPPER Task<void> write_all(std::string_view text) {
     return write_all(std::as_bytes(std::span(text)));
+  }
+  /// Writes `head`, and then `count` bytes of an open file, from `offset` on, or all there are: yields how
+  /// many of the file. They are read by a thread of the pool, the next piece of them while this one is sent;
+  /// `head` leaves together with the first. The file's own position stays as it is. It must stay open, and
+  /// `head` valid, until the co_await returns. Not cancel-safe: a part may be written then. Throws what
+  /// File::read_at() does as well.
+  HEDDLE_CORO_WRAPPER Task<std::uint64_t> send_file(int file, std::uint64_t offset, std::uint64_t count,
+                                                    std::string_view head = {}) {
+    return detail::TlsConnection<S>::send_file(reference(), file, offset, count, head);
+  }
+  HEDDLE_CORO_WRAPPER Task<std::uint64_t> send_file(const Fd& file, std::uint64_t offset, std::uint64_t count,
+                                                    std::string_view head = {}) {
+    return send_file(file.fileno(), offset, count, head);
   }
   /// Sends close_notify: the peer reads to the end and sees 0. This side may read on. Writing later is EPIPE.
   HEDDLE_CORO_WRAPPER Task<void> shutdown_write() {
