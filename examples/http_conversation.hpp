@@ -156,14 +156,8 @@ class Conversation {
   }
 
   heddle::Task<void> send_large(HttpFile& file, HttpSlice slice) {
-    std::uint64_t sent = 0;
-    if constexpr (requires { stream_.send_file(0, 0, 0, out_); }) {
-      sent = co_await stream_.send_file(file.file.fileno(), slice.first, slice.count, out_);
-      out_.clear();
-    } else {
-      co_await send();
-      sent = co_await stream_.send_file(file.file.fileno(), slice.first, slice.count);
-    }
+    const std::uint64_t sent = co_await stream_.send_file(file.file.fileno(), slice.first, slice.count, out_);
+    out_.clear();
     if (sent < slice.count) throw std::runtime_error("a file has become shorter while it was sent");
   }
 

@@ -154,6 +154,7 @@ int System::pipe(int*) noexcept { return -ENOSYS; }
 int System::pidfd_open(int) noexcept { return -ENOSYS; }
 int System::open(const char*, int, unsigned) noexcept { return -ENOSYS; }
 std::ptrdiff_t System::pread(int, void*, std::size_t, std::int64_t) noexcept { return -ENOSYS; }
+std::ptrdiff_t System::pread_now(int, void*, std::size_t, std::int64_t) noexcept { return -ENOSYS; }
 std::ptrdiff_t System::pwrite(int, const void*, std::size_t, std::int64_t) noexcept { return -ENOSYS; }
 int System::sync(int, bool) noexcept { return -ENOSYS; }
 int System::ftruncate(int, std::int64_t) noexcept { return -ENOSYS; }
@@ -344,6 +345,15 @@ int KernelSystem::open(const char* path, int flags, unsigned mode) noexcept {
 
 std::ptrdiff_t KernelSystem::pread(int fd, void* data, std::size_t size, std::int64_t offset) noexcept {
   return or_errno(::pread(fd, data, size, offset));
+}
+
+std::ptrdiff_t KernelSystem::pread_now(int fd, void* data, std::size_t size, std::int64_t offset) noexcept {
+#ifdef RWF_NOWAIT
+  const iovec piece{data, size};
+  return or_errno(::preadv2(fd, &piece, 1, offset, RWF_NOWAIT));
+#else
+  return System::pread_now(fd, data, size, offset);
+#endif
 }
 
 std::ptrdiff_t KernelSystem::pwrite(int fd, const void* data, std::size_t size,

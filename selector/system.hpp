@@ -84,6 +84,9 @@ class HEDDLE_EXPORT System {
 
   virtual int open(const char* path, int flags, unsigned mode) noexcept;
   virtual std::ptrdiff_t pread(int fd, void* data, std::size_t size, std::int64_t offset) noexcept;
+  /// The same without waiting for a disk, and so on the loop's thread: -EAGAIN, or fewer bytes, where they
+  /// aren't in memory; -EOPNOTSUPP where the file system can't tell.
+  virtual std::ptrdiff_t pread_now(int fd, void* data, std::size_t size, std::int64_t offset) noexcept;
   virtual std::ptrdiff_t pwrite(int fd, const void* data, std::size_t size, std::int64_t offset) noexcept;
   /// fsync(2), or fdatasync(2).
   virtual int sync(int fd, bool data_only) noexcept;
@@ -144,6 +147,7 @@ class HEDDLE_EXPORT KernelSystem : public System {
   int pidfd_open(int pid) noexcept override;
   int open(const char* path, int flags, unsigned mode) noexcept override;
   std::ptrdiff_t pread(int fd, void* data, std::size_t size, std::int64_t offset) noexcept override;
+  std::ptrdiff_t pread_now(int fd, void* data, std::size_t size, std::int64_t offset) noexcept override;
   std::ptrdiff_t pwrite(int fd, const void* data, std::size_t size, std::int64_t offset) noexcept override;
   int sync(int fd, bool data_only) noexcept override;
   int ftruncate(int fd, std::int64_t size) noexcept override;

@@ -11,6 +11,7 @@
 
 #include "../../runtime/loop/event_loop.hpp"
 #include "../operation/fd.hpp"
+#include "../operation/transfer_turn.hpp"
 
 namespace heddle::detail {
 
@@ -21,6 +22,13 @@ void FileDescription::release() noexcept {
 }
 
 BorrowedFile::BorrowedFile(int fd) : file_(new FileDescription(fd, current_system())) {}
+
+bool BorrowedFile::try_read_at(std::span<std::byte> buffer, std::uint64_t offset) const noexcept {
+  const std::ptrdiff_t n = file_->system().pread_now(file_->fileno(), buffer.data(), buffer.size(),
+                                                     static_cast<std::int64_t>(offset));
+  charge_transfer(n);
+  return n == static_cast<std::ptrdiff_t>(buffer.size());
+}
 
 // read(2) yields 0 then, as at the end; poll(2) reports a hang-up only where there was a writer.
 bool awaits_writer(System& system, int fd) noexcept {

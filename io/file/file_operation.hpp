@@ -131,6 +131,9 @@ class HEDDLE_EXPORT BorrowedFile {
     file_->release();
   }
 
+  /// Fills the whole buffer if that needs no disk (RWF_NOWAIT, Linux); otherwise it is false, and read_at()
+  /// is to be awaited.
+  bool try_read_at(std::span<std::byte> buffer, std::uint64_t offset) const noexcept;
   /// As File::read_at(); `name` is the operation in errors.
   FileTransfer read_at(std::span<std::byte> buffer, std::uint64_t offset, const char* name) const {
     return {file_, FileCall::READ_AT, name, buffer.data(), buffer.size(), static_cast<std::int64_t>(offset)};

@@ -120,14 +120,15 @@ class StreamSocket : public Base {
   [[nodiscard]] detail::SendAllVectorOperation write_all(std::span<const ConstBuffer> buffers) {
     return detail::SendAllVectorOperation(this->fd(), buffers);
   }
-  /// Writes `count` bytes of an open file, from `offset` on, or all there are: yields how many. The kernel
-  /// copies them. Not cancel-safe.
-  [[nodiscard]] detail::SendFileOperation send_file(int file, std::uint64_t offset, std::uint64_t count) {
-    return detail::SendFileOperation(this->fd(), file, offset, count);
+  /// Writes `head`, and then `count` bytes of an open file, from `offset` on, or all there are: yields how
+  /// many of the file. The kernel copies them, and `head` leaves together with the first. Not cancel-safe.
+  [[nodiscard]] detail::SendFileOperation send_file(int file, std::uint64_t offset, std::uint64_t count,
+                                                    std::string_view head = {}) {
+    return detail::SendFileOperation(this->fd(), file, offset, count, head);
   }
-  [[nodiscard]] detail::SendFileOperation send_file(const Fd& file, std::uint64_t offset,
-                                                    std::uint64_t count) {
-    return send_file(file.fileno(), offset, count);
+  [[nodiscard]] detail::SendFileOperation send_file(const Fd& file, std::uint64_t offset, std::uint64_t count,
+                                                    std::string_view head = {}) {
+    return send_file(file.fileno(), offset, count, head);
   }
   /// Ends this side, waits until the peer has ended its own, dropping what it still sends, and closes the
   /// socket; also when that takes longer than `limit`, fails or is cancelled. (A TCP connection that is

@@ -12,7 +12,28 @@ namespace heddle {
 
 using namespace detail;
 
+// False when it would block. The kernel keeps it until more follows: which must be so.
+bool SendFileOperation::attempt_head(int fd, FdWatch* watch) noexcept {
+  const bool more = count_ != 0 && kernel().file_size(file_) > static_cast<std::int64_t>(offset_);
+  while (head_sent_ < head_.size()) {
+    const std::string_view rest = head_.substr(head_sent_);
+    result_ = uninterrupted([&] { return kernel().send(fd, rest.data(), rest.size(), more ? MSG_MORE : 0); });
+    if (would_block(result_)) {
+      drained(direction(), watch);
+      return false;
+    }
+    if (result_ < 0) return true;
+    head_sent_ += static_cast<std::size_t>(result_);
+    charge_transfer(result_);
+  }
+  return true;
+}
+
 bool SendFileOperation::attempt(int fd, FdWatch* watch) noexcept {
+  if (head_sent_ < head_.size()) {
+    if (!attempt_head(fd, watch)) return false;
+    if (result_ < 0) return true;
+  }
   for (std::uint64_t left = most_per_turn; sent_ < count_;) {
     if (left == 0) return at_next_turn();
     auto position = static_cast<std::int64_t>(offset_ + sent_);

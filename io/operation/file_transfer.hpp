@@ -5,6 +5,7 @@
 #include "../../selector/export.hpp"  // first
 
 #include <cstdint>
+#include <string_view>
 
 #include "../../runtime/core/task.hpp"
 #include "socket_operation.hpp"
@@ -15,20 +16,23 @@ namespace heddle {
 
 namespace detail {
 
-/// Yields how many bytes of a file were sent: all that were asked for, or as many as there are up to its end.
-/// The file's own position stays as it is. Each turn of the task sends most_per_turn bytes; but the kernel
-/// reads the file within the call, so a slow disk blocks the loop. Not cancel-safe: cancelled or failed, it
-/// may have sent a part. Throws std::system_error: EINVAL for what isn't a file of a file system, ENOSYS
-/// where there is no sendfile(2).
+/// Sends `head`, which leaves together with the beginning of the file, and then the file. Yields how many
+/// bytes of a file were sent: all that were asked for, or as many as there are up to its end. The file's own
+/// position stays as it is. Each turn of the task sends most_per_turn bytes; but the kernel reads the file
+/// within the call, so a slow disk blocks the loop. Not cancel-safe: cancelled or failed, it may have sent a
+/// part. Throws std::system_error: EINVAL for what isn't a file of a file system, ENOSYS where there is no
+/// sendfile(2).
 class HEDDLE_EXPORT SendFileOperation final
     : public SocketOperationOf<SendFileOperation, Direction::WRITE, SteppedOperation> {
  public:
-  SendFileOperation(Fd& socket, int file, std::uint64_t offset, std::uint64_t count)
-      : SocketOperationOf(socket), file_(file), offset_(offset), count_(count) {}
+  SendFileOperation(Fd& socket, int file, std::uint64_t offset, std::uint64_t count,
+                    std::string_view head = {})
+      : SocketOperationOf(socket), file_(file), offset_(offset), count_(count), head_(head) {}
 
   bool await_ready() {
     sent_ = 0;
-    return count_ == 0 && done_at_once();
+    head_sent_ = 0;
+    return count_ == 0 && head_.empty() && done_at_once();
   }
 
   // For the base classes.
@@ -38,10 +42,14 @@ class HEDDLE_EXPORT SendFileOperation final
   bool attempt(int fd, FdWatch* watch) noexcept;
 
  private:
+  bool attempt_head(int fd, FdWatch* watch) noexcept;
+
   int file_;
   std::uint64_t offset_;
   std::uint64_t count_;
   std::uint64_t sent_ = 0;
+  std::string_view head_;
+  std::size_t head_sent_ = 0;
 };
 
 }  // namespace detail

@@ -184,7 +184,8 @@ Task<void> detail::TlsConnection<S>::encrypt(std::span<const std::byte>& buffer)
 template <class S>
 Task<void> detail::TlsConnection<S>::write(std::span<const std::byte> head, std::span<const std::byte> body) {
   while (!head.empty() || !body.empty()) {
-    engine.expect_writing(std::min(head.size() + body.size(), most_at_once));
+    const std::size_t size = head.size() + body.size();
+    engine.expect_writing(size < most_at_once ? size : most_at_once);
     co_await encrypt(head);
     if (head.empty()) co_await encrypt(body);
     co_await flush();
@@ -202,12 +203,10 @@ Task<void> detail::TlsConnection<S>::write_all(Reference self, std::span<const s
   co_await self->write({}, buffer);
 }
 
-/// Reads a piece of the file from `offset` on, at most all of `block`.
 template <class S>
-Task<std::size_t> detail::TlsConnection<S>::read_piece(const BorrowedFile& file, const ByteBlock& block,
-                                                       std::uint64_t offset, std::uint64_t most) {
-  const std::size_t size = most < block.size() ? static_cast<std::size_t>(most) : block.size();
-  co_return co_await file.read_at(block.bytes().first(size), offset, "TLS send_file");
+Task<std::size_t> detail::TlsConnection<S>::read_piece(const BorrowedFile& file, std::span<std::byte> piece,
+                                                       std::uint64_t offset) {
+  co_return co_await file.read_at(piece, offset, "TLS send_file");
 }
 
 template <class S>
@@ -222,26 +221,36 @@ Task<std::uint64_t> detail::TlsConnection<S>::send_file(Reference self, int numb
 
   const BorrowedFile file(number);
   ByteBlock piece, next;  // after `file`, whose calls use them
+  const auto part = [&](ByteBlock& block, std::uint64_t left) {
+    if (block.size() == 0) block = ByteBlock(most_at_once);
+    return left < block.size() ? block.bytes().first(static_cast<std::size_t>(left)) : block.bytes();
+  };
   std::span<const std::byte> head = std::as_bytes(std::span(text));
   std::uint64_t sent = 0;
   std::size_t size = 0;
   if (count > 0) {
-    piece = ByteBlock(most_at_once);
-    size = co_await self->read_piece(file, piece, offset, count);
+    const std::span<std::byte> first = part(piece, count);
+    size = first.size();
+    if (!file.try_read_at(first, offset)) size = co_await self->read_piece(file, first, offset);
   }
   for (;;) {
     const std::span<const std::byte> body(piece.data(), size);
-    const std::uint64_t left = count - sent - size;
+    sent += size;
+    const std::uint64_t left = count - sent;
     std::size_t next_size = 0;
-    if (size < piece.size() || left == 0) {  // the last one
+    if (left == 0 || size < piece.size()) {  // the last one
       co_await self->write(head, body);
     } else {
-      if (next.size() == 0) next = ByteBlock(most_at_once);
-      const auto [_, read] =
-          co_await gather(self->write(head, body), self->read_piece(file, next, offset + sent + size, left));
-      next_size = read;
+      const std::span<std::byte> rest = part(next, left);
+      next_size = rest.size();
+      if (file.try_read_at(rest, offset + sent)) {
+        co_await self->write(head, body);
+      } else {  // from the disk, meanwhile
+        const auto [_, read] =
+            co_await gather(self->write(head, body), self->read_piece(file, rest, offset + sent));
+        next_size = read;
+      }
     }
-    sent += size;
     if (next_size == 0) co_return sent;
     head = {};
     size = next_size;

@@ -28,7 +28,6 @@ namespace heddle {
 namespace detail {
 
 class BorrowedFile;
-class ByteBlock;
 
 [[noreturn]] HEDDLE_EXPORT void throw_no_tls();
 [[noreturn]] HEDDLE_EXPORT void throw_tls_writing_ended();
@@ -99,8 +98,7 @@ class TlsConnection {
 
   Task<void> encrypt(std::span<const std::byte>& buffer);
   Task<void> write(std::span<const std::byte> head, std::span<const std::byte> body);
-  Task<std::size_t> read_piece(const BorrowedFile& file, const ByteBlock& block, std::uint64_t offset,
-                               std::uint64_t most);
+  Task<std::size_t> read_piece(const BorrowedFile& file, std::span<std::byte> piece, std::uint64_t offset);
   Task<void> fill();
   Task<void> receive();
   Task<void> fill_beside(std::exception_ptr& failure);
@@ -181,9 +179,9 @@ class BasicTlsStream {
     return write_all(std::as_bytes(std::span(text)));
   }
   /// Writes `head`, and then `count` bytes of an open file, from `offset` on, or all there are: yields how
-  /// many of the file. They are read by a thread of the pool, the next piece of them while this one is sent;
-  /// `head` leaves together with the first. The file's own position stays as it is. It must stay open, and
-  /// `head` valid, until the co_await returns. Not cancel-safe: a part may be written then. Throws what
+  /// many of the file. What isn't in memory is read by a thread of the pool, while the piece before it is
+  /// sent; `head` leaves together with the first. The file's own position stays as it is. It must stay open,
+  /// and `head` valid, until the co_await returns. Not cancel-safe: a part may be written then. Throws what
   /// File::read_at() does as well.
   HEDDLE_CORO_WRAPPER Task<std::uint64_t> send_file(int file, std::uint64_t offset, std::uint64_t count,
                                                     std::string_view head = {}) {

@@ -99,6 +99,59 @@ ON_SELECTORS("a file is sent whole, in part, or as far as it goes") {
   });
 }
 
+ON_SELECTORS("what comes before a file leaves together with it") {
+  const TemporaryDirectory directory;
+  const std::string bytes = pattern(100'000);
+  directory.write("f", bytes);
+  FaultySystem system;
+  run_on(
+      selector,
+      [&]() -> Task<void> {
+        const Fd file = open_file(directory, "f");
+        for (const std::size_t most : {std::size_t{1}, std::size_t{1'000}, SIZE_MAX}) {
+          system.most = SIZE_MAX;
+          auto streams = co_await connect_pair();
+          streams.client.set_nodelay(true);
+          system.most = most;
+          std::uint64_t sent = co_await streams.client.send_file(file, 10, 1'000, "head");
+          CHECK(sent == 1'000);
+          system.most = SIZE_MAX;
+          std::string buffer(2'000, '\0');
+          buffer.resize(co_await streams.server.read_some(std::span(buffer)));
+          if (most == SIZE_MAX) CHECK(buffer == "head" + bytes.substr(10, 1'000));
+          // Nothing of the file follows: it leaves all the same.
+          for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{100'000}}) {
+            sent = co_await streams.client.send_file(file, offset, offset, "alone");
+            CHECK(sent == 0);
+          }
+          streams.client.shutdown(Shutdown::WRITE);
+          const std::string rest = co_await timeout(20s, read_all(streams.server));
+          CHECK(buffer + rest == "head" + bytes.substr(10, 1'000) + "alonealone");
+        }
+        // To a peer that is slow, and again.
+        auto streams = co_await connect_pair();
+        streams.client.set_send_buffer(8'192);
+        streams.server.set_receive_buffer(8'192);
+        const std::string head = pattern(300'000);
+        const auto sends = [&]() -> Task<void> {
+          auto sending = streams.client.send_file(file, 0, 200'000, head);
+          for (int turn = 0; turn < 2; ++turn) {
+            const std::uint64_t n = co_await sending;
+            CHECK(n == 100'000);
+          }
+          streams.client.shutdown(Shutdown::WRITE);
+        };
+        auto results = co_await timeout(20s, gather(sends(), read_all(streams.server)));
+        const bool same = std::get<1>(results) == head + bytes + head + bytes;
+        CHECK(same);
+        system.fail(Call::SEND, 0, ECONNRESET);
+        streams = co_await connect_pair();
+        const std::error_code code = co_await error_of(streams.client.send_file(file, 0, 10, "head"));
+        CHECK(code == std::errc::connection_reset);
+      },
+      &system);
+}
+
 ON_SELECTORS("what else is written to a stream waits until a file is sent") {
   const TemporaryDirectory directory;
   directory.write("f", std::string(6'000'000, 'f'));

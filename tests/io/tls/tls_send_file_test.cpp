@@ -40,6 +40,8 @@ class FileSystem : public KernelSystem {
  public:
   std::atomic<int> reads = 0;  // they are made by threads
   std::atomic<int> at = -1;
+  bool on_disk = true;  // and so is read by a thread
+  int nows = 0;
   int error = 0;      // with it the read `at` fails
   int shortened = 0;  // to it the file is truncated before the read `at`
   int sends = 0;
@@ -54,6 +56,11 @@ class FileSystem : public KernelSystem {
       return 0;
     }
     return KernelSystem::pread(fd, data, size, offset);
+  }
+  std::ptrdiff_t pread_now(int fd, void* data, std::size_t size, std::int64_t offset) noexcept override {
+    if (on_disk) return -EAGAIN;
+    ++nows;
+    return KernelSystem::pread_now(fd, data, size, offset);
   }
   std::ptrdiff_t send(int fd, const void* data, std::size_t size, int flags) noexcept override {
     ++sends;
@@ -241,6 +248,32 @@ ON_SELECTORS("a file isn't sent over TLS to who has gone, from what isn't one, o
     end = co_await end_of(pair.client.send_file(file, 0, 10));
     CHECK(end.ends_with("Broken pipe"));
   });
+}
+
+TEST_CASE("a file that is in memory is sent over TLS without a thread") {
+  const TemporaryDirectory directory;
+  const std::string bytes = pattern(3 * piece + 5);
+  directory.write("f", bytes);
+  for (const bool on_disk : {false, true}) {
+    FileSystem system;
+    system.on_disk = on_disk;
+    run_on(
+        "default",
+        [&]() -> Task<void> {
+          const Fd file = open_file(directory, "f");
+          char first = 0;
+          CHECK(::pread(file.fileno(), &first, 1, 0) == 1);
+          auto pair = co_await tls_pair();
+          auto results = co_await timeout(
+              20s, gather(send_and_end(pair.client, file, 0, bytes.size()), read_rest(pair.server)));
+          CHECK(std::get<0>(results) == bytes.size());
+          const bool same = std::get<1>(results) == bytes;
+          CHECK(same);
+        },
+        &system);
+    CHECK(system.reads == (on_disk ? 4 : 0));
+    CHECK(system.nows == (on_disk ? 0 : 4));
+  }
 }
 
 TEST_CASE("a file survives TLS over sends that are short by any number of bytes") {
