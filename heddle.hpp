@@ -76,6 +76,7 @@
 #include "runtime/threads/channel.hpp"
 #include "runtime/threads/remote_task.hpp"
 #include "runtime/threads/run_on_threads.hpp"
+#include "runtime/threads/sharded.hpp"
 #include "runtime/threads/thread_pool.hpp"
 #include "runtime/threads/to_thread.hpp"
 #include "selector/decorators/checked_selector.hpp"

@@ -17,8 +17,11 @@ namespace {
 [[noreturn]] void usage(const char* program, const std::vector<ExtraOption>& extra, std::FILE* out,
                         int status) {
   std::fprintf(out, "usage: %s", program);
-  for (const ExtraOption& option : extra)
-    std::fprintf(out, option.needed ? " --%s %s" : " [--%s %s]", option.name, option.value_name);
+  for (const ExtraOption& option : extra) {
+    const char* const value = option.value_name != nullptr ? option.value_name : "";
+    const char* const space = option.value_name != nullptr ? " " : "";
+    std::fprintf(out, option.needed ? " --%s%s%s" : " [--%s%s%s]", option.name, space, value);
+  }
   std::fprintf(out, " [--host HOST] [--port PORT] [--selector NAME]\n");
   for (const ExtraOption& option : extra) std::fprintf(out, "  --%-10s%s\n", option.name, option.help);
   std::fprintf(out,
@@ -40,8 +43,8 @@ Options parse_options(int argc, char** argv, const std::vector<ExtraOption>& ext
                             {"selector", required_argument, nullptr, 's'},
                             {"help", no_argument, nullptr, '?'}};
   for (const ExtraOption& each : extra)
-    known.push_back(
-        {each.name, required_argument, nullptr, first_extra + static_cast<int>(known.size()) - 4});
+    known.push_back({each.name, each.value_name != nullptr ? required_argument : no_argument, nullptr,
+                     first_extra + static_cast<int>(known.size()) - 4});
   known.push_back({});
   Options options;
   for (int letter = 0; (letter = getopt_long(argc, argv, "", known.data(), nullptr)) != -1;) {
@@ -63,7 +66,7 @@ Options parse_options(int argc, char** argv, const std::vector<ExtraOption>& ext
         std::exit(2);
       }
     } else if (letter >= first_extra) {
-      *extra[static_cast<std::size_t>(letter - first_extra)].value = optarg;
+      *extra[static_cast<std::size_t>(letter - first_extra)].value = optarg != nullptr ? optarg : "yes";
     } else {
       const bool asked = optopt == 0 && std::strcmp(argv[optind - 1], "--help") == 0;
       usage(argv[0], extra, asked ? stdout : stderr, asked ? 0 : 2);

@@ -13,7 +13,8 @@ struct Options {
   std::string selector = "default";
 };
 
-/// An option of one example alone: --name VALUE.
+/// An option of one example alone: --name VALUE; or --name, with nullptr for value_name, and then `value` is
+/// "yes".
 struct ExtraOption {
   const char* name;
   const char* value_name;

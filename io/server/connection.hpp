@@ -15,6 +15,7 @@
 #include "../../runtime/core/timer_heap.hpp"
 #include "../../runtime/sync/semaphore.hpp"
 #include "server_options.hpp"
+#include "server_spread.hpp"
 
 HEDDLE_HEADER_BEGIN
 
@@ -42,8 +43,10 @@ class HEDDLE_EXPORT Connection : public ListLink<Connection>,
   std::source_location where() const noexcept { return task_->where(); }
 
  protected:
-  /// `place`: of those that ServerOptions::max_connections allows; given back with the connection.
-  explicit Connection(Guard<Semaphore> place) noexcept : Timer(&expire), place_(std::move(place)) {}
+  /// `place`: of those that ServerOptions::max_connections allows; `spread`: where it is counted. Both are
+  /// given back with the connection.
+  Connection(Guard<Semaphore> place, SpreadMember::Place spread) noexcept
+      : Timer(&expire), place_(std::move(place)), spread_(std::move(spread)) {}
 
  private:
   friend class Connections;
@@ -59,6 +62,7 @@ class HEDDLE_EXPORT Connection : public ListLink<Connection>,
   Connections* connections_ = nullptr;
   TaskState* task_ = nullptr;  // while the handler runs
   Guard<Semaphore> place_;
+  SpreadMember::Place spread_;
   TimePoint began_;
   bool timed_out_ = false;
   bool aborted_ = false;

@@ -40,8 +40,8 @@ concept ConnectionHandler = std::is_invocable_r_v<Task<void>, Handler&, Stream&>
 template <class Stream>
 class ConnectionOf final : public Connection {
  public:
-  ConnectionOf(Stream its_stream, Guard<Semaphore> place) noexcept
-      : Connection(std::move(place)), stream(std::move(its_stream)) {}
+  ConnectionOf(Stream its_stream, Guard<Semaphore> place, SpreadMember::Place spread) noexcept
+      : Connection(std::move(place), std::move(spread)), stream(std::move(its_stream)) {}
 
   Stream stream;
 
@@ -61,6 +61,13 @@ class ConnectionOf final : public Connection {
     else
       return -1;
   }
+};
+
+/// A stream that is its descriptor, and so can be given to another thread's Server.
+template <class Stream>
+concept SpreadableStream = requires(Stream& stream, Fd& fd) {
+  { stream.fd() } -> std::same_as<Fd&>;
+  Stream(std::move(fd));
 };
 
 /// What a Server can listen with.
@@ -109,27 +116,67 @@ class ServerSourceOf final : public ServerSource {
         std::optional<Stream> accepted_stream;
         while (!accepted_stream) {
           co_await listener_.readable();
-          place = co_await places->scoped();
+          if (!places->locked() || !others_have_room()) place = co_await places->scoped();
           try {
             accepted_stream.emplace(co_await timeout(place_timeout, listener_.accept()));
           } catch (const TimeoutError&) {
             place.release();
           }
         }
-        start(std::move(*accepted_stream), std::move(place));
+        serve_somewhere(std::move(*accepted_stream), std::move(place));
         co_return;
       }
     }
     Stream stream = co_await listener_.accept();
     if (places != nullptr) place = co_await places->scoped();  // this listener has no readable()
-    start(std::move(stream), std::move(place));
+    serve_somewhere(std::move(stream), std::move(place));
+  }
+
+  void serve_somewhere(Stream stream, Guard<Semaphore> place) noexcept {
+    SpreadMember::Place counted;
+    if constexpr (SpreadableStream<Stream>)
+      if (SpreadMember* const member = core().member(); member != nullptr) [[unlikely]]
+        if (SpreadHandover* const message = member->choose(*this, counted); message != nullptr) {
+          core().count_handover();
+          return SpreadMember::send(*message, stream.fd().release());
+        }
+    start_with_place(std::move(stream), std::move(place), std::move(counted));
+  }
+
+  bool others_have_room() const noexcept {
+    if constexpr (SpreadableStream<Stream>)
+      return core().member() != nullptr && core().member()->others_have_room(*this);
+    else
+      return false;
+  }
+
+  void take_over([[maybe_unused]] Fd fd, [[maybe_unused]] SpreadMember::Place counted) noexcept override {
+    if constexpr (SpreadableStream<Stream>) start_with_place(Stream(std::move(fd)), {}, std::move(counted));
+  }
+
+  void start_with_place(Stream stream, Guard<Semaphore> place, SpreadMember::Place counted) noexcept {
+    Semaphore* const places = core().places();
+    if (places != nullptr && !place) {
+      if (!places->try_acquire()) try {  // a listener has the last one, and may give it back
+          return run_beside(start_later(std::move(stream), std::move(counted)));
+        } catch (...) {
+          return not_started(nullptr);
+        }
+      place = Guard<Semaphore>(*places);
+    }
+    start(std::move(stream), std::move(place), std::move(counted));
+  }
+
+  Task<void> start_later(Stream stream, SpreadMember::Place counted) {
+    Guard<Semaphore> place = co_await core().places()->scoped();
+    start(std::move(stream), std::move(place), std::move(counted));
   }
 
   // A failure here ends this connection only.
-  void start(Stream stream, Guard<Semaphore> place) noexcept {
+  void start(Stream stream, Guard<Semaphore> place, SpreadMember::Place counted) noexcept {
     ConnectionOf<Stream>* connection = nullptr;
     try {
-      connection = new ConnectionOf<Stream>(std::move(stream), std::move(place));
+      connection = new ConnectionOf<Stream>(std::move(stream), std::move(place), std::move(counted));
       run(*connection, handle(connection->stream));
     } catch (...) {
       not_started(connection);
@@ -165,7 +212,7 @@ class ServerSourceOf final : public ServerSource {
 /// peers that wait are refused until there are some again (see TcpListener::accept).
 ///
 /// For one loop's thread; for several threads, give each a Server of its own (see run_on_threads,
-/// TcpListener::bind_shared). Destroying it while serve() runs stops it as stop(0) does.
+/// TcpListener::bind_shared, ServerSpread). Destroying it while serve() runs stops it as stop(0) does.
 class HEDDLE_EXPORT Server {
  public:
   explicit Server(const ServerOptions& options = {});

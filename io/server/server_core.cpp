@@ -117,6 +117,16 @@ void ServerSource::report_shortage_or_rethrow() {
     deliver_report(Report{"accepting pauses", std::current_exception(), where_});
 }
 
+void ServerSource::run_beside(Task<void> waiting) {
+  TaskState& task = spawn_for(*core_.handlers_, std::move(waiting), where_).state();
+  if (core_.stage_ > ServerCore::Stage::FINISHING) task.cancel();
+}
+
+ServerCore::ServerCore(const ServerOptions& options) noexcept
+    : options_(options),
+      places_(options.max_connections),
+      spread_(options.spread != nullptr ? options.spread->state_ : Ref<SpreadState>()) {}
+
 ServerCore::~ServerCore() {
   while (sources_ != nullptr) delete std::exchange(sources_, sources_->next_);
 }
@@ -127,10 +137,12 @@ void ServerCore::release() noexcept {
 
 void ServerCore::add(ServerSource& source) {
   source.next_ = sources_;
+  source.index_ = sources_ != nullptr ? sources_->index_ + 1 : 0;
   sources_ = &source;
   if (stage_ == Stage::NEW) return;
   try {
     if (stage_ != Stage::SERVING) throw std::logic_error("a Server that was stopped can't listen any more");
+    if (member_) member_->serves(source);
     launch(source);
   } catch (...) {
     sources_ = source.next_;
@@ -141,6 +153,26 @@ void ServerCore::add(ServerSource& source) {
 
 void ServerCore::launch(ServerSource& source) {
   static_cast<void>(spawn_for(*acceptors_, source.accept_all(), source.where_));
+}
+
+void ServerCore::join_spread() {
+  if (!spread_) return;
+  member_ = SpreadMember::join(*spread_, *this);
+  loop_->allow_for_outside_work();  // other threads may send connections
+  for (const ServerSource* source = sources_; source != nullptr; source = source->next_)
+    member_->serves(*source);
+}
+
+void ServerCore::end_spread() noexcept {
+  if (!member_) return;
+  loop_->end_possible_outside_work();
+  member_.reset();
+}
+
+void ServerCore::take_over(std::size_t source, Fd fd, SpreadMember::Place place) noexcept {
+  ServerSource* taker = sources_;
+  while (taker != nullptr && taker->index_ != source) taker = taker->next_;
+  if (taker != nullptr) taker->take_over(std::move(fd), std::move(place));
 }
 
 Task<void> ServerCore::serve(Reference self) {
@@ -158,6 +190,7 @@ Task<void> ServerCore::serve(Reference self) {
   core.stage_ = Stage::SERVING;
   // From here on nothing may be thrown before the last child has ended: the groups live in this frame.
   try {
+    core.join_spread();
     for (ServerSource* source = core.sources_; source != nullptr; source = source->next_)
       core.launch(*source);
   } catch (...) {
@@ -180,6 +213,7 @@ Task<void> ServerCore::serve(Reference self) {
     }
   }
   core.enter(Stage::CLOSED, std::nullopt);
+  core.end_spread();
   core.acceptors_ = nullptr;
   core.handlers_ = nullptr;
   core.closed_.set();
@@ -197,6 +231,7 @@ Task<void> ServerCore::close(Reference self, Timeout grace) {
 
 void ServerCore::stop(Timeout grace) noexcept {
   stopping_.set();
+  if (member_) member_->leave();
   if (stage_ == Stage::NEW) {
     enter(Stage::CLOSED, std::nullopt);
     closed_.set();
@@ -263,7 +298,7 @@ void ServerCore::report_overdue() const noexcept {
 
 bool ServerCore::all_ended() const noexcept {
   return stage_ != Stage::SERVING && acceptors_->first_child() == nullptr &&
-         handlers_->first_child() == nullptr;
+         handlers_->first_child() == nullptr && (!member_ || !member_->is_on_its_way());
 }
 
 void ServerCore::child_ended() noexcept {

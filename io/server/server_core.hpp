@@ -16,8 +16,10 @@
 #include "../../runtime/sync/event.hpp"
 #include "../../runtime/sync/semaphore.hpp"
 #include "../../selector/timeout.hpp"
+#include "../operation/fd.hpp"
 #include "connection.hpp"
 #include "server_options.hpp"
+#include "server_spread.hpp"
 
 HEDDLE_HEADER_BEGIN
 
@@ -30,6 +32,9 @@ class ServerCore;
 class HEDDLE_EXPORT ServerSource {
  public:
   virtual ~ServerSource();
+
+  /// How many sources its server had before it.
+  std::size_t index() const noexcept { return index_; }
 
  protected:
   ServerSource(ServerCore& core, std::source_location where) noexcept : core_(core), where_(where) {}
@@ -49,23 +54,27 @@ class HEDDLE_EXPORT ServerSource {
   void accepted() noexcept { short_of_resources_ = false; }
   /// In a catch block: reports why, and destroys the connection, if there is one.
   void not_started(Connection* connection) noexcept;
+  /// Runs `waiting` beside the handlers. Throws std::bad_alloc.
+  void run_beside(Task<void> waiting);
 
  private:
   friend class ServerCore;
   virtual Task<void> accept_all() = 0;
+  /// Serves a connection that another Server of the spread has accepted.
+  virtual void take_over(Fd fd, SpreadMember::Place spread) noexcept = 0;
   virtual void close() noexcept = 0;
 
   ServerCore& core_;
   std::source_location where_;
   ServerSource* next_ = nullptr;
+  std::size_t index_ = 0;
   bool short_of_resources_ = false;
 };
 
 /// What a Server shares with serve() and close(); references are counted on the loop's thread.
 class HEDDLE_EXPORT ServerCore {
  public:
-  explicit ServerCore(const ServerOptions& options) noexcept
-      : options_(options), places_(options.max_connections) {}
+  explicit ServerCore(const ServerOptions& options) noexcept;
   ServerCore(const ServerCore&) = delete;
   ServerCore& operator=(const ServerCore&) = delete;
 
@@ -96,6 +105,15 @@ class HEDDLE_EXPORT ServerCore {
   ServerCounters counters() const noexcept { return counters_; }
   /// One permit for each connection that max_connections allows; nullptr: any number.
   Semaphore* places() noexcept { return options_.max_connections != 0 ? &places_ : nullptr; }
+  /// This one among those with which it shares connections; nullptr: there are none.
+  SpreadMember* member() const noexcept { return member_.get(); }
+  void count_handover() noexcept { ++counters_.handed_over; }
+
+  // For the spread.
+
+  /// A connection that another Server has accepted at its listener of that number.
+  void take_over(std::size_t source, Fd fd, SpreadMember::Place place) noexcept;
+  void handover_ended() noexcept { child_ended(); }
 
  private:
   friend class ServerSource;
@@ -123,6 +141,8 @@ class HEDDLE_EXPORT ServerCore {
   ~ServerCore();
 
   void launch(ServerSource& source);
+  void join_spread();
+  void end_spread() noexcept;
   void enter(Stage stage, Timeout limit) noexcept;
   void next_stage() noexcept;
   void report_overdue() const noexcept;
@@ -132,12 +152,14 @@ class HEDDLE_EXPORT ServerCore {
 
   const ServerOptions options_;
   Semaphore places_;
+  const Ref<SpreadState> spread_;
   ServerSource* sources_ = nullptr;
   // Live in serve(), while it runs.
   Scheduler* loop_ = nullptr;
   Acceptors* acceptors_ = nullptr;
   Handlers* handlers_ = nullptr;
   AllDone* waiting_ = nullptr;
+  Ref<SpreadMember> member_;
   std::exception_ptr failure_;
 
   StageTimer timer_{*this};

@@ -14,6 +14,8 @@ HEDDLE_HEADER_BEGIN
 
 namespace heddle {
 
+class ServerSpread;
+
 /// What a Server allows.
 struct ServerOptions {
   /// The most connections at a time; further peers wait, not accepted, until others have gone. 0: any number.
@@ -32,12 +34,17 @@ struct ServerOptions {
   /// Also report a handler that ends by an error which only means that the peer has gone: ECONNRESET, EPIPE,
   /// ECONNABORTED, ENOTCONN, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH.
   bool report_disconnects = false;
+  /// Shared by servers on several threads, over which connections are spread evenly. nullptr: whoever accepts
+  /// a connection serves it. Has to exist only until the Server is made.
+  const ServerSpread* spread = nullptr;
 };
 
 /// What a Server has counted.
 struct ServerCounters {
-  std::size_t active = 0;  ///< connections that are served now
-  std::uint64_t accepted = 0;
+  std::size_t active = 0;      ///< connections that are served now
+  std::uint64_t accepted = 0;  ///< those whose handlers were started here
+  std::uint64_t handed_over =
+      0;                        ///< those that were accepted here, and given to another Server of the spread
   std::uint64_t failed = 0;     ///< handlers that an exception has ended
   std::uint64_t timed_out = 0;  ///< handlers that were cancelled by ServerOptions::lifetime or idle
   std::uint64_t aborted = 0;    ///< connections that were reset because their handlers went on

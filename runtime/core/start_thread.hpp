@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "pinned_thread.hpp"
+
 namespace heddle::detail {
 
 /// While it lives, every signal that can be blocked is blocked on this thread.
@@ -28,10 +30,12 @@ class AllSignalsBlocked {
 
 /// std::thread(function, arguments...), with all signals blocked on it from its beginning: a thread inherits
 /// the mask of the one that creates it, so that one's is changed meanwhile, and put back whether or not this
-/// throws. For a library's own threads: signals are for the program's.
+/// throws. For a library's own threads: signals are for the program's, and such a thread isn't pinned to the
+/// core of a loop's (HelpersUnpinned).
 template <class Function, class... Arguments>
 std::thread start_thread(Function&& function, Arguments&&... arguments) {
   const AllSignalsBlocked blocked;
+  const HelpersUnpinned unpinned;
   return std::thread(std::forward<Function>(function), std::forward<Arguments>(arguments)...);
 }
 

@@ -162,7 +162,13 @@ void RemoteWait::begin_wait() noexcept {
   } while (!head.compare_exchange_weak(newest, this, std::memory_order_acq_rel, std::memory_order_acquire));
   if (!task_->cancel_due()) return;
   task_->take_cancel();
-  target_->cancel();
+  asked_ = true;
+  if (!is_lost()) {
+    target_->cancel();
+    return;
+  }
+  stopped_ = true;
+  end_wait();
 }
 
 // On its own loop's thread.
@@ -173,7 +179,18 @@ void RemoteWait::end_wait() noexcept {
 
 void RemoteWait::on_done(Runnable& message) noexcept { static_cast<Message&>(message).wait.end_wait(); }
 
-Operation::Stop RemoteWait::cancel() noexcept { return target_->cancel() ? Stop::LATER : Stop::TOO_LATE; }
+bool RemoteWait::is_lost() const noexcept { return outside_ && !target_->process_.is_here(); }
+
+Operation::Stop RemoteWait::cancel() noexcept {
+  asked_ = true;
+  if (is_lost()) {
+    // Nobody takes it off the list: that is the thread's that isn't here.
+    stopped_ = true;
+    task_->owner()->loop().end_outside_work();
+    return Stop::STOPPED;
+  }
+  return target_->cancel() ? Stop::LATER : Stop::TOO_LATE;
+}
 
 // What headers need of a loop.
 

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../../selector/process_mark.hpp"
 #include "../core/blocking.hpp"
 #include "../core/operation.hpp"
 #include "../core/ref.hpp"
@@ -81,6 +82,7 @@ class HEDDLE_EXPORT RemoteTask : private TaskObserver {
   TaskState* task_ = nullptr;  // the loop's thread only
   Message start_message_{*this, &on_start};
   Message cancel_message_{*this, &on_cancel};
+  const ProcessMark process_;  // in the child of a fork() another loop's task never ends
   // Atomic accesses only:
   // The newest of those who wait, or a mark when it is done. Linked one way, as a stack that threads push to
   // without a lock; all are taken at once.
@@ -118,7 +120,8 @@ class HEDDLE_EXPORT RemoteHandle {
 namespace detail {
 
 /// Waits on one loop for a task of another. A request to stop is passed on to that task, also one that was
-/// made while the waiting task ran, and the wait ends with it.
+/// made while the waiting task ran, and the wait ends with it; in the child of a fork(), where that task
+/// isn't, it ends the wait.
 class HEDDLE_EXPORT RemoteWait : public Operation {
  public:
   explicit RemoteWait(RemoteTask& target) noexcept : target_(target) {}
@@ -139,7 +142,14 @@ class HEDDLE_EXPORT RemoteWait : public Operation {
   Stop cancel() noexcept override;
 
  protected:
+  /// Throws Cancelled if the wait was ended, not the task.
+  void check_stopped() const {
+    if (stopped_) [[unlikely]]
+      throw_cancelled();
+  }
+
   Ref<RemoteTask> target_;
+  bool asked_ = false;  // a request to stop was passed on
 
  private:
   friend class RemoteTask;
@@ -150,17 +160,19 @@ class HEDDLE_EXPORT RemoteWait : public Operation {
 
   static void on_done(Runnable& message) noexcept;
   bool begin_unusually();
+  bool is_lost() const noexcept;
   void begin_wait() noexcept;
   void end_wait() noexcept;
 
   RemoteWait* next_ = nullptr;  // the one that came before
   bool outside_ = false;        // the task is another loop's
+  bool stopped_ = false;
   Mailbox* mailbox_ = nullptr;
   Message message_{*this};
 };
 
 template <class T>
-class RemoteTaskOf final : public RemoteTask {
+class RemoteTaskOf : public RemoteTask {
  public:
   RemoteTaskOf(Mailbox& mailbox, Task<T> task, std::source_location where) noexcept
       : RemoteTask(&mailbox), task_(std::move(task)), where_(where) {}
@@ -176,6 +188,23 @@ class RemoteTaskOf final : public RemoteTask {
     if constexpr (!std::is_void_v<T>) return static_cast<T&&>(result_.value);
   }
 
+ protected:
+  ~RemoteTaskOf() override {
+    if constexpr (!std::is_void_v<T>)
+      if (outcome_ == Outcome::VALUE) result_.value.~T();
+  }
+
+  void start(EventLoop& loop) override;
+  void start_for(TaskOwner& owner) { this->watch(spawn_for(owner, std::move(task_), where_).state()); }
+  /// In place of start_for().
+  void cancel_unstarted() noexcept {
+    outcome_ = Outcome::CANCELLED;
+    task_.release().destroy();
+    this->finish();
+  }
+
+  void take_outcome(TaskState& task) noexcept override;
+
  private:
   // Raw memory: the member is constructed when the task is done.
   union Result {
@@ -183,31 +212,6 @@ class RemoteTaskOf final : public RemoteTask {
     ~Result() {}
     std::conditional_t<std::is_void_v<T>, char, T> value;
   };
-
-  ~RemoteTaskOf() override {
-    if constexpr (!std::is_void_v<T>)
-      if (outcome_ == Outcome::VALUE) result_.value.~T();
-  }
-
-  void start(EventLoop& loop) override;
-
-  void take_outcome(TaskState& task) noexcept override {
-    if (task.outcome() == Outcome::CANCELLED) {
-      outcome_ = Outcome::CANCELLED;
-      return;
-    }
-    try {
-      auto& spawned = static_cast<SpawnedTask<T>&>(task);
-      if constexpr (std::is_void_v<T>)
-        spawned.take();
-      else
-        ::new (static_cast<void*>(&result_.value)) T(spawned.take());
-      outcome_ = Outcome::VALUE;
-    } catch (...) {
-      error_ = std::current_exception();
-      outcome_ = Outcome::ERROR;
-    }
-  }
 
   Task<T> task_;
   std::source_location where_;
@@ -220,7 +224,26 @@ HEDDLE_EXPORT TaskOwner& owner_of(EventLoop& loop) noexcept;
 
 template <class T>
 void RemoteTaskOf<T>::start(EventLoop& loop) {
-  this->watch(spawn_for(owner_of(loop), std::move(task_), where_).state());
+  start_for(owner_of(loop));
+}
+
+template <class T>
+void RemoteTaskOf<T>::take_outcome(TaskState& task) noexcept {
+  if (task.outcome() == Outcome::CANCELLED) {
+    outcome_ = Outcome::CANCELLED;
+    return;
+  }
+  try {
+    auto& spawned = static_cast<SpawnedTask<T>&>(task);
+    if constexpr (std::is_void_v<T>)
+      spawned.take();
+    else
+      ::new (static_cast<void*>(&result_.value)) T(spawned.take());
+    outcome_ = Outcome::VALUE;
+  } catch (...) {
+    error_ = std::current_exception();
+    outcome_ = Outcome::ERROR;
+  }
 }
 
 }  // namespace detail
@@ -255,7 +278,10 @@ class [[nodiscard]] RemoteJoinHandle {
   class Awaiter final : public detail::RemoteWait {
    public:
     explicit Awaiter(detail::RemoteTaskOf<T>& task) noexcept : detail::RemoteWait(task) {}
-    T await_resume() { return static_cast<detail::RemoteTaskOf<T>&>(*this->target_).take(); }
+    T await_resume() {
+      this->check_stopped();
+      return static_cast<detail::RemoteTaskOf<T>&>(*this->target_).take();
+    }
   };
   /// The same without blocking. A request to stop is passed on to the task, and the wait ends with it.
   Awaiter operator co_await() const {

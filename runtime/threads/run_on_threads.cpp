@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "../../selector/errors.hpp"
 #include "../core/all_done.hpp"
+#include "../core/pinned_thread.hpp"
 #include "../core/ref.hpp"
 #include "../core/trace.hpp"
 #include "../loop/mailbox.hpp"
@@ -32,17 +34,35 @@ std::size_t processors() noexcept {
   return std::max(1U, std::thread::hardware_concurrency());
 }
 
+// Where each thread is to run; none: anywhere.
+struct Cores {
+  CoreSet allowed;
+  std::vector<std::size_t> numbers;
+
+  explicit Cores(bool pin) {
+    if (!pin) return;
+    allowed = CoreSet::of_this_thread();
+    numbers = allowed.numbers();
+    if (numbers.empty()) throw ValueError("run_on_threads(): this system pins no threads to cores");
+  }
+  void pin(std::optional<PinnedThread>& thread, std::size_t index) const {
+    if (!numbers.empty()) thread.emplace(allowed, numbers[index % numbers.size()]);
+  }
+};
+
 // State shared by the threads. The first one starts the others and waits for them: its loop has SIGINT, and
 // gets a message from each other thread when that ends.
 class Threads {
  public:
-  Threads(std::size_t count, ThreadMain& function, const LoopOptions& options)
-      : function_(function), options_(options), tasks_(count), ends_(count, End(*this)) {
+  Threads(std::size_t count, const Cores& cores, ThreadMain& function, const LoopOptions& options)
+      : function_(function), options_(options), cores_(cores), tasks_(count), ends_(count, End(*this)) {
     traces_.reserve(2 * count + 1);
     errors_.reserve(2 * count + 1);  // a task and its loop; and a thread that can't be started
   }
 
   void run() {
+    std::optional<PinnedThread> pinned;
+    cores_.pin(pinned, 0);  // before the loop takes memory
     {
       EventLoop loop(options_);
       mailbox_ = Ref<Mailbox>(loop.mailbox());
@@ -125,6 +145,8 @@ class Threads {
 
   void work(std::size_t index) noexcept {
     try {
+      std::optional<PinnedThread> pinned;
+      cores_.pin(pinned, index);
       EventLoop loop(options_);
       JoinHandle<void> handle = spawn_for(static_cast<TaskOwner&>(loop), body(index), std::source_location());
       handle.set_name("main " + std::to_string(index));
@@ -173,6 +195,7 @@ class Threads {
 
   ThreadMain& function_;
   const LoopOptions& options_;
+  const Cores& cores_;
   std::mutex mutex_;
   std::vector<RemoteHandle> tasks_;
   std::vector<std::exception_ptr> errors_;
@@ -188,12 +211,17 @@ class Threads {
 
 }  // namespace
 
-void drive_threads(std::size_t threads, ThreadMain& function, const LoopOptions& options) {
+std::size_t number_of(const ThreadsOptions& threads) noexcept {
+  return threads.threads != 0 ? threads.threads : processors();
+}
+
+void drive_threads(const ThreadsOptions& threads, ThreadMain& function, const LoopOptions& options) {
   check_no_loop_runs();
-  const std::size_t count = threads != 0 ? threads : processors();
+  const std::size_t count = number_of(threads);
   if (count > 1 && options.custom_selector != nullptr)
     throw ValueError("run_on_threads() on several threads can't use one custom_selector");
-  Threads(count, function, options).run();
+  const Cores cores(threads.pin);
+  Threads(count, cores, function, options).run();
 }
 
 }  // namespace heddle::detail
