@@ -10,8 +10,8 @@ import importlib
 import pathlib
 import sys
 
-NAMES = ["cost", "busy", "echo", "ring", "churn", "idle", "growth", "micro", "http", "files", "tls", "proxy", "kv", "udp", "stream",
-         "selectors", "compile"]  # the order they run in
+NAMES = ["cost", "busy", "echo", "ring", "churn", "threads", "idle", "growth", "micro", "process", "http", "files", "tls",
+         "proxy", "kv", "udp", "stream", "selectors", "compile"]  # the order they run in
 BY_NAME = ["pictures"]  # only when it is asked for: it changes files of the repository
 
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -29,12 +30,20 @@ using namespace std::chrono_literals;
 
 namespace {
 
+// CHECK() is for one thread at a time.
+void check(bool right, std::source_location where = std::source_location::current()) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  INFO("line " << where.line());
+  CHECK(right);
+}
+
 // Of one thread, from its beginning to its end.
 class Counter {
  public:
   explicit Counter(std::size_t index = 0) : value(static_cast<int>(index)) {}
   Counter(const Counter&) = delete;
-  ~Counter() { CHECK(is_here()); }
+  ~Counter() { check(is_here()); }
 
   bool is_here() const { return thread_ == std::this_thread::get_id(); }
   int add(int n) {
@@ -60,9 +69,9 @@ ON_SELECTORS("each loop has an object of its own, which is made, called and dest
   run_on_threads(
       3, counters,
       [&](std::size_t index) -> Task<void> {
-        CHECK(counters.size() == 3);
-        CHECK(counters.index() == index);
-        CHECK(counters.local().value >= static_cast<int>(100 * index));
+        check(counters.size() == 3);
+        check(counters.index() == index);
+        check(counters.local().value >= static_cast<int>(100 * index));
         for (std::size_t other = 0; other < 3; ++other) {
           auto call = counters.invoke_on(other, &Counter::add, 1);
           const int value = co_await std::move(call);
@@ -70,8 +79,8 @@ ON_SELECTORS("each loop has an object of its own, which is made, called and dest
         }
       },
       loop_options(selector));
-  CHECK(right == 9);
-  CHECK(counters.size() == 0);
+  check(right == 9);
+  check(counters.size() == 0);
 }
 
 TEST_CASE("a call may be a coroutine, takes arguments and returns what can only be moved") {
@@ -83,7 +92,7 @@ TEST_CASE("a call may be a coroutine, takes arguments and returns what can only 
     };
     auto call = counters.invoke_on(1 - index, slow, std::make_unique<int>(5));
     const std::unique_ptr<int> result = co_await std::move(call);
-    CHECK(*result == 5);
+    check(*result == 5);
   });
 }
 
@@ -98,7 +107,7 @@ TEST_CASE("what a call throws comes out where it is awaited") {
       } catch (const std::runtime_error& error) {
         what = error.what();
       }
-      CHECK(what == "not today");
+      check(what == "not today");
     }
   });
 }
@@ -109,9 +118,9 @@ TEST_CASE("a call to one's own loop is made at once, within the calling task") {
     const auto* const task = detail::current.task;
     auto where = [](Counter&) { return detail::current.task; };
     auto* const own = co_await counters.invoke_on(index, where);
-    CHECK(own == task);
+    check(own == task);
     auto* const other = co_await counters.invoke_on(1 - index, where);
-    CHECK(other != task);
+    check(other != task);
   });
 }
 
@@ -124,7 +133,7 @@ TEST_CASE(
     auto value = [](Counter& each) { return std::to_string(each.value); };
     auto join = [](std::string all, const std::string& each) { return all + " " + each; };
     const std::string all = co_await counters.map_reduce(value, std::string("all:"), join);
-    CHECK(all == "all: 7 107 207 307");
+    check(all == "all: 7 107 207 307");
   });
 }
 
@@ -148,9 +157,9 @@ TEST_CASE("invoke_on_all throws what fails, and asks the other calls to stop") {
     } catch (const std::runtime_error& error) {
       what = error.what();
     }
-    CHECK(what == "one of them");
+    check(what == "one of them");
   });
-  CHECK(stopped <= 2);
+  check(stopped <= 2);
 }
 
 TEST_CASE("a request to stop is passed on to the call") {
@@ -172,9 +181,9 @@ TEST_CASE("a request to stop is passed on to the call") {
     } catch (const TimeoutError&) {
       timed_out = true;
     }
-    CHECK(timed_out);
+    check(timed_out);
   });
-  CHECK(stopped);
+  check(stopped);
 }
 
 TEST_CASE("when one function fails the objects end, and who calls one that has ended gets ShardEnded") {
@@ -193,7 +202,7 @@ TEST_CASE("when one function fails the objects end, and who calls one that has e
     try {
       co_await shield(counters.invoke_on(1, for_ever));
     } catch (const ShardEnded& error) {
-      CHECK(error.what() == std::string("the object of a Sharded on loop 1 has ended"));
+      check(error.what() == std::string("the object of a Sharded on loop 1 has ended"));
       ++ended;
     } catch (const Cancelled&) {
     }
@@ -206,7 +215,7 @@ TEST_CASE("when one function fails the objects end, and who calls one that has e
     }
   };
   CHECK_THROWS_AS(run_on_threads(2, counters, main), ExceptionGroup);
-  CHECK(ended >= 1);
+  check(ended >= 1);
 }
 
 TEST_CASE("a task that calls its own loop's object is stopped before that is destroyed") {
@@ -228,7 +237,7 @@ TEST_CASE("a task that calls its own loop's object is stopped before that is des
     spawn(call);
     co_await yield();
   });
-  CHECK(stopped == 2);
+  check(stopped == 2);
 }
 
 TEST_CASE("an object that can't be made ends them all") {
@@ -243,8 +252,8 @@ TEST_CASE("an object that can't be made ends them all") {
     co_return;
   };
   CHECK_THROWS_AS(run_on_threads(3, counters, main), ExceptionGroup);
-  CHECK(begun == 0);
-  CHECK(counters.size() == 0);
+  check(begun == 0);
+  check(counters.size() == 0);
 }
 
 TEST_CASE("wrong uses of a Sharded are refused by name") {
@@ -259,7 +268,7 @@ TEST_CASE("wrong uses of a Sharded are refused by name") {
     } catch (const ValueError& error) {
       what = error.what();
     }
-    CHECK(what == "Sharded.invoke_on(): there are 2 loops, and no loop 2");
+    check(what == "Sharded.invoke_on(): there are 2 loops, and no loop 2");
     std::thread([&] { CHECK_THROWS_AS(counters.local(), std::logic_error); }).join();
   });
   auto late = [&]() -> Task<void> {
@@ -271,7 +280,7 @@ TEST_CASE("wrong uses of a Sharded are refused by name") {
     } catch (const std::logic_error&) {
       refused = true;
     }
-    CHECK(refused);
+    check(refused);
   };
   run_here(late);
 }
@@ -294,8 +303,8 @@ TEST_CASE("a dump says that a task waits for a call to another loop, and a loop 
     waits_for_end = co_await counters.invoke_on(1, slow);
     co_await looks;
   });
-  CHECK(waits_for_call.find("a call on the object of another loop (Sharded)") != std::string::npos);
-  CHECK(waits_for_end.find("the ends of the other loops' functions (Sharded)") != std::string::npos);
+  check(waits_for_call.find("a call on the object of another loop (Sharded)") != std::string::npos);
+  check(waits_for_end.find("the ends of the other loops' functions (Sharded)") != std::string::npos);
 }
 
 TEST_CASE("waiting for another loop is no deadlock") {
@@ -312,7 +321,7 @@ TEST_CASE("waiting for another loop is no deadlock") {
         ++done;
       },
       options);
-  CHECK(done == 3);
+  check(done == 3);
 }
 
 #ifndef __SANITIZE_THREAD__  // refuses to fork where threads are
@@ -353,8 +362,8 @@ TEST_CASE(
     release = true;
     co_await out;
   });
-  CHECK(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 2);
+  check(WIFEXITED(status));
+  check(WEXITSTATUS(status) == 2);
 }
 #endif
 
@@ -412,6 +421,6 @@ TEST_CASE("random calls between loops that end at any time all come back") {
       CHECK_THROWS_AS(run_on_threads(loops, counters, main), ExceptionGroup);
     else
       run_on_threads(loops, counters, main);
-    CHECK(out == back);
+    check(out == back);
   }
 }
