@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "announce.hpp"
 #include "options.hpp"
 
 heddle::Task<void> echo(heddle::TcpStream& client) {
@@ -46,11 +47,9 @@ int main(int argc, char** argv) {
     const heddle::ThreadsOptions on{.threads = number(threads), .pin = !pin.empty()};
     const auto addresses = heddle::run(heddle::resolve(options.host, options.port));
     auto listeners = heddle::TcpListener::bind_shared(addresses.front(), on.threads);
-    std::printf("listening on %s (%zu threads)\n", to_string(listeners.front().local_address()).c_str(),
-                on.threads);
-    std::fflush(stdout);
     const heddle::ServerSpread spread;
     auto main = [&](std::size_t index) -> heddle::Task<void> {
+      if (index == 0) announce({listeners.front().local_address()});
       co_await serve(listeners[index], by_kernel.empty() ? &spread : nullptr);
     };
     heddle::run_on_threads(on, main, {.selector = options.selector});  // until SIGINT

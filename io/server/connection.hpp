@@ -45,7 +45,7 @@ class HEDDLE_EXPORT Connection : public ListLink<Connection>,
  protected:
   /// `place`: of those that ServerOptions::max_connections allows; `spread`: where it is counted. Both are
   /// given back with the connection.
-  Connection(Guard<Semaphore> place, SpreadMember::Place spread) noexcept
+  explicit Connection(Guard<Semaphore> place, SpreadMember::Place spread = {}) noexcept
       : Timer(&expire), place_(std::move(place)), spread_(std::move(spread)) {}
 
  private:

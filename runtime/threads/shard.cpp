@@ -54,6 +54,11 @@ Shard* ShardSlot::own() const {
   return sync_->shard;
 }
 
+void* ShardSlot::object() const {
+  if (sync_->shard == nullptr) throw ShardEnded(index_);
+  return sync_->shard->object();
+}
+
 void ShardSlot::set_shard(Shard* shard) const noexcept {
   if (!sync_->process.is_here()) {
     sync_->shard = shard;

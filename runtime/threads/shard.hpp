@@ -43,6 +43,8 @@ class HEDDLE_EXPORT ShardSlot {
   std::size_t index() const noexcept { return index_; }
   /// The object, if it is this thread's; nullptr if it is another's. Throws ShardEnded if it was this one's.
   Shard* own() const;
+  /// The object of this thread's loop. Throws ShardEnded.
+  void* object() const;
 
   /// While it lives the object doesn't end, and can be sent to. Throws ShardEnded.
   struct HEDDLE_EXPORT Reached {
@@ -202,16 +204,21 @@ class ShardTask final : public RemoteTaskOf<T> {
   bool shard_ended_ = false;
 };
 
-/// Sends the call that `make(object)` returns, a Task<T> which is made on this thread. Throws ShardEnded.
-template <class T, class Make>
-Ref<RemoteTask> send_to_shard(ShardSlot& slot, Make& make, std::source_location where) {
-  const ShardSlot::Reached reached(slot);
-  Shard& shard = reached.shard;
-  auto* const task = new ShardTask<T>(shard, mailbox_of(shard.event_loop()), make(shard.object()), where);
-  auto sent = Ref<RemoteTask>::adopt(*task);
-  shard.expect_message();
-  task->begin();
-  return sent;
+/// Sends `call`. Throws ShardEnded.
+template <class T>
+Ref<RemoteTask> send_to_shard(ShardSlot& slot, Task<T> call, std::source_location where) {
+  try {
+    const ShardSlot::Reached reached(slot);
+    Shard& shard = reached.shard;
+    auto* const task = new ShardTask<T>(shard, mailbox_of(shard.event_loop()), std::move(call), where);
+    auto sent = Ref<RemoteTask>::adopt(*task);
+    shard.expect_message();
+    task->begin();
+    return sent;
+  } catch (...) {
+    call.release().destroy();  // it isn't a task that nobody awaited
+    throw;
+  }
 }
 
 /// Awaits a call to another loop's object.
@@ -219,9 +226,8 @@ template <class T>
 class ShardCall final : public RemoteWait {
  public:
   /// As send_to_shard().
-  template <class Make>
-  ShardCall(ShardSlot& slot, Make make, std::source_location where = std::source_location::current())
-      : RemoteWait(*send_to_shard<T>(slot, make, where)), index_(slot.index()) {}
+  ShardCall(ShardSlot& slot, Task<T> call, std::source_location where = std::source_location::current())
+      : RemoteWait(*send_to_shard<T>(slot, std::move(call), where)), index_(slot.index()) {}
 
   WaitInfo describe() const noexcept override {
     WaitInfo info;

@@ -38,9 +38,10 @@ using ShardResultOf = typename ShardResult<F, T, A...>::type;
 
 /// The call, on the loop of its instance.
 template <class T, class F, class... A>
-Task<ShardResultOf<F, T, A...>> call_shard(T& instance, F function, A... arguments) {
+Task<ShardResultOf<F, T, A...>> call_shard(const ShardSlot& slot, F function, A... arguments) {
   static_assert(fits_in_frame<F> && (fits_in_frame<A> && ...),
                 "a coroutine's frame isn't aligned for such an argument: pass a std::unique_ptr to it");
+  T& instance = *static_cast<T*>(slot.object());
   if constexpr (Awaitable<std::invoke_result_t<F&, T&, A...>>)
     co_return co_await call(function, instance, std::move(arguments)...);
   else
@@ -99,17 +100,13 @@ class Sharded {
   template <class F, class... A>
   auto invoke_on(std::size_t index, F function, A... arguments) -> Task<detail::ShardResultOf<F, T, A...>> {
     detail::ShardSlot& slot = shards_.slot(index);
-    if (detail::Shard* const own = slot.own()) {
+    detail::Shard* const own = slot.own();
+    auto called = detail::call_shard<T, F, A...>(slot, std::move(function), std::move(arguments)...);
+    if (own != nullptr) {
       const detail::ShardUse use(*own);
-      auto called = detail::call_shard<T, F, A...>(*static_cast<T*>(own->object()), std::move(function),
-                                                   std::move(arguments)...);
       co_return co_await std::move(called);
     } else {
-      using Result = detail::ShardResultOf<F, T, A...>;
-      detail::ShardCall<Result> call(slot, [&](void* object) {
-        return detail::call_shard<T, F, A...>(*static_cast<T*>(object), std::move(function),
-                                              std::move(arguments)...);
-      });
+      detail::ShardCall<detail::ShardResultOf<F, T, A...>> call(slot, std::move(called));
       co_return co_await call;
     }
   }

@@ -3,6 +3,7 @@
 #include "../../../io/server/server_spread.hpp"
 
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,7 +21,6 @@
 #include "../../../runtime/loop/event_loop.hpp"
 #include "../../../runtime/threads/remote_task.hpp"
 #include "../../../runtime/threads/run_on_threads.hpp"
-#include "../../support/forked.hpp"
 #include "../../support/turns.hpp"
 #include "../loopback.hpp"
 
@@ -43,6 +43,10 @@ class Client {
       if (::recv(socket_.fileno(), &digit, 1, 0) == 1) loop_ = digit - '0';
     }
     return loop_;
+  }
+  bool ends() {
+    char byte = 0;
+    return ::recv(socket_.fileno(), &byte, 1, 0) <= 0;
   }
   bool answers() {
     char byte = 'x';
@@ -69,7 +73,8 @@ class Service {
     }
     address_ = listeners_.front().local_address();
     thread_ = std::thread([this, options] {
-      run_on_threads(threads_, [this, options](std::size_t index) { return serve(index, options); });
+      run_on_threads(threads_,
+                     [this, options](std::size_t index) -> Task<void> { co_await serve(index, options); });
     });
     while (serving_ < threads_) std::this_thread::yield();
   }
@@ -287,6 +292,78 @@ TEST_CASE(
   later.clear();
 }
 
+TEST_CASE("a connection that was handed over is cancelled at the deadline of who serves it") {
+  ServerOptions options;
+  options.lifetime = 20ms;
+  Service service(2, options, false);
+  std::vector<Client> clients;
+  for (int n = 0; n < 4; ++n) clients.emplace_back(service.address());
+  for (Client& client : clients) {
+    REQUIRE(client.loop() >= 0);
+    CHECK(client.ends());
+  }
+  const auto counters = service.stop();
+  CHECK(counters[0].timed_out + counters[1].timed_out == 4);
+  CHECK(counters[1].timed_out == counters[1].accepted);
+  CHECK(counters[0].handed_over == counters[1].accepted);
+  CHECK(counters[0].handed_over >= 1);
+}
+
+#ifndef __SANITIZE_THREAD__  // refuses to fork where threads are
+TEST_CASE("in the child of a fork nothing is handed over, and the parent's connections are untouched") {
+  ServerSpread spread;
+  std::array<RemoteHandle, 2> tasks;
+  std::atomic<int> serving = 0;
+  std::atomic<int> in_parent = 0;
+  int status = -1;
+  run_on_threads(2, [&](std::size_t index) -> Task<void> {
+    ServerOptions options;
+    options.spread = &spread;
+    Server server(options);
+    const Address address = server.listen(any_port(), [&in_parent, index](TcpStream& client) -> Task<void> {
+      in_parent += index == 1;
+      const char digit = static_cast<char>('0' + index);
+      co_await client.write_all({&digit, 1});
+      char byte = 0;
+      co_await client.read_some(std::span(&byte, 1));
+    });
+    tasks[index] = RemoteHandle(*detail::current.task);
+    auto service = spawn(server.serve());
+    while (!server.is_serving()) co_await yield();
+    ++serving;
+    if (index == 0) {
+      while (serving < 2) co_await sleep(1ms);
+      const ::pid_t child = ::fork();
+      if (child == 0) {
+        ::alarm(10);
+        EventLoop::running().set_selector("default");
+        int right = 0;
+        std::vector<TcpStream> clients;
+        for (int n = 0; n < 6; ++n) {
+          clients.push_back(co_await TcpStream::connect(address));
+          char digit = 0;
+          co_await clients.back().read_some(std::span(&digit, 1));
+          right += digit == '0';
+        }
+        clients.clear();
+        co_await server.close(std::nullopt);
+        ::_exit(right);
+      }
+      ::waitpid(child, &status, 0);
+      tasks[1].cancel();
+      server.stop(0ms);
+    }
+    try {
+      co_await service;
+    } catch (const Cancelled&) {
+    }
+  });
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 6);
+  CHECK(in_parent == 0);
+}
+#endif
+
 TEST_CASE("threads that come and go lose no connection and leak none") {
   const int before = ::dup(0);
   ::close(before);
@@ -355,7 +432,7 @@ TEST_CASE("servers of two kinds of listeners hand each connection to the handler
   while (serving < 2) std::this_thread::yield();
   std::vector<Client> clients;
   for (int n = 0; n < 20; ++n) {
-    clients.emplace_back(addresses[n % 2]);
+    clients.emplace_back(n % 2 == 0 ? addresses[0] : addresses[1]);
     CHECK(clients.back().loop() == 1 + n % 2);
   }
   for (const RemoteHandle& task : tasks) task.cancel();

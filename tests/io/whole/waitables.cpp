@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <optional>
 #include <string_view>
@@ -40,6 +41,7 @@
 #include "../../../runtime/task/sleep.hpp"
 #include "../../../runtime/threads/channel.hpp"
 #include "../../../runtime/threads/remote_task.hpp"
+#include "../../../runtime/threads/sharded.hpp"
 #include "../../../runtime/threads/thread_pool.hpp"
 #include "../../support/turns.hpp"
 
@@ -64,6 +66,33 @@ class WaitableOf final : public Waitable {
   std::unique_ptr<T> object_;
   Wait wait_;
   Wake wake_;
+};
+
+// A loop of its own with an object, until this goes.
+class ShardElsewhere {
+ public:
+  ShardElsewhere()
+      : thread_([this] {
+          run_on_threads(1, numbers, [this](std::size_t) -> Task<void> {
+            main_ = RemoteHandle(*detail::current.task);
+            begun_.store(true);
+            begun_.notify_one();
+            co_await sleep(std::nullopt);
+          });
+        }) {
+    begun_.wait(false);
+  }
+  ~ShardElsewhere() {
+    main_.cancel();
+    thread_.join();
+  }
+
+  Sharded<int> numbers;
+
+ private:
+  RemoteHandle main_;
+  std::atomic<bool> begun_ = false;
+  std::thread thread_;
 };
 
 template <class T>
@@ -315,6 +344,13 @@ void add_tasks_and_threads(std::vector<WaitableKind>& all) {
       "Channel.send()", "the channel is closed", [] { return std::make_unique<Channel<int>>(0); },
       [](Channel<int>& channel) -> Task<void> { co_await channel.send(1); },
       [](Channel<int>& channel) { channel.try_receive(); }));
+  all.push_back(kind<ShardElsewhere>(
+      "Sharded.invoke_on()", "the object of a Sharded on loop 0 has ended",
+      [] { return std::make_unique<ShardElsewhere>(); },
+      [](ShardElsewhere& there) -> Task<void> {
+        auto nap = [](int&) -> Task<void> { co_await sleep(3ms); };
+        co_await there.numbers.invoke_on(0, nap);
+      }));
   all.push_back(kind<ThreadPool>(
       "ThreadPool.run()", "done", [] { return std::make_unique<ThreadPool>(1); },
       [](ThreadPool& pool) -> Task<void> { co_await pool.run([] { std::this_thread::sleep_for(2ms); }); }));
