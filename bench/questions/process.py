@@ -27,7 +27,7 @@ def run(build, options):
         if not os.path.exists(commands[name][0]) or (options.only and not any(w.lower() in name.lower() for w in options.only)):
             common.left_out(name, "not built, or not asked for")
             del commands[name]
-    count = 20 if options.quick else 400
+    count = 20 if options.quick else 100
 
     def took(name, number, at_a_time):
         before, began = children(), time.monotonic()

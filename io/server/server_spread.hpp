@@ -85,10 +85,10 @@ class HEDDLE_EXPORT SpreadState {
 }  // namespace detail
 
 /// Connections that are spread evenly over servers which listen at the same addresses, each on a thread of
-/// its own. With SO_REUSEPORT the kernel chooses a thread for each connection by a hash: of 1,000 connections
-/// the busiest of four threads may well have a fifth more than its share, and those that stay may end up on
-/// one. Servers with one ServerSpread know how many connections each has now: who accepts one and has more
-/// than another hands it over, before anything was read from it.
+/// its own. With SO_REUSEPORT the kernel chooses a thread for each connection by a hash, and doesn't look at
+/// how many that has: of few connections one thread may get most, and of many those that stay may be on one.
+/// Servers with one ServerSpread know how many connections each has now: who accepts one and has more than
+/// another hands it over, before anything was read from it.
 ///
 ///     heddle::ServerSpread spread;
 ///     auto listeners = heddle::TcpListener::bind_shared(address, 4);
