@@ -4,6 +4,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 
 how, left, at_a_time = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -29,3 +30,4 @@ else:
             left -= 1
             alive.append(subprocess.Popen(["/bin/true"]))
         assert alive.pop(0).wait() == 0
+print(round(1e6 * time.process_time()))

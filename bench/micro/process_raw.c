@@ -1,10 +1,11 @@
 // The same by posix_spawn(3) and waitpid(2) alone.
 // SPDX-License-Identifier: MIT
 #define _GNU_SOURCE
-#include <errno.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 
 extern char** environ;
 
@@ -23,5 +24,6 @@ int main(int argc, char** argv) {
     if (waitpid(-1, &status, 0) < 0 || status != 0) return 1;
     --alive;
   }
+  printf("%.0f\n", 1e6 * (double)clock() / CLOCKS_PER_SEC);
   return 0;
 }
