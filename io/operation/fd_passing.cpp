@@ -64,6 +64,9 @@ ReceivedWithFds ReceiveFdsOperation::value() const noexcept {
 template class detail::SocketOperationOf<ReceiveFdsOperation, Direction::READ>;
 
 bool SendFdsOperation::attempt(int fd, FdWatch* watch) noexcept {
+  // What comes from now on is for whoever gets the descriptor.
+  if (sent_ == 0)
+    for (std::size_t i = 0; i < count_; ++i) kernel().take_unread(fds_[i], nullptr, 0);
   alignas(cmsghdr) unsigned char control[control_size];
   const std::size_t end = sent_ + std::min(size_ - sent_, most_at_once_);
   do {

@@ -223,7 +223,7 @@ Task<std::uint64_t> detail::TlsConnection<S>::send_file(Reference self, int numb
   ByteBlock piece, next;  // after `file`, whose calls use them
   const auto part = [&](ByteBlock& block, std::uint64_t left) {
     if (block.size() == 0) block = ByteBlock(most_at_once);
-    return left < block.size() ? block.bytes().first(static_cast<std::size_t>(left)) : block.bytes();
+    return left < block.size() ? block.bytes().first(left) : block.bytes();
   };
   std::span<const std::byte> head = std::as_bytes(std::span(text));
   std::uint64_t sent = 0;

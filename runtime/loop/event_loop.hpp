@@ -37,7 +37,9 @@ class TurnMonitor;
 /// What an event loop is made of.
 struct LoopOptions {
   /// The selector by name: "default", "epoll", "io_uring", "poll", "select", ... (see make_selector). Unused
-  /// when `custom_selector` is set.
+  /// when `custom_selector` is set. "io_uring" makes TCP sockets receive and send by completions, unless
+  /// `system` or `virtual_time` is set, or the kernel can't (before Linux 6.0): then it is readiness. See
+  /// io/README.md, "On io_uring".
   std::string_view selector = "default";
   /// A selector of the caller's, which must outlive the loop. The loop has it for itself meanwhile, and sets
   /// its System: what somebody else has registered is unregistered, and reported (see set_report_handler),

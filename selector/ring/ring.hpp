@@ -4,8 +4,6 @@
 
 #include "../export.hpp"  // first
 
-#include <memory>
-
 #include "../base_selector.hpp"
 
 HEDDLE_HEADER_BEGIN
@@ -24,8 +22,9 @@ HEDDLE_EXPORT System& ring_system() noexcept;
 /// nothing.
 HEDDLE_EXPORT extern void (*alter_completion)(unsigned kind, int& result);
 
-/// The selector of a loop whose System is ring_system(). Throws as ring_is_complete() does.
-HEDDLE_EXPORT std::unique_ptr<BaseSelector> make_ring_selector();
+/// The selector of a loop whose System is ring_system(), the caller's to delete. Throws as ring_is_complete()
+/// does.
+[[nodiscard]] HEDDLE_EXPORT BaseSelector* make_ring_selector();
 
 }  // namespace heddle::detail
 

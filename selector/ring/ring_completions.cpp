@@ -29,6 +29,7 @@ void RingSelector::harvest(bool fresh) noexcept {
       alter_completion(completion.user_data & 7, completion.res);
     completed(completion, fresh);
   });
+  settle_sends();
 }
 
 void RingSelector::completed(const io_uring_cqe& completion, bool fresh) noexcept {
@@ -75,6 +76,10 @@ void RingSelector::receive_completed(RingFile& file, const io_uring_cqe& complet
       receive_buffers_->give_back(index);
   }
   if (file.gone) return;
+  if (file.closing) {
+    if (result > 0 || (result < 0 && result != -ECANCELED && result != -ENOBUFS)) reset_closing(file);
+    return;
+  }
   if (result > 0) {
     notify(file, KernelEvent::readable);
     if (file.received.is_full()) receive_directly(file);
@@ -133,7 +138,14 @@ void RingSelector::poll_completed(RingFile& file, int result, bool fresh) noexce
     if (!file.gone && file.use == Use::EDGE && file.direct) {
       file.direct = false;
       file.use = Use::STREAM;
+      file.polls_write = true;  // a write may have waited for the poll that has gone
     }
+    return;
+  }
+  if (file.closing) {
+    char byte;
+    const ssize_t size = (result & POLLIN) != 0 ? ::recv(file.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 0;
+    if (size > 0 || result < 0 || (result & (POLLERR | POLLHUP)) != 0) reset_closing(file);
     return;
   }
   // An error such as EBADF is reported as ready, as poll(2) does with POLLNVAL.

@@ -54,6 +54,8 @@ struct RingFile {
   RingSelector* ring;  ///< nullptr: it has closed
   RingFile* next_todo = nullptr;
   RingFile* next_pending = nullptr;
+  RingFile* next_send = nullptr;
+  std::size_t sending = 0;  ///< of a send that was submitted
   int fd;
   std::uint32_t generation = 0;
   std::uint64_t inode = 0;  ///< of the file that was registered
@@ -70,6 +72,7 @@ struct RingFile {
   bool gone = false;            ///< only its requests are left
   bool held = false;            ///< a completion of it is being read
   bool todo = false;            ///< in the list of those that have something to submit
+  bool in_sends = false;        ///< in the list of those with a send that isn't known to be done
   bool pending = false;         ///< in the list of those that have something to report
   bool multishot = false;       ///< LEVEL: see RingSelector::poll_completed()
   bool hangup = false;          ///< to be reported

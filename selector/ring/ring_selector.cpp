@@ -1,5 +1,5 @@
-// RingSelector: registrations, the wait, and its end. What completes: ring_completions.cpp; reads and writes:
-// ring_transfers.cpp.
+// RingSelector: registrations, the wait, and its end. What is asked of the kernel: ring_requests.cpp; what
+// completes: ring_completions.cpp; reads and writes: ring_transfers.cpp.
 // SPDX-License-Identifier: MIT
 #if defined(HEDDLE_HAVE_URING)
 
@@ -211,99 +211,13 @@ void RingSelector::cancel_later(RingFile& file, Request request) noexcept {
 }
 
 void RingSelector::free_if_done(RingFile& file) noexcept {
-  if (!file.gone || file.held || file.todo || file.pending || !file.requests.empty()) return;
+  if (!file.gone || file.held || file.todo || file.pending || file.in_sends || !file.requests.empty()) return;
   file.to_send.clear(send_buffers_);
   file.next_todo = spare_files_;
   spare_files_ = &file;
 }
 
-// Submitting.
-
-void RingSelector::prepare_all() noexcept {
-  RingFile* next = todo_.take_all();
-  while (next != nullptr) {
-    RingFile& file = *next;
-    next = file.next_todo;
-    file.todo = false;
-    if (!prepare(file)) submit_later(file);  // the kernel is short of something
-    free_if_done(file);
-  }
-}
-
-bool RingSelector::prepare(RingFile& file) noexcept {
-  for (const Request request : {Request::RECEIVE, Request::SEND, Request::POLL, Request::POLL_WRITE}) {
-    if (!file.to_cancel.has(request)) continue;
-    if (file.requests.has(request) && !push_cancel(file, request)) return false;
-    file.to_cancel.remove(request);
-  }
-  if (file.gone || file.frozen) return true;
-  if (!file.to_send.empty() && !file.polls_write && !file.requests.has(Request::SEND) &&
-      !push(file, Request::SEND))
-    return false;
-  if (file.polls_write && !file.requests.has(Request::POLL_WRITE) && !push(file, Request::POLL_WRITE))
-    return false;
-  switch (file.use) {
-    case Use::LEVEL:
-      if (file.is_readable()) {
-        notify(file, KernelEvent::readable);
-        submit_later(file);  // as long as there is something
-      }
-      [[fallthrough]];
-    case Use::EDGE:
-    case Use::CONNECTING:
-      return file.requests.has(Request::POLL) || push(file, Request::POLL);
-    case Use::STREAM:
-      return file.requests.has(Request::RECEIVE) || file.ended || push(file, Request::RECEIVE);
-  }
-  return true;
-}
-
-bool RingSelector::push(RingFile& file, Request request) noexcept {
-  io_uring_sqe* const sqe = queue_.next();
-  if (sqe == nullptr) return false;
-  switch (request) {
-    case Request::RECEIVE:
-      io_uring_prep_recv_multishot(sqe, file.fd, nullptr, 0, 0);
-      sqe->flags |= IOSQE_BUFFER_SELECT;
-      sqe->buf_group = ReceiveBuffers::group;
-      sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-      break;
-    case Request::SEND:
-      io_uring_prep_send(sqe, file.fd, file.to_send.data(), file.to_send.next_size(),
-                         MSG_NOSIGNAL | MSG_DONTWAIT | (file.to_send.has_more_than_next() ? MSG_MORE : 0));
-      queue_.completes_at_once();
-      break;
-    case Request::POLL: {
-      const short events = file.use == Use::LEVEL        ? file.poll_events
-                           : file.use == Use::CONNECTING ? static_cast<short>(POLLOUT | POLLIN)
-                                                         : static_cast<short>(POLLIN | POLLOUT | POLLRDHUP);
-      io_uring_prep_poll_add(sqe, file.fd, static_cast<unsigned short>(events));
-      if (file.use == Use::EDGE || file.multishot) sqe->len = IORING_POLL_ADD_MULTI;
-      break;
-    }
-    case Request::POLL_WRITE:
-      io_uring_prep_poll_add(sqe, file.fd, POLLOUT);
-      break;
-  }
-  io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uintptr_t>(&file) | static_cast<unsigned>(request));
-  file.requests.add(request);
-  ++outstanding_;
-  return true;
-}
-
-bool RingSelector::push_cancel(RingFile& file, Request request) noexcept {
-  io_uring_sqe* const sqe = queue_.next();
-  if (sqe == nullptr) return false;
-  io_uring_prep_cancel64(sqe, reinterpret_cast<std::uintptr_t>(&file) | static_cast<unsigned>(request), 0);
-  io_uring_sqe_set_data64(sqe, 0);
-  queue_.completes_at_once();
-  return true;
-}
-
-void RingSelector::submit_now() noexcept {
-  prepare_all();
-  queue_.enter(Duration(0));
-}
+// Waiting.
 
 void RingSelector::flush() noexcept {
   if (!closed() && is_in_its_process() && !todo_.empty()) submit_now();
@@ -314,8 +228,6 @@ void RingSelector::set_nested(bool nested) noexcept {
   if (nested) flush();
 }
 
-// Waiting.
-
 int RingSelector::wait(Timeout timeout) noexcept {
   // A completion from before this call may be out of date where somebody else reads the descriptor: of a
   // level-triggered registration it only means that the request has to be submitted again.
@@ -323,12 +235,11 @@ int RingSelector::wait(Timeout timeout) noexcept {
   receive_buffers_->provide();
   prepare_all();
   if (!closing_.empty()) timeout = until_close_is_overdue(timeout);
-  const int error = queue_.enter(pending_.empty() ? timeout : Timeout(Duration(0)));
+  const int error = enter(pending_.empty() ? timeout : Timeout(Duration(0)));
   if (error == EBADR)
     completions_were_lost();
   else if (error != 0)
     return error;
-  harvest(true);
   if (!closing_.empty()) end_overdue_closes();
   if (nested_) submit_now();
   return 0;
@@ -387,9 +298,7 @@ void RingSelector::do_close() noexcept {
     // open.
     for (int rounds = 0; outstanding_ > 0 && rounds < 1000; ++rounds) {
       prepare_all();
-      if (queue_.enter(outstanding_ > 0 ? Timeout(std::chrono::milliseconds(10)) : Timeout(Duration(0))) != 0)
-        break;
-      harvest(true);
+      if (enter(std::chrono::milliseconds(10)) != 0) break;
     }
     harvest(true);
     while (RingFile* const file = pending_.pop()) free_if_done(*file);

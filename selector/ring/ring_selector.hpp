@@ -80,6 +80,8 @@ class RingSelector final : public BaseSelector {
   bool push_cancel(RingFile& file, Request request) noexcept;
   void cancel_later(RingFile& file, Request request) noexcept;
   void submit_now() noexcept;
+  int enter(Timeout timeout) noexcept;
+  void settle_sends() noexcept;
   void harvest(bool fresh) noexcept;
   void completed(const io_uring_cqe& completion, bool fresh) noexcept;
   void receive_completed(RingFile& file, const io_uring_cqe& completion) noexcept;
@@ -89,6 +91,7 @@ class RingSelector final : public BaseSelector {
   void notify(RingFile& file, std::uint8_t events, bool hangup = false) noexcept;
   void receive_directly(RingFile& file) noexcept;
   void sent(RingFile& file) noexcept;
+  void reset_closing(RingFile& file) noexcept;
   void finish_closing(RingFile& file) noexcept;
   Timeout until_close_is_overdue(Timeout timeout) const noexcept;
   void end_overdue_closes() noexcept;
@@ -100,6 +103,8 @@ class RingSelector final : public BaseSelector {
   Buffer<RingFile*> files_;  // by descriptor: what is registered, and TCP sockets that were
   RingFileList<&RingFile::next_todo, &RingFile::todo> todo_;
   RingFileList<&RingFile::next_pending, &RingFile::pending> pending_;
+  RingFileList<&RingFile::next_send, &RingFile::in_sends> sends_;
+  bool sends_matter_ = false;  // there is more to do after one that isn't submitted yet
   std::vector<RingFile*> closing_;
   RingFile* spare_files_ = nullptr;  // linked by next_todo
   Buffer<KernelEvent> events_;

@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include "../errors.hpp"
@@ -289,11 +290,12 @@ int RingSystem::poll_now(int fd, short events) noexcept {
 void (*alter_completion)(unsigned kind, int& result) = nullptr;
 
 System& ring_system() noexcept {
-  static RingSystem* const system = new RingSystem;
-  return *system;
+  alignas(RingSystem) static char storage[sizeof(RingSystem)];  // as kernel_system()
+  static RingSystem& system = *new (storage) RingSystem;
+  return system;
 }
 
-std::unique_ptr<BaseSelector> make_ring_selector() { return std::make_unique<RingSelector>(); }
+BaseSelector* make_ring_selector() { return new RingSelector; }
 
 namespace {
 
@@ -315,10 +317,23 @@ bool try_ring() {
         works = works || (completion.res == 1 && (completion.flags & IORING_CQE_F_MORE) != 0);
       });
   }
+  // ... and a send that says at once that not all could be sent.
+  bool says_so = false;
+  static constexpr char much[512 << 10]{};
+  if (io_uring_sqe* const sqe = works ? queue.next() : nullptr) {
+    io_uring_prep_send(sqe, ends[1], much, sizeof much, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, 2);
+    if (queue.enter(Duration(0)) == 0)
+      queue.take([&](const io_uring_cqe& completion) {
+        if (completion.user_data == 2)
+          says_so = completion.res == -EAGAIN || (completion.res > 0 && completion.res < int{sizeof much});
+      });
+  }
   ::close(ends[0]);
   ::close(ends[1]);
   queue.close();  // before its buffers go
-  return works;
+  return works && says_so;
 }
 
 }  // namespace
@@ -347,7 +362,7 @@ namespace heddle::detail {
 void (*alter_completion)(unsigned kind, int& result) = nullptr;
 bool ring_is_complete() { return false; }
 System& ring_system() noexcept { return kernel_system(); }
-std::unique_ptr<BaseSelector> make_ring_selector() { throw_errno(ENOSYS, "io_uring_setup", -1); }
+BaseSelector* make_ring_selector() { throw_errno(ENOSYS, "io_uring_setup", -1); }
 
 }  // namespace heddle::detail
 

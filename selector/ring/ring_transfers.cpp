@@ -125,8 +125,7 @@ void RingSelector::stop(RingFile& file) noexcept {
   cancel_all(file);
   for (int rounds = 0; !file.requests.empty() && rounds < 1000; ++rounds) {
     prepare_all();
-    if (queue_.enter(Duration(0)) != 0) break;
-    harvest(true);
+    if (enter(Duration(0)) != 0) break;
   }
   if (file.use == Use::STREAM && !file.ended) file.use = Use::EDGE;
   file.direct = false;
@@ -171,8 +170,9 @@ int RingSelector::close(RingFile& file) noexcept {
     if (!resets && !flush(file)) {
       file.closing = true;
       file.close_deadline = now() + close_limit;
+      file.use = Use::EDGE;
       cancel_later(file, Request::RECEIVE);
-      cancel_later(file, Request::POLL);
+      submit_later(file);
       try {
         closing_.push_back(&file);
         return 0;
@@ -187,6 +187,15 @@ int RingSelector::close(RingFile& file) noexcept {
   // Its own address may be wanted at once, and a request in the kernel holds it.
   if (has_address || nested_) submit_now();
   return result;
+}
+
+// What comes for a connection that is closed is answered by a reset (RFC 1122, 4.2.2.13), and nothing more is
+// sent.
+void RingSelector::reset_closing(RingFile& file) noexcept {
+  file.to_send.clear(send_buffers_);
+  const linger reset{1, 0};
+  ::setsockopt(file.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  finish_closing(file);
 }
 
 void RingSelector::finish_closing(RingFile& file) noexcept {
@@ -225,8 +234,7 @@ void RingSelector::wait_for_sends() noexcept {
     prepare_all();
     const Timeout timeout =
         closing_.empty() ? Timeout(deadline - time) : until_close_is_overdue(deadline - time);
-    if (queue_.enter(timeout) != 0) break;
-    harvest(true);
+    if (enter(timeout) != 0) break;
     end_overdue_closes();
   }
   while (!closing_.empty()) finish_closing(*closing_.back());

@@ -46,7 +46,6 @@ class SendQueue {
   /// The bytes that are to be sent next, of a queue that isn't empty.
   const std::byte* data() const noexcept { return first_->data + first_->begin; }
   std::size_t next_size() const noexcept { return first_->end - first_->begin; }
-  bool has_more_than_next() const noexcept { return first_->next != nullptr; }
   /// The kernel has taken so many of them.
   void sent(SendBuffers& buffers, std::size_t size) noexcept;
   void clear(SendBuffers& buffers) noexcept;

@@ -55,7 +55,6 @@ int UringQueue::outcome(int result) noexcept {
 }
 
 int UringQueue::submit() noexcept {
-  at_once_ = 0;
   for (int refusals = 0; io_uring_sq_ready(&ring_) > 0;) {
     ++enters_;
     const int result = ::io_uring_submit(&ring_);
@@ -78,7 +77,6 @@ bool UringQueue::must_collect() noexcept {
 
 int UringQueue::enter(Timeout timeout) noexcept {
   int result = 0;
-  const unsigned wanted = 1 + std::exchange(at_once_, 0U);
   if (timeout.only_polls() || io_uring_cq_ready(&ring_) > 0) {
     if (!has_unsubmitted() && !must_collect()) return 0;
     ++enters_;
@@ -88,8 +86,8 @@ int UringQueue::enter(Timeout timeout) noexcept {
     __kernel_timespec until{ns / 1'000'000'000, ns % 1'000'000'000};
     io_uring_cqe* first = nullptr;
     ++enters_;
-    result = ::io_uring_submit_and_wait_timeout(&ring_, &first, wanted, timeout.forever() ? nullptr : &until,
-                                                nullptr);
+    result =
+        ::io_uring_submit_and_wait_timeout(&ring_, &first, 1, timeout.forever() ? nullptr : &until, nullptr);
   }
   // What wasn't submitted now is so the next time; a full completion queue is emptied first.
   if (result >= 0 || result == -ETIME || result == -EBUSY || result == -EAGAIN || result == -ENOMEM) return 0;

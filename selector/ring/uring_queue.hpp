@@ -26,14 +26,12 @@ class UringQueue {
 
   /// The next request, to be filled in; nullptr where the kernel takes none at the moment.
   io_uring_sqe* next() noexcept;
-  /// The last one completes when it is submitted.
-  void completes_at_once() noexcept { ++at_once_; }
   bool has_unsubmitted() noexcept { return io_uring_sq_ready(&ring_) > 0; }
   /// Returns 0 or an errno. Completions are not taken.
   int submit() noexcept;
-  /// Submits, and waits until there is a completion to take, beside those of requests that complete when they
-  /// are submitted, or `timeout` has passed. No call is made where there is nothing to submit, to wait for,
-  /// or to collect. Returns 0 or an errno; EBADR: completions were lost.
+  /// Submits, and waits until there is a completion to take or `timeout` has passed. No call is made where
+  /// there is nothing to submit, to wait for, or to collect. Returns 0 or an errno; EBADR: completions were
+  /// lost.
   int enter(Timeout timeout) noexcept;
   /// `visit(completion)` for each completion there is. It may call next().
   template <class Visit>
@@ -47,7 +45,6 @@ class UringQueue {
 
   io_uring ring_{};
   std::uint64_t enters_ = 0;
-  unsigned at_once_ = 0;  // of those that aren't submitted yet
   bool lost_ = false;
   bool closed_ = false;
 };

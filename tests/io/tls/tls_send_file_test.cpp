@@ -125,7 +125,7 @@ ON_SELECTORS("several records leave TLS by one send, and a file with its head") 
 
 ON_SELECTORS("over TLS, what else is written waits until a file is sent, to a peer that is slow") {
   const TemporaryDirectory directory;
-  const std::string bytes = pattern(2'000'003);
+  const std::string bytes = pattern(300'003);
   directory.write("f", bytes);
   run_on(selector, [&]() -> Task<void> {
     const Fd file = open_file(directory, "f");

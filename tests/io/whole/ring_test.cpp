@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "../../../io/net/unix.hpp"
 #include "../../../io/operation/file_transfer.hpp"
 #include "../../../runtime/loop/event_loop.hpp"
 #include "../../../selector/mechanisms/make_selector.hpp"
@@ -293,6 +294,28 @@ TEST_CASE(
     CHECK(::recv(number, text, sizeof text, 0) == 6);
     CHECK(std::string_view(text, 6) == " later");
     ::close(number);
+  });
+}
+
+TEST_CASE("what comes for a descriptor that was sent on is for whoever has got it") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    auto [here, there] = socket_pair();
+    co_await streams.client.write_all("before");
+    co_await sleep(2ms);
+    const std::array<int, 1> fds{streams.server.fileno()};
+    co_await here.send_with_fds("x", fds);
+    co_await streams.client.write_all("after");
+    co_await sleep(2ms);
+    std::array<std::byte, 4> message;
+    std::array<Fd, 1> received;
+    co_await there.receive_with_fds(message, received);
+    char text[16];
+    CHECK(::recv(received[0].fileno(), text, sizeof text, 0) == 5);
+    CHECK(std::string_view(text, 5) == "after");
+    const std::string kept = co_await read_some(streams.server);
+    CHECK(kept == "before");
   });
 }
 
