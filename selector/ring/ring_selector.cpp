@@ -45,15 +45,27 @@ RingSelector::RingSelector()
 
 RingSelector::~RingSelector() {
   BaseSelector::close();
-  while (spare_files_ != nullptr) delete std::exchange(spare_files_, spare_files_->next_todo);
+  for (RingFile* const file : made_) {
+    file->received.clear(receive_buffers_.get());
+    file->to_send.clear(send_buffers_);
+    delete file;
+  }
 }
 
 // Freed ones are used again: registering allocates nothing once warm.
 RingFile& RingSelector::make_file(int fd) {
-  RingFile* const spare = spare_files_;
-  if (spare == nullptr) return *new RingFile(*this, fd);
-  spare_files_ = spare->next_todo;
-  return *new (spare) RingFile(*this, fd);
+  if (RingFile* const spare = spare_files_) {
+    spare_files_ = spare->next_todo;
+    return *new (spare) RingFile(*this, fd);
+  }
+  made_.push_back(nullptr);
+  try {
+    made_.back() = new RingFile(*this, fd);
+  } catch (...) {
+    made_.pop_back();
+    throw;
+  }
+  return *made_.back();
 }
 
 // Registering.
@@ -90,7 +102,7 @@ int RingSelector::look_at(RingFile& file) noexcept {
              : state == TCP_LISTEN || state == TCP_CLOSE    ? Use::EDGE
                                                             : Use::STREAM;
   file.is_client = file.use == Use::CONNECTING || RingTable::is_noted_client(file.fd);
-  file.tcp = file.use != Use::EDGE && RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, file);
+  file.tcp = file.use != Use::EDGE && RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, &file);
   if (!file.tcp) file.use = Use::EDGE;
   return 0;
 }
@@ -112,6 +124,7 @@ int RingSelector::do_register(const SelectorKey& key, std::uint32_t generation, 
       }
     }
   }
+  if (file->ring == nullptr) made_.push_back(file);
   file->ring = this;
   files_[index] = file;
   if (trigger == Trigger::LEVEL) {
@@ -303,6 +316,7 @@ void RingSelector::do_close() noexcept {
     harvest(true);
     while (RingFile* const file = pending_.pop()) free_if_done(*file);
     prepare_all();
+    std::erase_if(made_, [this](const RingFile* file) { return file->ring != this; });
   }
   queue_.close();
 }

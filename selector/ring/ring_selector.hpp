@@ -106,6 +106,7 @@ class RingSelector final : public BaseSelector {
   RingFileList<&RingFile::next_send, &RingFile::in_sends> sends_;
   bool sends_matter_ = false;  // there is more to do after one that isn't submitted yet
   std::vector<RingFile*> closing_;
+  std::vector<RingFile*> made_;      // all that haven't been left behind
   RingFile* spare_files_ = nullptr;  // linked by next_todo
   Buffer<KernelEvent> events_;
   unsigned outstanding_ = 0;  // requests in the kernel

@@ -11,7 +11,7 @@ namespace heddle::detail {
 std::atomic<RingTable::Chunk*> RingTable::chunks_[RingTable::most / RingTable::chunk_size];
 ProcessMark RingTable::mark_;
 
-bool RingTable::set(int fd, RingFile& file) noexcept {
+bool RingTable::set(int fd, RingFile* file) noexcept {
   const auto index = static_cast<unsigned>(fd);
   if (index >= most) return false;
   std::atomic<Chunk*>& place = chunks_[index / chunk_size];
@@ -24,7 +24,7 @@ bool RingTable::set(int fd, RingFile& file) noexcept {
     else
       delete made;  // another thread was faster
   }
-  chunk->files[index % chunk_size].store(&file, std::memory_order_relaxed);
+  chunk->files[index % chunk_size].store(file, std::memory_order_relaxed);
   return true;
 }
 

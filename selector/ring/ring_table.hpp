@@ -26,10 +26,10 @@ class RingTable {
     return mark_.is_here() ? file : inherited(file);
   }
   /// Notes that this process has connected it, until it is set or removed.
-  static void note_client(int fd) noexcept { set(fd, *reinterpret_cast<RingFile*>(1)); }
+  static void note_client(int fd) noexcept { set(fd, reinterpret_cast<RingFile*>(1)); }
   static bool is_noted_client(int fd) noexcept;
   /// False: there is no memory, or the number is beyond the table.
-  static bool set(int fd, RingFile& file) noexcept;
+  static bool set(int fd, RingFile* file) noexcept;
   static void remove(int fd) noexcept;
   /// A ring is made: in the child of a fork(), what the parent's rings take care of is forgotten.
   static void enter_process() noexcept;
