@@ -45,6 +45,7 @@ RingSelector::RingSelector()
 
 RingSelector::~RingSelector() {
   BaseSelector::close();
+  if (!is_in_its_process()) return;  // the table of the child still names what are its parent's files
   for (RingFile* const file : made_) {
     file->received.clear(receive_buffers_.get());
     file->to_send.clear(send_buffers_);
