@@ -90,6 +90,7 @@ class RingSelector final : public BaseSelector {
   void completions_were_lost() noexcept;
   void notify(RingFile& file, std::uint8_t events, bool hangup = false) noexcept;
   void receive_directly(RingFile& file) noexcept;
+  static void note_failure(RingFile& file, std::ptrdiff_t result) noexcept;
   void sent(RingFile& file) noexcept;
   void reset_closing(RingFile& file) noexcept;
   void finish_closing(RingFile& file) noexcept;

@@ -50,7 +50,13 @@ std::ptrdiff_t RingSelector::receive(RingFile& file, std::byte* data, std::size_
   return file.requests.has(Request::RECEIVE) ? -EAGAIN : straight;
 }
 
+// After a failure the kernel is to be asked each time: the next write fails at once then.
+void RingSelector::note_failure(RingFile& file, std::ptrdiff_t result) noexcept {
+  if (result < 0 && result != -EAGAIN && result != -EINTR) file.no_more_writes = true;
+}
+
 void RingSelector::received_directly(RingFile& file, std::ptrdiff_t result) noexcept {
+  note_failure(file, result);
   if (file.use != Use::EDGE || file.direct) return;
   if (result <= 0 || result > small_read)
     file.small_reads = 0;
@@ -88,6 +94,7 @@ std::ptrdiff_t RingSelector::send(RingFile& file, const std::byte* data, std::si
 }
 
 void RingSelector::sent_directly(RingFile& file, std::ptrdiff_t result, std::size_t size) noexcept {
+  note_failure(file, result);
   const bool all = result >= 0 && static_cast<std::size_t>(result) == size;
   if (all || (result < 0 && result != -EAGAIN) || file.use == Use::EDGE || file.use == Use::LEVEL) return;
   file.polls_write = true;
