@@ -32,6 +32,10 @@ inline std::vector<std::string_view> selectors_to_test() {
   if (only != nullptr && *only != '\0') return {only};
   return available_selectors();
 }
+/// What the selector calls itself: io_uring_poll is the name by which io_uring is chosen for readiness alone.
+inline std::string name_of(std::string_view selector) {
+  return selector == "io_uring_poll" ? "io_uring" : std::string(selector);
+}
 inline bool is_to_be_tested(std::string_view selector) {
   const auto names = selectors_to_test();
   return std::find(names.begin(), names.end(), selector) != names.end();

@@ -162,7 +162,7 @@ ON_SELECTORS("a dump says of each task where it waits, for what and since when, 
   const auto at = [](unsigned line) {
     return "      at " + std::string(__FILE__) + ":" + std::to_string(first_line + line) + " in ";
   };
-  CHECK(has(dump, "heddle: 5 tasks, 1 timer, 1 descriptor on " + std::string(selector) + "\n"));
+  CHECK(has(dump, "heddle: 5 tasks, 1 timer, 1 descriptor on " + name_of(selector) + "\n"));
   CHECK(has(dump, "task 1 \"main\": running\n"));
   CHECK(has(dump, "\n  task 2 \"parent\": waits for task 4 \"reader\", 0.0"));
   CHECK(has(dump, at(5)));

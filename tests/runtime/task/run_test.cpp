@@ -47,7 +47,7 @@ ON_SELECTORS("run returns what its task returns") { CHECK(run(answer(), loop_opt
 ON_SELECTORS("the loop is on the selector that was asked for") {
   const std::string name =
       run_on(selector, []() -> Task<std::string> { co_return EventLoop::running().selector_name(); });
-  CHECK(name == selector);
+  CHECK(name == name_of(selector));
 }
 
 TEST_CASE("an unknown selector is a ValueError that lists the known ones") {

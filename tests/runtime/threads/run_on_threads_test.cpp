@@ -43,7 +43,7 @@ ON_SELECTORS("each index runs on a thread and a loop of its own, the first on th
           loops.insert(&EventLoop::running());
           indices.insert(index);
           CHECK((index == 0) == (std::this_thread::get_id() == here));
-          CHECK(EventLoop::running().selector_name() == std::string(selector));
+          CHECK(EventLoop::running().selector_name() == name_of(selector));
           CHECK(current.task->name() == "main " + std::to_string(index));
         }
         ++arrived;
