@@ -81,7 +81,7 @@ RingFile* RingSelector::known(int fd) noexcept {
   RingTable::remove(fd);
   if (file->ring == this) {
     abandon(*file);
-  } else if (file->ring == nullptr) {
+  } else {
     file->received.clear(nullptr);
     delete file;
   }

@@ -11,6 +11,9 @@
 
 namespace heddle::detail {
 
+/// A connection's peer gets a reset when `fd` is closed.
+void reset_when_closed(int fd) noexcept;
+
 /// Registrations by number are polls. Of a TCP socket that is registered for edges, readiness is what was
 /// received, or is left of the room to send: `recv` and `send` of RingSystem come here.
 class RingSelector final : public BaseSelector {

@@ -142,9 +142,8 @@ std::ptrdiff_t RingSystem::sendmsg(int fd, const msghdr* message, int flags) noe
     const iovec& piece = message->msg_iov[i];
     if (piece.iov_len == 0) continue;
     // What is large goes as one message, if nothing is queued.
-    const std::size_t judged_by = total == 0 ? size : piece.iov_len;
     std::ptrdiff_t result =
-        total == 0 && judged_by >= (8 << 10) && file->to_send.empty()
+        total == 0 && size >= (8 << 10) && file->to_send.empty()
             ? RingSelector::straight
             : file->ring->send(*file, static_cast<const std::byte*>(piece.iov_base), piece.iov_len);
     if (result == RingSelector::straight) {
@@ -241,10 +240,7 @@ int RingSystem::close(int fd) noexcept {
     return KernelSystem::close(fd);
   }
   if (file->ring != nullptr) return file->ring->close(*file);
-  if (!file->received.empty()) {
-    const linger reset{1, 0};
-    KernelSystem::setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  }
+  if (!file->received.empty()) reset_when_closed(fd);
   forget(*file);
   return KernelSystem::close(fd);
 }

@@ -28,6 +28,11 @@ constexpr Duration close_limit = std::chrono::seconds(10);
 
 }  // namespace
 
+void reset_when_closed(int fd) noexcept {
+  const linger reset{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
 // Reading.
 
 std::ptrdiff_t RingSelector::receive(RingFile& file, std::byte* data, std::size_t size, bool peek) noexcept {
@@ -167,8 +172,7 @@ int RingSelector::close(RingFile& file) noexcept {
   if (!file.received.empty()) {
     // As TCP does when a connection is closed before all was read (RFC 2525, 2.17): its peer gets a reset.
     file.to_send.clear(send_buffers_);
-    const linger reset{1, 0};
-    ::setsockopt(file.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    reset_when_closed(file.fd);
   } else if (!file.to_send.empty()) {
     linger value{};
     socklen_t size = sizeof value;
@@ -200,8 +204,7 @@ int RingSelector::close(RingFile& file) noexcept {
 // sent.
 void RingSelector::reset_closing(RingFile& file) noexcept {
   file.to_send.clear(send_buffers_);
-  const linger reset{1, 0};
-  ::setsockopt(file.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  reset_when_closed(file.fd);
   finish_closing(file);
 }
 
