@@ -10,13 +10,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
-#include <new>
 
 #ifdef __linux__
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #endif
+
+#include "immortal.hpp"
 
 namespace heddle {
 
@@ -133,16 +135,17 @@ constexpr int write_no_signal = 0x100;
 
 // Whether pwritev2(2) has the flag RWF_NOSIGNAL, as it does since Linux 6.18.
 bool can_write_without_signal() noexcept {
-  static const bool can = [] {
-    const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (null < 0) return false;
-    char byte = 0;
-    const iovec data{&byte, 1};
-    const bool done = ::pwritev2(null, &data, 1, -1, write_no_signal) == 1;
-    ::close(null);
-    return done;
-  }();
-  return can;
+  static constinit std::atomic<int> known{-1};
+  int can = known.load(std::memory_order_relaxed);
+  if (can >= 0) return can != 0;
+  const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (null < 0) return false;
+  char byte = 0;
+  const iovec data{&byte, 1};
+  can = ::pwritev2(null, &data, 1, -1, write_no_signal) == 1 ? 1 : 0;
+  ::close(null);
+  known.store(can, std::memory_order_relaxed);
+  return can != 0;
 }
 #endif
 
@@ -377,12 +380,12 @@ std::int64_t KernelSystem::file_size(int fd) noexcept {
   return ::fstat(fd, &status) < 0 ? -errno : static_cast<std::int64_t>(status.st_size);
 }
 
-System& kernel_system() noexcept {
-  // Never destroyed, because descriptors may be closed during exit; in static memory, because this can't
-  // fail.
-  alignas(KernelSystem) static char storage[sizeof(KernelSystem)];
-  static KernelSystem& system = *new (storage) KernelSystem;
-  return system;
-}
+namespace {
+
+constinit detail::Immortal<KernelSystem> the_kernel;  // descriptors may be closed during exit
+
+}  // namespace
+
+System& kernel_system() noexcept { return the_kernel.value; }
 
 }  // namespace heddle

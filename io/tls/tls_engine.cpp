@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "../../selector/errors.hpp"
+#include "tls_bio.hpp"
 #include "tls_state.hpp"
 
 namespace heddle::detail {
@@ -22,88 +23,12 @@ namespace {
 
 constexpr std::size_t record = 16384;
 constexpr std::size_t input_size = record + 512;  // a record with its header, MAC and padding
-constexpr std::size_t most_hello = 65536;
-constexpr std::size_t most_output = 262144;    // a writer stops at 64 KiB and a record
-constexpr std::size_t most_kept = input_size;  // of the memory of output that was sent
-constexpr std::size_t least_output = 512;      // more than an alert
-constexpr std::size_t record_overhead = 64;    // header, nonce, tag: at most 29 with the ciphers of today
+constexpr std::size_t most_kept = input_size;     // of the memory of output that was sent
+constexpr std::size_t least_output = 512;         // more than an alert
+constexpr std::size_t record_overhead = 64;       // header, nonce, tag: at most 29 with the ciphers of today
 constexpr unsigned most_messages = 32;
 
 }  // namespace
-
-// The BIO, by which OpenSSL reads and writes.
-struct TlsBio {
-  static BIO_METHOD* method() {
-    static BIO_METHOD* const made = [] {
-      BIO_METHOD* const bio = ::BIO_meth_new(::BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "heddle");
-      if (bio == nullptr) throw std::bad_alloc();
-      ::BIO_meth_set_read_ex(bio, &read);
-      ::BIO_meth_set_write_ex(bio, &write);
-      ::BIO_meth_set_ctrl(bio, &control);
-      return bio;
-    }();
-    return made;
-  }
-
-  static TlsEngine& engine(BIO* bio) { return *static_cast<TlsEngine*>(::BIO_get_data(bio)); }
-
-  static int read(BIO* bio, char* data, std::size_t size, std::size_t* moved) {
-    TlsEngine& self = engine(bio);
-    BIO_clear_retry_flags(bio);
-    *moved = 0;
-    if (self.refusal_ != nullptr) return 0;
-    if (self.hello_seen_ && self.replayed_ < self.hello_.size()) {
-      *moved = std::min(size, self.hello_.size() - self.replayed_);
-      std::memcpy(data, self.hello_.data() + self.replayed_, *moved);
-      self.replayed_ += *moved;
-      return 1;
-    }
-    *moved = std::min(size, self.input_end_ - self.input_begin_);
-    if (self.keeps_hello_ && !self.hello_seen_ && !keep_hello(self, *moved)) return 0;
-    if (*moved > 0) std::memcpy(data, self.input_.data() + self.input_begin_, *moved);
-    self.input_begin_ += *moved;
-    if (*moved == 0 && !self.input_ended_) BIO_set_retry_read(bio);
-    return *moved > 0;
-  }
-
-  static bool keep_hello(TlsEngine& self, std::size_t size) noexcept {
-    if (self.hello_.size() + size > most_hello) {
-      self.refusal_ = "the ClientHello is too long";
-      return false;
-    }
-    try {
-      self.hello_.append(self.input_.chars().data() + self.input_begin_, size);
-    } catch (const std::bad_alloc&) {
-      self.out_of_memory_ = true;
-      return false;
-    }
-    return true;
-  }
-
-  static int write(BIO* bio, const char* data, std::size_t size, std::size_t* moved) {
-    TlsEngine& self = engine(bio);
-    BIO_clear_retry_flags(bio);
-    *moved = 0;
-    if (self.output_size() + size > most_output) {
-      self.refusal_ = "the peer doesn't read what it has asked for";
-      return 0;
-    }
-    try {
-      self.output_.append(data, size);
-    } catch (const std::bad_alloc&) {
-      self.out_of_memory_ = true;
-      return 0;
-    }
-    *moved = size;
-    return 1;
-  }
-
-  static long control(BIO* bio, int command, long, void*) {
-    if (command == BIO_CTRL_FLUSH) return 1;
-    const TlsEngine& self = engine(bio);
-    return command == BIO_CTRL_EOF && self.input_ended_ && self.input_begin_ == self.input_end_;
-  }
-};
 
 const std::string& TlsEngineAccess::name(const SSL* ssl) {
   return static_cast<const TlsEngine*>(SSL_get_app_data(ssl))->name_;

@@ -10,6 +10,8 @@
 #include <mutex>
 #include <utility>
 
+#include "../../selector/immortal.hpp"
+
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
 #endif
@@ -77,15 +79,13 @@ struct Store {
   char* start_of(std::uint32_t number) const noexcept { return base + std::size_t{number} * span_bytes; }
 };
 
-// Never destroyed: threads may end after main() has.
-union Immortal {
-  constexpr Immortal() noexcept : store{} {}
-  ~Immortal() {}
-  Store store;
-};
-constinit Immortal immortal;
-constexpr Store& store() noexcept { return immortal.store; }
+constinit Immortal<Store> immortal;
+constexpr Store& store() noexcept { return immortal.value; }
 constinit std::atomic<std::uintptr_t> range{0};  // its first address, once it is there
+
+// A child of fork() finds the mutex unlocked and the lists in order.
+[[maybe_unused]] const int fork_handlers = ::pthread_atfork(
+    [] { store().mutex.lock(); }, [] { store().mutex.unlock(); }, [] { store().mutex.unlock(); });
 
 void* map(std::size_t bytes, int protection) noexcept {
   void* const address =
@@ -101,11 +101,8 @@ bool Store::open() noexcept {
   const std::size_t table_bytes =
       most_spans * sizeof(Span) + most_spans / spans_in_chunk * sizeof(std::uint32_t);
   void* const table = map(table_bytes, PROT_READ | PROT_WRITE);
-  // A child of fork() finds the mutex unlocked and the lists in order.
-  if (table == nullptr || ::pthread_atfork([] { store().mutex.lock(); }, [] { store().mutex.unlock(); },
-                                           [] { store().mutex.unlock(); }) != 0) {
+  if (table == nullptr) {
     ::munmap(addresses, range_bytes + chunk_bytes);
-    if (table != nullptr) ::munmap(table, table_bytes);
     return false;
   }
   const auto first =

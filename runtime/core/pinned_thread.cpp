@@ -8,7 +8,9 @@
 #include <sched.h>
 #endif
 
+#include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <string>
 
 #include "../../selector/errors.hpp"
@@ -22,12 +24,15 @@ constexpr std::size_t word_bits = 8 * sizeof(unsigned long);
 // Of the thread: a key needs no static thread-local storage. Never deleted, so that threads which outlive
 // main() find it.
 pthread_key_t pinned_key() noexcept {
-  static const pthread_key_t key = [] {
+  static constinit std::atomic<std::uint64_t> known{0};  // the key and one
+  std::uint64_t key = known.load(std::memory_order_relaxed);
+  if (key == 0) {
     pthread_key_t made{};
     ::pthread_key_create(&made, nullptr);
-    return made;
-  }();
-  return key;
+    if (known.compare_exchange_strong(key, std::uint64_t{made} + 1)) return made;
+    ::pthread_key_delete(made);  // another thread was faster
+  }
+  return static_cast<pthread_key_t>(key - 1);
 }
 
 }  // namespace

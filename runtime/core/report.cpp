@@ -3,6 +3,7 @@
 #include "report.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -178,10 +179,8 @@ std::terminate_handler terminate_before = nullptr;
 }  // namespace
 
 void trace_at_terminate() noexcept {
-  [[maybe_unused]] static const bool once = [] {
-    terminate_before = std::set_terminate(&print_and_terminate);
-    return true;
-  }();
+  static constinit std::atomic_flag done;
+  if (!done.test_and_set()) terminate_before = std::set_terminate(&print_and_terminate);
 }
 
 void deliver_report(const Report& report) noexcept {

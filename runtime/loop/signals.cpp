@@ -40,17 +40,15 @@ unsigned loops_catching[LoopSignals::most + 1];
 
 // In the child of a fork() the other threads don't exist: a mutex that one of them held would stay locked,
 // and a handler that one of them ran would count as running for ever.
-void register_fork_handlers() {
-  static const int registered = ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); },
-                                                 [] {
-                                                   handlers_running.store(0);
-                                                   // Nobody catches anything here, until a loop is made or
-                                                   // goes on.
-                                                   for (unsigned& count : loops_catching) count = 0;
-                                                   mutex.unlock();
-                                                 });
-  static_cast<void>(registered);
-}
+[[maybe_unused]] const int fork_handlers = ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); },
+                                                            [] {
+                                                              handlers_running.store(0);
+                                                              // Nobody catches anything here, until a loop is
+                                                              // made or goes on.
+                                                              for (unsigned& count : loops_catching)
+                                                                count = 0;
+                                                              mutex.unlock();
+                                                            });
 
 void check_can_be_caught(int signum) {
   switch (signum) {
@@ -101,7 +99,6 @@ void LoopSignals::pass_on(int signum) noexcept {
 // Changing what is caught.
 
 LoopSignals::LoopSignals(EventLoop& loop) : loop_(loop), mailbox_(loop.mailbox()), process_(::getpid()) {
-  register_fork_handlers();
   const std::lock_guard lock(mutex);
   next_.store(loops.load());
   loops.store(this);

@@ -5,7 +5,7 @@
 #include <dirent.h>
 
 #include <algorithm>
-#include <list>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -40,10 +40,15 @@ int open_descriptors() noexcept {
 struct UnfinishedRun {
   std::unique_ptr<EventLoop> loop;
   JoinHandle<void> main;
+  UnfinishedRun* next = nullptr;
 };
-std::list<UnfinishedRun>& unfinished_runs() {
-  static auto& runs = *new std::list<UnfinishedRun>;
-  return runs;
+constinit std::atomic<UnfinishedRun*> unfinished_runs{nullptr};
+
+void keep_for_ever(UnfinishedRun run) {
+  auto* const kept = new UnfinishedRun(std::move(run));
+  kept->next = unfinished_runs.load();
+  while (!unfinished_runs.compare_exchange_weak(kept->next, kept)) {
+  }
 }
 
 // Cancels each task of a loop once: those that there are when the main one is done, at once, as run() does;
@@ -187,7 +192,7 @@ class Harness {
     }
     all.loop->remove_observer(disturber);
     if (all.loop->first_child() != nullptr)
-      unfinished_runs().push_back(std::move(all));
+      keep_for_ever(std::move(all));
     else if (wrong.empty())
       wrong = find_left_behind(*all.loop);
     return wrong;

@@ -113,7 +113,11 @@ std::size_t ThreadPool::queued() const noexcept { return state().queued(); }
 
 namespace {
 
-std::atomic<ThreadPool*> shared_pool{nullptr};
+constinit std::atomic<ThreadPool*> shared_pool{nullptr};
+
+// Of the parent's pool the child of a fork() has everything but the threads.
+[[maybe_unused]] const int fork_handlers =
+    ::pthread_atfork(nullptr, nullptr, [] { shared_pool.store(nullptr, std::memory_order_relaxed); });
 
 }  // namespace
 
@@ -121,10 +125,6 @@ std::atomic<ThreadPool*> shared_pool{nullptr};
 ThreadPool& ThreadPool::shared() {
   ThreadPool* pool = shared_pool.load(std::memory_order_acquire);
   if (pool != nullptr) return *pool;
-  // Of the parent's pool the child of a fork() has everything but the threads.
-  static const int registered =
-      ::pthread_atfork(nullptr, nullptr, [] { shared_pool.store(nullptr, std::memory_order_relaxed); });
-  static_cast<void>(registered);
   auto* const made = new ThreadPool;
   if (shared_pool.compare_exchange_strong(pool, made)) return *made;
   delete made;

@@ -17,10 +17,10 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <new>
 #include <utility>
 
 #include "../errors.hpp"
+#include "../immortal.hpp"
 #include "ring_selector.hpp"
 #include "ring_table.hpp"
 
@@ -285,11 +285,13 @@ int RingSystem::poll_now(int fd, short events) noexcept {
 
 void (*alter_completion)(unsigned kind, int& result) = nullptr;
 
-System& ring_system() noexcept {
-  alignas(RingSystem) static char storage[sizeof(RingSystem)];  // as kernel_system()
-  static RingSystem& system = *new (storage) RingSystem;
-  return system;
-}
+namespace {
+
+constinit Immortal<RingSystem> the_ring;  // as kernel_system()
+
+}  // namespace
+
+System& ring_system() noexcept { return the_ring.value; }
 
 BaseSelector* make_ring_selector() { return new RingSelector; }
 

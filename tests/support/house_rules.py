@@ -116,6 +116,22 @@ def main():
                   for path, letter, name in table
                   if letter == "U" and name in home and ranks[home[name]] > ranks[objects[path]])
 
+    def nobody_waits_in_a_fork():
+        problems = []
+        for floor in rooms.FLOORS:
+            for path in (options.objects / floor).rglob("*.o"):
+                listing = subprocess.run([bb.tool("readelf"), "--syms", "--wide", path], capture_output=True, text=True, check=True).stdout
+                problems += [f"{path.stem} in {floor} has a static that is made when a function is first called ({name}): the child of a "
+                             "fork() may find its lock taken (constinit, or a compare_exchange)"
+                             for name in re.findall(r" (?!TLS)[A-Z]+ +\w+ +\w+ +\w+ (_ZGV\w+)$", listing, re.MULTILINE)]
+        for path in sources:
+            text = read(path)
+            at_load = re.findall(r"^\[\[maybe_unused\]\] const int [\w:]+ =\s+::pthread_atfork\(", text, re.MULTILINE)
+            if text.count("::pthread_atfork(") != len(at_load):
+                problems.append(f"{path.relative_to(root)} calls pthread_atfork() later than at load: a fork() that is under way may "
+                                "miss it, and what it was to unlock stays locked")
+        each_once(problems)
+
     def frugal_headers():
         problems = []
         for path in sorted(public) + [umbrella]:
@@ -201,6 +217,7 @@ def main():
             ("nothing lies loose, and each room has its README", nothing_loose),
             ("no include runs against the order of the rooms", one_order),
             ("nor does a symbol that an object needs", symbols_too),
+            ("no lock outlives a fork()", nobody_waits_in_a_fork),
             ("no buffer is cleared, only to be read into", not_cleared),
             ("the pictures of the rooms are as the includes are", pictures),
             ("public headers include neither the system nor what is costly to compile, nor what is private", frugal_headers),
