@@ -34,6 +34,8 @@ def run(build, options):
     entries = common.servers_and_simple(build, options)
     for name, command in common.servers(build, options, "readable").items():
         entries[f"{name}, buffer after readable()"] = command
+    if common.OURS in entries:
+        entries[common.OURS_RING] = [*entries[common.OURS], "--selector", "io_uring"]
     figures = {}
     for name, command in entries.items():
         common.progress(name)
@@ -50,6 +52,8 @@ def run(build, options):
     frugal = figures.get(f"{common.OURS}, buffer after readable()")
     if frugal is not None:
         verdicts.check("heddle's handler that awaits readable() before it takes a buffer", frugal, 0.6, " KB")
+    if common.OURS_RING in figures:
+        verdicts.check("heddle's simple handler on io_uring", figures[common.OURS_RING], 0.7, " KB")
     common.publish("idle", "## Memory of an idle connection\n\nPrivate memory of the server; loopback TCP; each connection has "
                    f"had one message answered; {more:,} connections.\n\n" + table + verdicts.text(), figures,
                    plot.bars({"KB a connection": figures}, {**common.COLOURS, f"{common.OURS}, buffer after readable()":

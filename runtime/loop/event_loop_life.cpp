@@ -31,7 +31,7 @@ DescriptorTable* make_table(Scheduler& loop, const LoopOptions& options, bool re
                             DescriptorTable::OtherEvent other) {
   std::unique_ptr<BaseSelector> made;
   if (&loop.system() == &ring_system())
-    made.reset(make_ring_selector());
+    made.reset(make_ring_selector(options.one_thread));
   else if (options.custom_selector == nullptr)
     made = make_selector(options.selector);
   auto* const table = new DescriptorTable(loop, made ? *made : *options.custom_selector, real_calls, other);

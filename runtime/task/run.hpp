@@ -59,7 +59,9 @@ template <class T>
 T run(Task<T> main, const LoopOptions& options = {},
       std::source_location where = std::source_location::current()) {
   detail::check_no_loop_runs();
-  EventLoop loop(options);
+  LoopOptions own = options;
+  own.one_thread = true;
+  EventLoop loop(own);
   JoinHandle<T> handle = spawn_for(loop, std::move(main), where);
   handle.set_name("main");
   const bool interrupted = detail::drive_main(loop, handle.state());

@@ -57,6 +57,7 @@ class Threads {
   Threads(std::size_t count, const Cores& cores, ThreadMain& function, const LoopOptions& options)
       : function_(function), options_(options), cores_(cores), tasks_(count), ends_(count, End(*this)) {
     traces_.reserve(2 * count + 1);
+    options_.one_thread = true;
     errors_.reserve(2 * count + 1);  // a task and its loop; and a thread that can't be started
   }
 
@@ -194,7 +195,7 @@ class Threads {
   }
 
   ThreadMain& function_;
-  const LoopOptions& options_;
+  LoopOptions options_;
   const Cores& cores_;
   std::mutex mutex_;
   std::vector<RemoteHandle> tasks_;

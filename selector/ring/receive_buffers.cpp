@@ -101,10 +101,10 @@ std::size_t ReceiveQueue::take(ReceiveBuffers* buffers, std::byte* data, std::si
                                bool peek) noexcept {
   std::size_t taken = 0;
   if (kept_ != nullptr) {
-    taken = std::min(size, kept_end_ - kept_begin_);
+    taken = std::min<std::size_t>(size, kept_end_ - kept_begin_);
     std::memcpy(data, kept_ + kept_begin_, taken);
     if (!peek) {
-      kept_begin_ += taken;
+      kept_begin_ += static_cast<std::uint32_t>(taken);
       bytes_ -= taken;
       if (kept_begin_ == kept_end_) {
         delete[] kept_;
@@ -156,7 +156,8 @@ bool ReceiveQueue::keep(ReceiveBuffers& buffers) noexcept {
   clear(&buffers);
   kept_ = block;
   kept_begin_ = 0;
-  kept_end_ = bytes_ = block != nullptr ? size : 0;
+  bytes_ = block != nullptr ? size : 0;
+  kept_end_ = static_cast<std::uint32_t>(bytes_);
   return block != nullptr;
 }
 

@@ -74,8 +74,8 @@ class ReceiveQueue {
  private:
   std::size_t bytes_ = 0;
   std::byte* kept_ = nullptr;  // comes before the buffers
-  std::size_t kept_begin_ = 0;
-  std::size_t kept_end_ = 0;
+  std::uint32_t kept_begin_ = 0;
+  std::uint32_t kept_end_ = 0;
   std::uint32_t begin_ = 0;  // of the first buffer
   std::uint16_t first_ = ReceiveBuffers::none;
   std::uint16_t last_ = ReceiveBuffers::none;

@@ -22,9 +22,9 @@ HEDDLE_EXPORT System& ring_system() noexcept;
 /// nothing.
 HEDDLE_EXPORT extern void (*alter_completion)(unsigned kind, int& result);
 
-/// The selector of a loop whose System is ring_system(), the caller's to delete. Throws as ring_is_complete()
-/// does.
-[[nodiscard]] HEDDLE_EXPORT BaseSelector* make_ring_selector();
+/// The selector of a loop whose System is ring_system(), the caller's to delete. `one_thread`: see
+/// LoopOptions. Throws as ring_is_complete() does.
+[[nodiscard]] HEDDLE_EXPORT BaseSelector* make_ring_selector(bool one_thread);
 
 }  // namespace heddle::detail
 

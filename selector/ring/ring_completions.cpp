@@ -38,6 +38,7 @@ void RingSelector::completed(const io_uring_cqe& completion, bool fresh) noexcep
   RingFile& file = *reinterpret_cast<RingFile*>(completion.user_data & ~kind);
   const auto request = static_cast<Request>(completion.user_data & kind);
   const bool ends = (completion.flags & IORING_CQE_F_MORE) == 0;
+  coalescing_.completed(file.window);
   file.held = true;
   if (ends) {
     file.requests.remove(request);
@@ -86,7 +87,7 @@ void RingSelector::receive_completed(RingFile& file, const io_uring_cqe& complet
   } else if (result == 0 ||
              (result != -ENOBUFS && result != -ECANCELED && result != -EAGAIN && result != -EINTR)) {
     file.ended = true;
-    file.receive_error = -result;
+    file.receive_error = static_cast<std::int16_t>(-result);
     file.no_more_writes = file.no_more_writes || result < 0;
     notify(file, result == 0 ? KernelEvent::readable : KernelEvent::readable | KernelEvent::writable, true);
   } else if (result == -ENOBUFS && (file.received.is_full() || !receive_buffers_->provide_more())) {
@@ -116,7 +117,7 @@ void RingSelector::send_completed(RingFile& file, int result) noexcept {
     file.polls_write = true;
   } else if (result != -EINTR && result != -ECANCELED) {
     file.to_send.clear(send_buffers_);
-    file.send_error = -result;
+    file.send_error = static_cast<std::int16_t>(-result);
     file.no_more_writes = true;
     notify(file, KernelEvent::writable);
   }

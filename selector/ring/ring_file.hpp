@@ -55,37 +55,39 @@ struct RingFile {
   RingFile* next_todo = nullptr;
   RingFile* next_pending = nullptr;
   RingFile* next_send = nullptr;
-  std::size_t sending = 0;  ///< of a send that was submitted
+  std::uint64_t inode = 0;    ///< of the file that was registered
+  std::uint32_t sending = 0;  ///< of a send that was submitted
   int fd;
   std::uint32_t generation = 0;
-  std::uint64_t inode = 0;  ///< of the file that was registered
   Use use = Use::LEVEL;
   Requests requests;  ///< in the kernel
   Requests to_cancel;
-  short poll_events = 0;    ///< LEVEL: what is asked for
-  std::uint8_t events = 0;  ///< to be reported: bits of KernelEvent
+  short poll_events = 0;     ///< LEVEL: what is asked for
+  std::uint16_t window = 0;  ///< of WaitCoalescing
+  std::uint8_t events = 0;   ///< to be reported: bits of KernelEvent
   std::uint8_t large_reads = 0;
   std::uint8_t small_reads = 0;
-  bool registered = false;      ///< reports reach somebody
-  bool tcp = false;             ///< reads and writes may go through the ring
-  bool direct = false;          ///< STREAM: to become EDGE as soon as the receive has ended
-  bool gone = false;            ///< only its requests are left
-  bool held = false;            ///< a completion of it is being read
-  bool todo = false;            ///< in the list of those that have something to submit
-  bool in_sends = false;        ///< in the list of those with a send that isn't known to be done
-  bool pending = false;         ///< in the list of those that have something to report
-  bool multishot = false;       ///< LEVEL: see RingSelector::poll_completed()
-  bool hangup = false;          ///< to be reported
-  bool ended = false;           ///< the peer sends no more, or receiving has failed with receive_error
-  bool frozen = false;          ///< nothing is submitted, only cancelled
-  bool wants_room = false;      ///< a write of the user's waits for the queue
-  bool polls_write = false;     ///< one waits for the kernel
-  bool shut_down = false;       ///< for writing, as soon as the queue is empty
-  bool no_more_writes = false;  ///< it is shut down or broken: the kernel says so best
-  bool is_client = false;       ///< it was connected by this process, from an address of its own
-  bool closing = false;         ///< closed, as soon as the queue is empty, or at close_deadline
-  int receive_error = 0;
-  int send_error = 0;
+  bool todo = false;             ///< in the list of those that have something to submit
+  bool in_sends = false;         ///< in the list of those with a send that isn't known to be done
+  bool pending = false;          ///< in the list of those that have something to report
+  bool hangup = false;           ///< to be reported
+  bool wants_room = false;       ///< a write of the user's waits for the queue
+  bool shut_down = false;        ///< for writing, as soon as the queue is empty
+  bool registered : 1 = false;   ///< reports reach somebody
+  bool tcp : 1 = false;          ///< reads and writes may go through the ring
+  bool watched : 1 = false;      ///< EDGE: whether there is room to write is polled where a write found none
+  bool direct : 1 = false;       ///< STREAM: to become EDGE as soon as the receive has ended
+  bool gone : 1 = false;         ///< only its requests are left
+  bool held : 1 = false;         ///< a completion of it is being read
+  bool multishot : 1 = false;    ///< LEVEL: see RingSelector::poll_completed()
+  bool ended : 1 = false;        ///< the peer sends no more, or receiving has failed with receive_error
+  bool frozen : 1 = false;       ///< nothing is submitted, only cancelled
+  bool polls_write : 1 = false;  ///< one waits for the kernel
+  bool no_more_writes : 1 = false;  ///< it is shut down or broken: the kernel says so best
+  bool is_client : 1 = false;       ///< it was connected by this process, from an address of its own
+  bool closing : 1 = false;         ///< closed, as soon as the queue is empty, or at close_deadline
+  std::int16_t receive_error = 0;
+  std::int16_t send_error = 0;
   ReceiveQueue received;
   SendQueue to_send;
   TimePoint close_deadline{};

@@ -67,7 +67,7 @@ bool RingSelector::push(RingFile& file, Request request) noexcept {
                          MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
       // It is done when it is submitted, and completes only where not all could be sent: see settle_sends().
       sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-      file.sending = file.to_send.next_size();
+      file.sending = static_cast<std::uint32_t>(file.to_send.next_size());
       sends_.add(file);
       sends_matter_ = sends_matter_ || file.to_send.size() > file.sending || file.wants_room ||
                       file.shut_down || file.closing;
@@ -75,7 +75,9 @@ bool RingSelector::push(RingFile& file, Request request) noexcept {
     case Request::POLL: {
       const short events = file.use == Use::LEVEL        ? file.poll_events
                            : file.use == Use::CONNECTING ? static_cast<short>(POLLOUT | POLLIN)
-                                                         : static_cast<short>(POLLIN | POLLOUT | POLLRDHUP);
+                           // Of others than TCP there is room anew whenever the peer has read something.
+                           : file.watched ? static_cast<short>(POLLIN | POLLRDHUP)
+                                          : static_cast<short>(POLLIN | POLLOUT | POLLRDHUP);
       io_uring_prep_poll_add(sqe, file.fd, static_cast<unsigned short>(events));
       if (file.use == Use::EDGE || file.multishot) sqe->len = IORING_POLL_ADD_MULTI;
       break;
@@ -106,7 +108,10 @@ void RingSelector::submit_now() noexcept {
 
 // Submits, waits and reads what has completed. Where more is to be done after a send, it doesn't wait.
 int RingSelector::enter(Timeout timeout) noexcept {
-  const int error = queue_.enter(std::exchange(sends_matter_, false) ? Timeout(Duration(0)) : timeout);
+  if (std::exchange(sends_matter_, false)) timeout = Duration(0);
+  const unsigned share = timeout.only_polls() ? 1 : coalescing_.share();
+  const int error = queue_.enter(timeout, share);
+  coalescing_.waited(share, queue_.ready());
   harvest(true);
   return error;
 }

@@ -35,10 +35,8 @@ std::uint64_t inode_of(int fd) noexcept {
 
 }  // namespace
 
-// Cooperative: completions wait until this thread enters the kernel, instead of interrupting it.
-RingSelector::RingSelector()
-    : BaseSelector("io_uring_enter", "io_uring_enter"),
-      queue_(IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL) {
+RingSelector::RingSelector(bool one_thread)
+    : BaseSelector("io_uring_enter", "io_uring_enter"), queue_(one_thread) {
   receive_buffers_ = std::make_unique<ReceiveBuffers>(queue_);
   RingTable::enter_process();
 }
@@ -94,7 +92,13 @@ int RingSelector::look_at(RingFile& file) noexcept {
   socklen_t size = sizeof info.tcpi_state;
   if (::getsockopt(file.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0) {
     file.use = Use::EDGE;
-    return errno == EBADF ? EBADF : 0;
+    if (errno == EBADF) return EBADF;
+    // Not of datagrams: what a poll says of their room needn't hold for the peer that one is sent to.
+    int type = SOCK_DGRAM;
+    size = sizeof type;
+    if (::getsockopt(file.fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_DGRAM)
+      file.watched = RingTable::set_watched(file.fd, file);
+    return 0;
   }
   // A listener is polled, too: a multishot accept would take connections that nobody here asks for, from
   // other loops and processes that share it, and beyond what a server has room for.
@@ -103,7 +107,7 @@ int RingSelector::look_at(RingFile& file) noexcept {
              : state == TCP_LISTEN || state == TCP_CLOSE    ? Use::EDGE
                                                             : Use::STREAM;
   file.is_client = file.use == Use::CONNECTING || RingTable::is_noted_client(file.fd);
-  file.tcp = file.use != Use::EDGE && RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, &file);
+  file.tcp = file.use != Use::EDGE && RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, file);
   if (!file.tcp) file.use = Use::EDGE;
   return 0;
 }
@@ -145,6 +149,7 @@ void RingSelector::begin(RingFile& file, std::uint32_t generation) noexcept {
   file.generation = generation;
   file.registered = true;
   file.frozen = false;
+  if (file.watched) file.polls_write = true;
   // An edge-triggered registration begins with a report of what there is.
   if (file.use == Use::STREAM)
     notify(file,
@@ -206,6 +211,7 @@ void RingSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept
 void RingSelector::abandon(RingFile& file) noexcept {
   const auto index = static_cast<std::size_t>(file.fd);
   if (index < files_.capacity() && files_[index] == &file) files_[index] = nullptr;
+  if (RingTable::find_watched(file.fd) == &file) RingTable::remove(file.fd);
   file.received.clear(receive_buffers_.get());
   file.registered = false;
   file.gone = true;

@@ -8,6 +8,7 @@
 #include "../base_selector.hpp"
 #include "ring_file.hpp"
 #include "uring_queue.hpp"
+#include "wait_coalescing.hpp"
 
 namespace heddle::detail {
 
@@ -18,7 +19,7 @@ void reset_when_closed(int fd) noexcept;
 /// received, or is left of the room to send: `recv` and `send` of RingSystem come here.
 class RingSelector final : public BaseSelector {
  public:
-  RingSelector();
+  explicit RingSelector(bool one_thread);
   RingSelector(const RingSelector&) = delete;
   ~RingSelector() override;
 
@@ -53,6 +54,8 @@ class RingSelector final : public BaseSelector {
   /// queues.
   bool let_go(RingFile& file) noexcept;
   void wait_for_room(RingFile& file) noexcept { file.wants_room = true; }
+  /// A write has found no room in the kernel.
+  void poll_for_room(RingFile& file) noexcept;
 
  private:
   using Use = RingFile::Use;
@@ -113,6 +116,7 @@ class RingSelector final : public BaseSelector {
   std::vector<RingFile*> made_;      // all that haven't been left behind
   RingFile* spare_files_ = nullptr;  // linked by next_todo
   Buffer<KernelEvent> events_;
+  WaitCoalescing coalescing_;
   unsigned outstanding_ = 0;  // requests in the kernel
   bool nested_ = false;
 };

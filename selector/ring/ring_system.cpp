@@ -31,6 +31,13 @@ namespace {
 // The flags of a receive that are all the same to the ring.
 constexpr int plain_flags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC;
 
+// Of a socket that is only polled: the ring has to know of a write that found no room for all.
+std::ptrdiff_t written(int fd, std::ptrdiff_t result, std::size_t size) noexcept {
+  if (result < 0 ? result == -EAGAIN : static_cast<std::size_t>(result) < size)
+    if (RingFile* const file = RingTable::find_watched(fd)) file->ring->poll_for_room(*file);
+  return result;
+}
+
 std::size_t length_of(const msghdr& message) noexcept {
   std::size_t length = 0;
   for (std::size_t i = 0; i < message.msg_iovlen; ++i) length += message.msg_iov[i].iov_len;
@@ -103,7 +110,8 @@ std::ptrdiff_t RingSystem::recvmsg(int fd, msghdr* message, int flags) noexcept 
 
 std::ptrdiff_t RingSystem::send(int fd, const void* data, std::size_t size, int flags) noexcept {
   RingFile* const file = RingTable::find(fd);
-  return file == nullptr ? KernelSystem::send(fd, data, size, flags) : transmit(*file, data, size, flags);
+  return file == nullptr ? written(fd, KernelSystem::send(fd, data, size, flags), size)
+                         : transmit(*file, data, size, flags);
 }
 
 std::ptrdiff_t RingSystem::transmit(RingFile& file, const void* data, std::size_t size, int flags) noexcept {
@@ -125,13 +133,15 @@ std::ptrdiff_t RingSystem::transmit(RingFile& file, const void* data, std::size_
 
 std::ptrdiff_t RingSystem::write(int fd, const void* data, std::size_t size) noexcept {
   RingFile* const file = RingTable::find(fd);
-  return file == nullptr ? KernelSystem::write(fd, data, size) : transmit(*file, data, size, 0);
+  return file == nullptr ? written(fd, KernelSystem::write(fd, data, size), size)
+                         : transmit(*file, data, size, 0);
 }
 
 std::ptrdiff_t RingSystem::sendmsg(int fd, const msghdr* message, int flags) noexcept {
   RingFile* const file = RingTable::find(fd);
-  if (file == nullptr || file->ring == nullptr) return KernelSystem::sendmsg(fd, message, flags);
   const std::size_t size = length_of(*message);
+  if (file == nullptr || file->ring == nullptr)
+    return written(fd, KernelSystem::sendmsg(fd, message, flags), size);
   const bool plain = (flags & ~plain_flags) == 0 && message->msg_controllen == 0;
   if (!plain && !file->ring->flush(*file)) {
     file->ring->wait_for_room(*file);
@@ -164,7 +174,8 @@ std::ptrdiff_t RingSystem::sendmsg(int fd, const msghdr* message, int flags) noe
 
 std::ptrdiff_t RingSystem::sendfile(int to, int from, std::int64_t* offset, std::size_t count) noexcept {
   RingFile* const file = RingTable::find(to);
-  if (file == nullptr || file->ring == nullptr) return KernelSystem::sendfile(to, from, offset, count);
+  if (file == nullptr || file->ring == nullptr)
+    return written(to, KernelSystem::sendfile(to, from, offset, count), count);
   if (!file->ring->flush(*file)) {
     file->ring->wait_for_room(*file);
     return -EAGAIN;
@@ -198,7 +209,11 @@ std::ptrdiff_t RingSystem::splice(int from, int to, std::size_t count) noexcept 
     target->ring->sent_directly(*target, moved, count);
     return moved;
   }
-  return KernelSystem::splice(from, to, count);
+  return written(to, KernelSystem::splice(from, to, count), count);
+}
+
+int RingSystem::sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
+  return static_cast<int>(written(fd, KernelSystem::sendmmsg(fd, messages, count, flags), count));
 }
 
 int RingSystem::setsockopt(int fd, int level, int name, const void* value, unsigned length) noexcept {
@@ -212,7 +227,7 @@ int RingSystem::setsockopt(int fd, int level, int name, const void* value, unsig
 // Sockets.
 
 int RingSystem::connect(int fd, const sockaddr* address, unsigned length) noexcept {
-  if (RingTable::find(fd) == nullptr) RingTable::note_client(fd);
+  RingTable::note_client(fd);
   return KernelSystem::connect(fd, address, length);
 }
 
@@ -274,7 +289,11 @@ int RingSystem::release(int fd) noexcept {
 int RingSystem::poll_now(int fd, short events) noexcept {
   const int kernels = KernelSystem::poll_now(fd, events);
   RingFile* const file = RingTable::find(fd);
-  if (file == nullptr || kernels < 0 || (kernels & POLLNVAL) != 0) return kernels;
+  if (kernels < 0 || (kernels & POLLNVAL) != 0) return kernels;
+  if (file == nullptr) {
+    if ((events & ~kernels & POLLOUT) != 0) written(fd, -EAGAIN, 0);
+    return kernels;
+  }
   int result = kernels;
   if (file->is_readable()) result |= events & POLLIN;
   if (file->ring != nullptr && file->to_send.room() == 0) result &= ~POLLOUT;
@@ -293,13 +312,13 @@ constinit Immortal<RingSystem> the_ring;  // as kernel_system()
 
 System& ring_system() noexcept { return the_ring.value; }
 
-BaseSelector* make_ring_selector() { return new RingSelector; }
+BaseSelector* make_ring_selector(bool one_thread) { return new RingSelector(one_thread); }
 
 namespace {
 
 // Whether a multishot receive into provided buffers works here, as it does from Linux 6.0 on.
 bool try_ring() {
-  UringQueue queue(IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL);
+  UringQueue queue(true);
   ReceiveBuffers buffers(queue);
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) throw_errno(errno, "socketpair", -1);
@@ -360,7 +379,7 @@ namespace heddle::detail {
 void (*alter_completion)(unsigned kind, int& result) = nullptr;
 bool ring_is_complete() { return false; }
 System& ring_system() noexcept { return kernel_system(); }
-BaseSelector* make_ring_selector() { throw_errno(ENOSYS, "io_uring_setup", -1); }
+BaseSelector* make_ring_selector(bool) { throw_errno(ENOSYS, "io_uring_setup", -1); }
 
 }  // namespace heddle::detail
 

@@ -18,6 +18,7 @@ class RingSystem final : public KernelSystem {
   std::ptrdiff_t send(int fd, const void* data, std::size_t size, int flags) noexcept override;
   std::ptrdiff_t recvmsg(int fd, msghdr* message, int flags) noexcept override;
   std::ptrdiff_t sendmsg(int fd, const msghdr* message, int flags) noexcept override;
+  int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept override;
   std::ptrdiff_t sendfile(int to, int from, std::int64_t* offset, std::size_t count) noexcept override;
   std::ptrdiff_t splice(int from, int to, std::size_t count) noexcept override;
   std::ptrdiff_t read(int fd, void* data, std::size_t size) noexcept override;

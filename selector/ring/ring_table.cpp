@@ -11,7 +11,7 @@ namespace heddle::detail {
 std::atomic<RingTable::Chunk*> RingTable::chunks_[RingTable::most / RingTable::chunk_size];
 ProcessMark RingTable::mark_;
 
-bool RingTable::set(int fd, RingFile* file) noexcept {
+bool RingTable::store(int fd, std::uintptr_t entry) noexcept {
   const auto index = static_cast<unsigned>(fd);
   if (index >= most) return false;
   std::atomic<Chunk*>& place = chunks_[index / chunk_size];
@@ -24,23 +24,15 @@ bool RingTable::set(int fd, RingFile* file) noexcept {
     else
       delete made;  // another thread was faster
   }
-  chunk->files[index % chunk_size].store(file, std::memory_order_relaxed);
+  chunk->entries[index % chunk_size].store(entry, std::memory_order_relaxed);
   return true;
-}
-
-bool RingTable::is_noted_client(int fd) noexcept {
-  const auto index = static_cast<unsigned>(fd);
-  if (index >= most) return false;
-  const Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire);
-  return chunk != nullptr &&
-         chunk->files[index % chunk_size].load(std::memory_order_relaxed) == reinterpret_cast<RingFile*>(1);
 }
 
 void RingTable::remove(int fd) noexcept {
   const auto index = static_cast<unsigned>(fd);
   if (index >= most) return;
   if (Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire); chunk != nullptr)
-    chunk->files[index % chunk_size].store(nullptr, std::memory_order_relaxed);
+    chunk->entries[index % chunk_size].store(0, std::memory_order_relaxed);
 }
 
 // What a closed ring has left behind is the child's as well as the parent's.
@@ -51,10 +43,12 @@ void RingTable::enter_process() noexcept {
   for (std::atomic<Chunk*>& place : chunks_) {
     Chunk* const chunk = place.load(std::memory_order_acquire);
     if (chunk == nullptr) continue;
-    for (std::atomic<RingFile*>& entry : chunk->files)
-      if (RingFile* const file = entry.load(std::memory_order_relaxed);
-          reinterpret_cast<std::uintptr_t>(file) <= 1 || file->ring != nullptr)
-        entry.store(nullptr, std::memory_order_relaxed);
+    for (std::atomic<std::uintptr_t>& place_of_one : chunk->entries) {
+      const std::uintptr_t entry = place_of_one.load(std::memory_order_relaxed);
+      const bool kept =
+          entry != 0 && (entry & marks) == 0 && reinterpret_cast<RingFile*>(entry)->ring == nullptr;
+      if (!kept) place_of_one.store(0, std::memory_order_relaxed);
+    }
   }
   mark_.move_here();
 }

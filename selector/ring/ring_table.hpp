@@ -1,4 +1,4 @@
-// RingTable: which TCP socket of the process a ring takes care of, by descriptor. For .cpp files only.
+// RingTable: which sockets of the process a ring takes care of, by descriptor. For .cpp files only.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -15,21 +15,30 @@ struct RingFile;
 /// changed by the thread that may use the descriptor, others' entries beside it by other threads.
 class RingTable {
  public:
-  /// nullptr: the descriptor is the kernel's alone.
+  /// The TCP socket whose bytes go through a ring. nullptr: it is read and written as ever.
   static RingFile* find(int fd) noexcept {
-    const auto index = static_cast<unsigned>(fd);
-    if (index >= most) return nullptr;
-    const Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire);
-    if (chunk == nullptr) return nullptr;
-    RingFile* const file = chunk->files[index % chunk_size].load(std::memory_order_relaxed);
-    if (reinterpret_cast<std::uintptr_t>(file) <= 1) return nullptr;
+    const std::uintptr_t entry = entry_of(fd);
+    if (entry == 0 || (entry & marks) != 0) return nullptr;
+    auto* const file = reinterpret_cast<RingFile*>(entry);
     return mark_.is_here() ? file : inherited(file);
   }
+  /// Another socket, of which a ring is to be told when a write has found no room; nullptr: of none.
+  static RingFile* find_watched(int fd) noexcept {
+    const std::uintptr_t entry = entry_of(fd);
+    return (entry & watched) != 0 && mark_.is_here() ? reinterpret_cast<RingFile*>(entry & ~marks) : nullptr;
+  }
+  static bool is_noted_client(int fd) noexcept { return entry_of(fd) == client; }
   /// Notes that this process has connected it, until it is set or removed.
-  static void note_client(int fd) noexcept { set(fd, reinterpret_cast<RingFile*>(1)); }
-  static bool is_noted_client(int fd) noexcept;
+  static void note_client(int fd) noexcept {
+    if (entry_of(fd) == 0) store(fd, client);
+  }
   /// False: there is no memory, or the number is beyond the table.
-  static bool set(int fd, RingFile* file) noexcept;
+  static bool set(int fd, RingFile& file) noexcept {
+    return store(fd, reinterpret_cast<std::uintptr_t>(&file));
+  }
+  static bool set_watched(int fd, RingFile& file) noexcept {
+    return store(fd, reinterpret_cast<std::uintptr_t>(&file) | watched);
+  }
   static void remove(int fd) noexcept;
   /// A ring is made: in the child of a fork(), what the parent's rings take care of is forgotten.
   static void enter_process() noexcept;
@@ -37,9 +46,17 @@ class RingTable {
  private:
   static constexpr unsigned chunk_size = 1024;
   static constexpr unsigned most = chunk_size * 1024;
+  static constexpr std::uintptr_t client = 1, watched = 2, marks = 3;  // beside, or in, the address of a file
   struct Chunk {
-    std::atomic<RingFile*> files[chunk_size];
+    std::atomic<std::uintptr_t> entries[chunk_size];
   };
+  static std::uintptr_t entry_of(int fd) noexcept {
+    const auto index = static_cast<unsigned>(fd);
+    if (index >= most) return 0;
+    const Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire);
+    return chunk == nullptr ? 0 : chunk->entries[index % chunk_size].load(std::memory_order_relaxed);
+  }
+  static bool store(int fd, std::uintptr_t entry) noexcept;
   static RingFile* inherited(RingFile* file) noexcept;
   static std::atomic<Chunk*> chunks_[most / chunk_size];
   static ProcessMark mark_;

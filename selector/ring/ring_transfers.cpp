@@ -102,8 +102,13 @@ void RingSelector::sent_directly(RingFile& file, std::ptrdiff_t result, std::siz
   note_failure(file, result);
   const bool all = result >= 0 && static_cast<std::size_t>(result) == size;
   if (all || (result < 0 && result != -EAGAIN) || file.use == Use::EDGE || file.use == Use::LEVEL) return;
+  poll_for_room(file);
+}
+
+void RingSelector::poll_for_room(RingFile& file) noexcept {
   file.polls_write = true;
   submit_later(file);
+  if (nested_) submit_now();
 }
 
 bool RingSelector::flush(RingFile& file) noexcept {
@@ -178,7 +183,9 @@ int RingSelector::close(RingFile& file) noexcept {
     socklen_t size = sizeof value;
     ::getsockopt(file.fd, SOL_SOCKET, SO_LINGER, &value, &size);
     const bool resets = value.l_onoff != 0 && value.l_linger == 0;
-    if (!resets && !flush(file)) {
+    char byte;
+    // What the kernel has of it that nobody has read makes a reset, too.
+    if (!resets && !flush(file) && ::recv(file.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
       file.closing = true;
       file.close_deadline = now() + close_limit;
       file.use = Use::EDGE;

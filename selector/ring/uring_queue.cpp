@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "../errors.hpp"
+#include "wait_coalescing.hpp"
 
 namespace heddle::detail {
 
@@ -21,11 +22,21 @@ constexpr int most_refusals = 4;  // of a submission, before it is left for the 
 
 }  // namespace
 
-UringQueue::UringQueue(unsigned flags) {
+// Completions never interrupt the thread. Deferred ones, which the kernel knows since Linux 6.1, are worked
+// on when this thread waits for them; cooperative ones whenever it returns from a system call.
+UringQueue::UringQueue(bool one_thread) {
+  constexpr unsigned always = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG;
   io_uring_params params{};
-  params.flags = IORING_SETUP_CQSIZE | flags;
-  params.cq_entries = completions;
-  int error = -::io_uring_queue_init_params(submissions, &ring_, &params);
+  int error = EINVAL;
+  for (const unsigned flags :
+       {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN}) {
+    if (flags != IORING_SETUP_COOP_TASKRUN && !one_thread) continue;
+    params = {};
+    params.flags = always | flags;
+    params.cq_entries = completions;
+    error = -::io_uring_queue_init_params(submissions, &ring_, &params);
+    if (error != EINVAL) break;
+  }
   if (error == 0 && (params.features & IORING_FEAT_EXT_ARG) == 0) {
     ::io_uring_queue_exit(&ring_);
     error = ENOSYS;  // before Linux 5.11 a timeout would have to be a request of its own
@@ -75,19 +86,27 @@ bool UringQueue::must_collect() noexcept {
   return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & waiting) != 0;
 }
 
-int UringQueue::enter(Timeout timeout) noexcept {
+int UringQueue::wait(Timeout timeout, unsigned share) noexcept {
+  const auto ns = timeout.duration().count();
+  __kernel_timespec until{ns / 1'000'000'000, ns % 1'000'000'000};
+  io_uring_cqe* first = nullptr;
+  ++enters_;
+  return ::io_uring_submit_and_wait_timeout(&ring_, &first, share, timeout.forever() ? nullptr : &until,
+                                            nullptr);
+}
+
+int UringQueue::enter(Timeout timeout, unsigned share) noexcept {
   int result = 0;
-  if (timeout.only_polls() || io_uring_cq_ready(&ring_) > 0) {
+  if (timeout.only_polls() || ready() > 0) {
     if (!has_unsubmitted() && !must_collect()) return 0;
     ++enters_;
     result = ::io_uring_submit_and_get_events(&ring_);
   } else {
-    const auto ns = timeout.duration().count();
-    __kernel_timespec until{ns / 1'000'000'000, ns % 1'000'000'000};
-    io_uring_cqe* first = nullptr;
-    ++enters_;
-    result =
-        ::io_uring_submit_and_wait_timeout(&ring_, &first, 1, timeout.forever() ? nullptr : &until, nullptr);
+    constexpr Duration delay = WaitCoalescing::most_delay;
+    const bool coalesces = share > 1 && (timeout.forever() || timeout.duration() > delay);
+    if (coalesces) result = wait(delay, share);
+    if (!coalesces || (ready() == 0 && (result >= 0 || result == -ETIME)))
+      result = wait(coalesces && !timeout.forever() ? Timeout(timeout.duration() - delay) : timeout, 1);
   }
   // What wasn't submitted now is so the next time; a full completion queue is emptied first.
   if (result >= 0 || result == -ETIME || result == -EBUSY || result == -EAGAIN || result == -ENOMEM) return 0;

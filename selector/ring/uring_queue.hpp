@@ -13,8 +13,8 @@ namespace heddle::detail {
 
 class UringQueue {
  public:
-  /// Throws std::system_error when the kernel, or a sandbox, denies a ring, or doesn't know `flags`.
-  explicit UringQueue(unsigned flags);
+  /// `one_thread`: see LoopOptions. Throws std::system_error when the kernel, or a sandbox, denies a ring.
+  explicit UringQueue(bool one_thread);
   UringQueue(const UringQueue&) = delete;
   ~UringQueue() { close(); }
   void close() noexcept;
@@ -29,10 +29,12 @@ class UringQueue {
   bool has_unsubmitted() noexcept { return io_uring_sq_ready(&ring_) > 0; }
   /// Returns 0 or an errno. Completions are not taken.
   int submit() noexcept;
-  /// Submits, and waits until there is a completion to take or `timeout` has passed. No call is made where
-  /// there is nothing to submit, to wait for, or to collect. Returns 0 or an errno; EBADR: completions were
-  /// lost.
-  int enter(Timeout timeout) noexcept;
+  /// Submits, and waits until there is a completion to take or `timeout` has passed; until there are `share`,
+  /// if that takes no longer than WaitCoalescing::most_delay. No call is made where there is nothing to
+  /// submit, to wait for, or to collect. Returns 0 or an errno; EBADR: completions were lost.
+  int enter(Timeout timeout, unsigned share = 1) noexcept;
+  /// How many completions there are to take.
+  unsigned ready() noexcept { return io_uring_cq_ready(&ring_); }
   /// `visit(completion)` for each completion there is. It may call next().
   template <class Visit>
   void take(Visit&& visit);
@@ -40,6 +42,7 @@ class UringQueue {
   bool lost() const noexcept { return lost_; }
 
  private:
+  int wait(Timeout timeout, unsigned share) noexcept;
   int outcome(int result) noexcept;
   bool must_collect() noexcept;
 

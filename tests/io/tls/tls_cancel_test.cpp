@@ -33,7 +33,7 @@ ON_SELECTORS("a write that is cancelled leaves a connection that goes on where i
       auto writer = spawn(write());
       co_await turns(20);
       if (writer.done()) continue;
-      co_await sleep(100ms);  // an acknowledgement that is delayed makes room
+      co_await sleep(300ms);  // a delayed acknowledgement, or a probe of a small window, makes room
       if (writer.done()) continue;
       writer.cancel();
       const std::string end = co_await writer;

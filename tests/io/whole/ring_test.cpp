@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "../../../io/net/unix.hpp"
@@ -15,6 +17,7 @@
 #include "../../../runtime/loop/event_loop.hpp"
 #include "../../../selector/mechanisms/make_selector.hpp"
 #include "../../../selector/ring/ring.hpp"
+#include "../../../selector/ring/wait_coalescing.hpp"
 #include "../../support/denied.hpp"
 #include "../../support/forked.hpp"
 #include "../loopback.hpp"
@@ -471,4 +474,132 @@ TEST_CASE("a loop on a ring that a sandbox denies says so, and the default is as
              Catch::Matchers::StartsWith("io_uring_setup (denied"));
   CHECK(where_denied(SYS_io_uring_setup, EPERM, [] { return std::string(EventLoop().selector_name()); }) ==
         "epoll");
+}
+
+TEST_CASE("a loop on a ring can go on in another thread, unless it was made for one") {
+  if (!has_ring()) return;
+  LoopOptions options;
+  options.selector = ring;
+  EventLoop loop(options);
+  Pair pair = Pair::tcp();
+  std::string got;
+  const auto body = [&got, fd = ::dup(pair.a.fileno())]() -> Task<void> {
+    TcpStream stream{Fd(fd)};
+    for (int i = 0; i < 3; ++i) {
+      got += co_await read_some(stream);
+      co_await stream.write_all("answer");
+    }
+  };
+  JoinHandle<void> handle;
+  loop.call_soon([&] { handle = spawn(body()); });
+  for (const char* const word : {"one ", "two ", "three"}) {
+    std::thread([&] {
+      loop.run_once(5ms);  // it waits, and the thread ends meanwhile
+      pair.b.write(word);
+      const std::size_t size = got.size();
+      for (int i = 0; i < 500 && got.size() == size; ++i) loop.run_once(10ms);
+      loop.run_once(5ms);
+    }).join();
+    CHECK(pair.b.read() == "answer");
+  }
+  loop.run_until_complete(handle.state());
+  CHECK(got == "one two three");
+  loop.close();
+
+  options.one_thread = true;
+  EventLoop own(options);
+  own.run_once(1ms);
+  std::thread([&] {
+    CHECK_THROWS_AS(own.run_once(1ms), std::system_error);
+    own.close();
+  }).join();
+}
+
+TEST_CASE("that a peer reads costs a loop on a ring nothing, unless a write waits for it") {
+  if (!has_ring()) return;
+  static int polled;
+  const auto count = [](unsigned kind, int&) { polled += kind != 0 ? 1 : 0; };
+  run_on(ring, [&]() -> Task<void> {
+    auto [here, there] = socket_pair();
+    for (int i = 0; i < 200; ++i) {
+      if (i == 100) {
+        polled = 0;
+        detail::alter_completion = count;
+      }
+      auto reader = spawn(read_some(there));
+      co_await here.write_all("sixty-four bytes or so");
+      co_await reader;
+    }
+    detail::alter_completion = nullptr;
+    CHECK(polled <= 110);  // one for each message
+
+    const std::string much = pattern(3'000'000);
+    for (int i = 0; i < 3; ++i) {
+      const auto write = [&]() -> Task<void> {
+        co_await here.writable();
+        co_await here.write_all(much);
+      };
+      auto writer = spawn(write());
+      std::string got;
+      while (got.size() < much.size()) got += co_await timeout(5s, read_some(there));
+      co_await writer;
+      const bool same = got == much;
+      CHECK(same);
+    }
+  });
+}
+
+TEST_CASE("a close with bytes unread in the kernel is a reset at once, though something is left to send") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto streams = co_await warm_pair();
+    // Large messages, until it reads straight from the kernel.
+    const std::string large = pattern(100'000);
+    for (int i = 0; i < 20; ++i) {
+      const auto reads = [&]() -> Task<void> {
+        for (std::size_t size = 0; size < large.size();)
+          size += (co_await read_some(streams.server, large.size())).size();
+      };
+      co_await timeout(5s, gather(streams.client.write_all(large), reads()));
+    }
+    const std::string small = pattern(1'000);
+    while (streams.server.try_write_some(std::as_bytes(std::span(small))) == small.size())
+      co_await sleep(10us);
+    co_await streams.client.write_all("never read");
+    co_await sleep(5ms);
+    const auto steady_now = [] { return std::chrono::steady_clock::now(); };
+    const auto before = steady_now();
+    const int client = streams.client.fileno();
+    streams.server.close();
+    while ((kernel_system().poll_now(client, POLLIN) & (POLLERR | POLLHUP)) == 0) {
+      if (steady_now() - before > 3s) break;
+      co_await sleep(1ms);
+    }
+    CHECK(steady_now() - before < 2s);
+  });
+}
+
+TEST_CASE("a ring waits for several messages only where as many come") {
+  detail::WaitCoalescing waits;
+  std::vector<std::uint16_t> marks(1000);
+  for (int i = 0; i < 1000; ++i) {
+    waits.completed(marks[0]);
+    CHECK(waits.share() == 1);
+  }
+  for (int i = 0; i < 10'000; ++i) waits.completed(marks[static_cast<std::size_t>(i) % marks.size()]);
+  CHECK(waits.share() == 16);
+  waits.waited(16, 16);
+  CHECK(waits.share() == 16);
+  int in_vain = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const unsigned share = waits.share();
+    in_vain += share > 1 ? 1 : 0;
+    waits.waited(share, 1);
+  }
+  CHECK(in_vain < 15);
+  // One who stays alone isn't late.
+  for (int i = 0; i < 200; ++i) waits.completed(marks[0]);
+  CHECK(waits.share() == 1);
+  for (int i = 0; i < 200; ++i) waits.completed(marks[static_cast<std::size_t>(i) % 8]);
+  CHECK(waits.share() <= 2);
 }
