@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -526,12 +525,16 @@ TEST_CASE("that a peer reads costs a loop on a ring nothing, unless a write wait
         polled = 0;
         detail::alter_completion = count;
       }
-      auto reader = spawn(read_some(there));
-      co_await here.write_all("sixty-four bytes or so");
-      co_await reader;
+      for (UnixStream* const from : {&here, &there}) {
+        auto reader = spawn(read_some(from == &here ? there : here));
+        co_await sleep(100us);
+        co_await from->write_all("sixty-four bytes or so");
+        co_await reader;
+        co_await sleep(100us);
+      }
     }
     detail::alter_completion = nullptr;
-    CHECK(polled <= 110);  // one for each message
+    CHECK(polled <= 220);  // one for each message
 
     const std::string much = pattern(3'000'000);
     for (int i = 0; i < 3; ++i) {
@@ -567,15 +570,9 @@ TEST_CASE("a close with bytes unread in the kernel is a reset at once, though so
       co_await sleep(10us);
     co_await streams.client.write_all("never read");
     co_await sleep(5ms);
-    const auto steady_now = [] { return std::chrono::steady_clock::now(); };
-    const auto before = steady_now();
-    const int client = streams.client.fileno();
     streams.server.close();
-    while ((kernel_system().poll_now(client, POLLIN) & (POLLERR | POLLHUP)) == 0) {
-      if (steady_now() - before > 3s) break;
-      co_await sleep(1ms);
-    }
-    CHECK(steady_now() - before < 2s);
+    co_await sleep(20ms);  // less than it takes the kernel to ask for room again
+    CHECK((kernel_system().poll_now(streams.client.fileno(), POLLIN) & POLLHUP) != 0);
   });
 }
 
