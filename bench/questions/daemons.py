@@ -107,13 +107,12 @@ def example(build, name, *arguments):
     return common.serving([str(program), *arguments])
 
 
-def judge(results, them, level=0.97):
-    """Is heddle level with `them` in each row? By the medians: as the load shares the machine, a rate of a round alone says little."""
+def judge(results, them, unit):
+    """Is heddle level with `them` in each row?"""
     verdicts = common.Verdicts()
-    for row, each in figures(results).items():
+    for row, each in results.items():
         if common.OURS in each and them in each:
-            ratio, cpu = (each[common.OURS][key] / each[them][key] for key in ("per_second", "cpu_us"))
-            verdicts.say(f"{row}: {ratio:.2f}x of {them}'s, goal at least {level}x ({cpu:.2f}x of its CPU each)", ratio >= level)
+            verdicts.level(row, them, each[common.OURS], each[them], unit=unit)
     return verdicts
 
 

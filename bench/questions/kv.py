@@ -45,5 +45,5 @@ def run(build, options):
               for row, each in daemons.figures(results).items()}
     common.publish("kv", "## The key-value example under redis-benchmark\n\n50 connections, server and load on a core each. Medians "
                    "of interleaved rounds.\n\n" + daemons.table("commands", results)
-                   + daemons.judge(results, THEM).text(),
+                   + daemons.judge(results, THEM, "commands").text(),
                    daemons.figures(results), plot.bars(panels, common.COLOURS, "{:,.0f}"))

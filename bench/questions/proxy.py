@@ -38,5 +38,5 @@ def run(build, options):
               for row, each in daemons.figures(results).items()}
     common.publish("proxy", f"## A TCP proxy in front of an echo server\n\n{CONNECTIONS} connections, a message in flight on each; the "
                    "proxy on a core of its own, load and echo server on another. Medians of interleaved rounds.\n\n"
-                   + daemons.table("messages", results) + daemons.judge(results, THEM).text(),
+                   + daemons.table("messages", results) + daemons.judge(results, THEM, "messages").text(),
                    daemons.figures(results), plot.bars(panels, common.COLOURS, "{:,.0f}"))

@@ -17,7 +17,7 @@ from questions import common, plot
 
 NGINX = "nginx"
 SIZES = {"1 KB": (1_000, 100), "100 KB": (100_000, 100), "10 MB": (10_000_000, 10)}  # bytes, connections
-LEVEL = 0.97  # of the peer's requests a second
+AHEAD = 1.01  # of the peer's requests a second
 COLOURS = {**common.COLOURS, NGINX: "#009639"}
 # What wrk prints of latencies is rounded, and of bytes as well: the script gets the numbers.
 SCRIPT = """
@@ -195,14 +195,10 @@ def publish(name, title, results, ahead=()):
             figures.setdefault(size, {})[who] = each
             versus = ["", ""]
             if who == common.OURS and row.get(NGINX):
-                for index, key in enumerate(("per_second", "cpu_us")):
-                    ratio = common.ratios(found, row[NGINX], key)[1]
-                    each[f"{key}_of_nginx"] = round(ratio, 3)
+                least = AHEAD if size in ahead else common.LEVEL
+                for index, ratio in enumerate(verdicts.level(size, NGINX, found, row[NGINX], least)):
+                    each[("per_second_of_nginx", "cpu_us_of_nginx")[index]] = round(ratio, 3)
                     versus[index] = f" ({ratio:.2f}x)"
-                least = 1.0 if size in ahead else LEVEL
-                verdicts.say(f"{size}: {each['per_second_of_nginx']:.2f} times nginx's requests a second, goal "
-                             + (f"more than {least:.2f}" if size in ahead else f"at least {least:.2f}"),
-                             each["per_second_of_nginx"] > least or (size not in ahead and each["per_second_of_nginx"] == least))
             table.append([size, common.bold(who), f"{each['per_second']:,.0f}{versus[0]}", f"{each['cpu_us']:,.1f}{versus[1]}",
                           f"{each['p99_us']:,.0f}"])
     text = common.markdown(["file", "server", "requests/s", "CPU a request, us", "p99, us"], table)
