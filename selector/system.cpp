@@ -139,7 +139,10 @@ bool can_write_without_signal() noexcept {
   int can = known.load(std::memory_order_relaxed);
   if (can >= 0) return can != 0;
   const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-  if (null < 0) return false;
+  if (null < 0) {
+    if (errno != EMFILE && errno != ENFILE && errno != EINTR) known.store(0, std::memory_order_relaxed);
+    return false;
+  }
   char byte = 0;
   const iovec data{&byte, 1};
   can = ::pwritev2(null, &data, 1, -1, write_no_signal) == 1 ? 1 : 0;

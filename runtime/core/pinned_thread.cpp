@@ -25,7 +25,7 @@ constexpr std::size_t word_bits = 8 * sizeof(unsigned long);
 // main() find it.
 pthread_key_t pinned_key() noexcept {
   static constinit std::atomic<std::uint64_t> known{0};  // the key and one
-  std::uint64_t key = known.load(std::memory_order_relaxed);
+  std::uint64_t key = known.load(std::memory_order_acquire);
   if (key == 0) {
     pthread_key_t made{};
     ::pthread_key_create(&made, nullptr);

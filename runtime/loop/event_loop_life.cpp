@@ -162,7 +162,8 @@ void EventLoop::post(PostedCall& call) noexcept {
 
 int EventLoop::fileno() {
   check_process();
-  const int fd = closed() ? -1 : selector().descriptor();
+  const bool has_one = !closed() && selector().capabilities().has(Capability::FILENO);
+  const int fd = has_one ? selector().descriptor() : -1;
   if (fd < 0)
     throw std::logic_error(closed() ? std::string("fileno() of an event loop that is closed")
                                     : std::string("the selector ") + selector().name() +

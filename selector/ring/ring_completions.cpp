@@ -56,8 +56,7 @@ void RingSelector::completed(const io_uring_cqe& completion, bool fresh) noexcep
       poll_completed(file, completion.res, fresh);
       break;
     case Request::POLL_WRITE:
-      file.polls_write = false;
-      if (!file.gone) notify(file, KernelEvent::writable, (completion.res & (POLLERR | POLLHUP)) != 0);
+      room_completed(file, completion.res, ends);
       break;
   }
   file.held = false;
@@ -144,9 +143,8 @@ void RingSelector::poll_completed(RingFile& file, int result, bool fresh) noexce
     return;
   }
   if (file.closing) {
-    char byte;
-    const ssize_t size = (result & POLLIN) != 0 ? ::recv(file.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 0;
-    if (size > 0 || result < 0 || (result & (POLLERR | POLLHUP)) != 0) reset_closing(file);
+    if (result < 0 || (result & (POLLERR | POLLHUP)) != 0 || ((result & POLLIN) != 0 && has_unread(file.fd)))
+      reset_closing(file);
     return;
   }
   // An error such as EBADF is reported as ready, as poll(2) does with POLLNVAL.
@@ -170,6 +168,19 @@ void RingSelector::poll_completed(RingFile& file, int result, bool fresh) noexce
     events = KernelEvent::readable | KernelEvent::writable;
   }
   notify(file, events, hangup);
+}
+
+// A poll for room to write.
+void RingSelector::room_completed(RingFile& file, int result, bool ends) noexcept {
+  if (file.gone || result == -ECANCELED) return;
+  if (result >= 0 && (result & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) == 0) {
+    file.half_closed =
+        true;  // POLLRDHUP, which io_uring adds, as in poll_completed(): a multishot one goes on
+    return;
+  }
+  file.polls_write = false;
+  if (!ends) cancel_later(file, Request::POLL_WRITE);
+  notify(file, KernelEvent::writable, result < 0 || (result & (POLLERR | POLLHUP)) != 0);
 }
 
 // The kernel had no memory to keep completions that the ring had no room for. Of a connection, bytes may be

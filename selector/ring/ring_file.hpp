@@ -80,6 +80,7 @@ struct RingFile {
   bool gone : 1 = false;         ///< only its requests are left
   bool held : 1 = false;         ///< a completion of it is being read
   bool multishot : 1 = false;    ///< LEVEL: see RingSelector::poll_completed()
+  bool half_closed : 1 = false;  ///< the peer sends no more: the same for polls of room to write
   bool ended : 1 = false;        ///< the peer sends no more, or receiving has failed with receive_error
   bool frozen : 1 = false;       ///< nothing is submitted, only cancelled
   bool polls_write : 1 = false;  ///< one waits for the kernel

@@ -84,6 +84,7 @@ bool RingSelector::push(RingFile& file, Request request) noexcept {
     }
     case Request::POLL_WRITE:
       io_uring_prep_poll_add(sqe, file.fd, POLLOUT);
+      if (file.half_closed) sqe->len = IORING_POLL_ADD_MULTI;
       break;
   }
   io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uintptr_t>(&file) | static_cast<unsigned>(request));

@@ -49,6 +49,7 @@ RingSelector::~RingSelector() {
     file->to_send.clear(send_buffers_);
     delete file;
   }
+  if (outstanding_ > 0) static_cast<void>(receive_buffers_.release());  // the kernel may still fill one
 }
 
 // Freed ones are used again: registering allocates nothing once warm.
@@ -96,8 +97,13 @@ int RingSelector::look_at(RingFile& file) noexcept {
     // Not of datagrams: what a poll says of their room needn't hold for the peer that one is sent to.
     int type = SOCK_DGRAM;
     size = sizeof type;
-    if (::getsockopt(file.fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_DGRAM)
+    const bool is_stream =
+        ::getsockopt(file.fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_DGRAM;
+    const RingFile* const other = RingTable::find_watched(file.fd);
+    if (is_stream && (other == nullptr || other->inode != file.inode))
       file.watched = RingTable::set_watched(file.fd, file);
+    else if (!is_stream)
+      RingTable::remove(file.fd);  // of a socket that was closed behind its owner's back
     return 0;
   }
   // A listener is polled, too: a multishot accept would take connections that nobody here asks for, from
@@ -211,7 +217,7 @@ void RingSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept
 void RingSelector::abandon(RingFile& file) noexcept {
   const auto index = static_cast<std::size_t>(file.fd);
   if (index < files_.capacity() && files_[index] == &file) files_[index] = nullptr;
-  if (RingTable::find_watched(file.fd) == &file) RingTable::remove(file.fd);
+  if (file.watched) RingTable::remove_watched(file.fd, file);
   file.received.clear(receive_buffers_.get());
   file.registered = false;
   file.gone = true;
@@ -342,6 +348,7 @@ void RingSelector::leave_behind(RingFile& file) noexcept {
   }
   file.ring = nullptr;
   file.todo = file.pending = false;
+  file.requests = file.to_cancel = Requests();  // also where the kernel refused this thread
 }
 
 }  // namespace heddle::detail

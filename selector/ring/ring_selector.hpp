@@ -12,6 +12,8 @@
 
 namespace heddle::detail {
 
+/// In the kernel.
+bool has_unread(int fd) noexcept;
 /// A connection's peer gets a reset when `fd` is closed.
 void reset_when_closed(int fd) noexcept;
 
@@ -24,9 +26,11 @@ class RingSelector final : public BaseSelector {
   ~RingSelector() override;
 
   [[nodiscard]] const char* name() const noexcept override { return "io_uring"; }
+  /// A ring that defers its work tells who polls its descriptor nothing of it.
   [[nodiscard]] Capabilities capabilities() const noexcept override {
-    return Capability::FILENO | Capability::REGULAR_FILES | Capability::EDGE_TRIGGER |
-           Capability::BATCHED_CHANGES;
+    const Capabilities all =
+        Capability::REGULAR_FILES | Capability::EDGE_TRIGGER | Capability::BATCHED_CHANGES;
+    return queue_.defers() ? all : all | Capability::FILENO;
   }
   [[nodiscard]] int descriptor() const noexcept override { return closed() ? -1 : queue_.fd(); }
   [[nodiscard]] bool has_wait_raw() const noexcept override { return true; }
@@ -53,7 +57,8 @@ class RingSelector final : public BaseSelector {
   /// The descriptor is others' from now on. False, and nothing has changed, when something is left in its
   /// queues.
   bool let_go(RingFile& file) noexcept;
-  void wait_for_room(RingFile& file) noexcept { file.wants_room = true; }
+  /// Somebody waits for room in the queue.
+  void wait_for_room(RingFile& file) noexcept { file.wants_room = sends_matter_ = true; }
   /// A write has found no room in the kernel.
   void poll_for_room(RingFile& file) noexcept;
 
@@ -93,11 +98,15 @@ class RingSelector final : public BaseSelector {
   void receive_completed(RingFile& file, const io_uring_cqe& completion) noexcept;
   void send_completed(RingFile& file, int result) noexcept;
   void poll_completed(RingFile& file, int result, bool fresh) noexcept;
+  void room_completed(RingFile& file, int result, bool ends) noexcept;
   void completions_were_lost() noexcept;
   void notify(RingFile& file, std::uint8_t events, bool hangup = false) noexcept;
   void receive_directly(RingFile& file) noexcept;
   static void note_failure(RingFile& file, std::ptrdiff_t result) noexcept;
   void sent(RingFile& file) noexcept;
+  bool has_to_be_sent(RingFile& file) noexcept;
+  void drop_with_reset(RingFile& file) noexcept;
+  bool close_later(RingFile& file) noexcept;
   void reset_closing(RingFile& file) noexcept;
   void finish_closing(RingFile& file) noexcept;
   Timeout until_close_is_overdue(Timeout timeout) const noexcept;

@@ -296,7 +296,13 @@ int RingSystem::poll_now(int fd, short events) noexcept {
   }
   int result = kernels;
   if (file->is_readable()) result |= events & POLLIN;
-  if (file->ring != nullptr && file->to_send.room() == 0) result &= ~POLLOUT;
+  if (file->ring == nullptr || (events & POLLOUT) == 0) return result;
+  // Whoever is told that there is no room waits to be told that there is.
+  if (file->to_send.room() == 0) {
+    result &= ~POLLOUT;
+    file->ring->wait_for_room(*file);
+  }
+  if ((kernels & POLLOUT) == 0 && file->use == RingFile::Use::STREAM) file->ring->poll_for_room(*file);
   return result;
 }
 

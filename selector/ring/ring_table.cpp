@@ -35,6 +35,14 @@ void RingTable::remove(int fd) noexcept {
     chunk->entries[index % chunk_size].store(0, std::memory_order_relaxed);
 }
 
+void RingTable::remove_watched(int fd, RingFile& file) noexcept {
+  const auto index = static_cast<unsigned>(fd);
+  if (index >= most) return;
+  Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire);
+  std::uintptr_t expected = reinterpret_cast<std::uintptr_t>(&file) | watched;
+  if (chunk != nullptr) chunk->entries[index % chunk_size].compare_exchange_strong(expected, 0);
+}
+
 // What a closed ring has left behind is the child's as well as the parent's.
 RingFile* RingTable::inherited(RingFile* file) noexcept { return file->ring == nullptr ? file : nullptr; }
 

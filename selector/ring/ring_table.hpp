@@ -40,6 +40,8 @@ class RingTable {
     return store(fd, reinterpret_cast<std::uintptr_t>(&file) | watched);
   }
   static void remove(int fd) noexcept;
+  /// Nothing where the number is another socket's by now.
+  static void remove_watched(int fd, RingFile& file) noexcept;
   /// A ring is made: in the child of a fork(), what the parent's rings take care of is forgotten.
   static void enter_process() noexcept;
 

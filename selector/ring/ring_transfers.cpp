@@ -28,6 +28,11 @@ constexpr Duration close_limit = std::chrono::seconds(10);
 
 }  // namespace
 
+bool has_unread(int fd) noexcept {
+  char byte;
+  return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void reset_when_closed(int fd) noexcept {
   const linger reset{1, 0};
   ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
@@ -169,36 +174,50 @@ bool RingSelector::let_go(RingFile& file) noexcept {
   return true;
 }
 
+// Something is queued that the kernel doesn't take now, and that the user hasn't asked to drop.
+bool RingSelector::has_to_be_sent(RingFile& file) noexcept {
+  if (file.to_send.empty()) return false;
+  linger value{};
+  socklen_t size = sizeof value;
+  ::getsockopt(file.fd, SOL_SOCKET, SO_LINGER, &value, &size);
+  const bool resets = value.l_onoff != 0 && value.l_linger == 0;
+  return !resets && !flush(file);
+}
+
+// As TCP does when a connection is closed before all was read (RFC 2525, 2.17): its peer gets a reset.
+void RingSelector::drop_with_reset(RingFile& file) noexcept {
+  file.to_send.clear(send_buffers_);
+  reset_when_closed(file.fd);
+}
+
+// False: there is no memory for that.
+bool RingSelector::close_later(RingFile& file) noexcept {
+  try {
+    closing_.push_back(&file);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  file.closing = true;
+  file.close_deadline = now() + close_limit;
+  file.use = Use::EDGE;
+  cancel_later(file, Request::RECEIVE);
+  submit_later(file);
+  return true;
+}
+
 int RingSelector::close(RingFile& file) noexcept {
   RingTable::remove(file.fd);
   const auto index = static_cast<std::size_t>(file.fd);
   if (index < files_.capacity() && files_[index] == &file) files_[index] = nullptr;
   file.registered = false;
   if (!file.received.empty()) {
-    // As TCP does when a connection is closed before all was read (RFC 2525, 2.17): its peer gets a reset.
-    file.to_send.clear(send_buffers_);
-    reset_when_closed(file.fd);
-  } else if (!file.to_send.empty()) {
-    linger value{};
-    socklen_t size = sizeof value;
-    ::getsockopt(file.fd, SOL_SOCKET, SO_LINGER, &value, &size);
-    const bool resets = value.l_onoff != 0 && value.l_linger == 0;
-    char byte;
-    // What the kernel has of it that nobody has read makes a reset, too.
-    if (!resets && !flush(file) && ::recv(file.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
-      file.closing = true;
-      file.close_deadline = now() + close_limit;
-      file.use = Use::EDGE;
-      cancel_later(file, Request::RECEIVE);
-      submit_later(file);
-      try {
-        closing_.push_back(&file);
-        return 0;
-      } catch (const std::bad_alloc&) {
-      }
-    }
+    drop_with_reset(file);
+  } else if (has_to_be_sent(file)) {
+    if (has_unread(file.fd))
+      drop_with_reset(file);
+    else if (close_later(file))
+      return 0;
   }
-  file.closing = false;
   const int result = ::close(file.fd) < 0 ? -errno : 0;
   const bool has_address = file.is_client;
   abandon(file);
@@ -210,8 +229,7 @@ int RingSelector::close(RingFile& file) noexcept {
 // What comes for a connection that is closed is answered by a reset (RFC 1122, 4.2.2.13), and nothing more is
 // sent.
 void RingSelector::reset_closing(RingFile& file) noexcept {
-  file.to_send.clear(send_buffers_);
-  reset_when_closed(file.fd);
+  drop_with_reset(file);
   finish_closing(file);
 }
 

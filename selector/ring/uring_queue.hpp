@@ -21,6 +21,8 @@ class UringQueue {
 
   int fd() const noexcept { return ring_.ring_fd; }
   io_uring& ring() noexcept { return ring_; }
+  /// Its work is done when its thread waits, and not before (IORING_SETUP_DEFER_TASKRUN).
+  bool defers() const noexcept { return (ring_.flags & IORING_SETUP_DEFER_TASKRUN) != 0; }
   /// How often io_uring_enter(2) was called.
   std::uint64_t enters() const noexcept { return enters_; }
 

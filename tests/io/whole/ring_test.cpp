@@ -507,11 +507,97 @@ TEST_CASE("a loop on a ring can go on in another thread, unless it was made for 
 
   options.one_thread = true;
   EventLoop own(options);
+  std::optional<TcpStream> kept;
+  const auto keep = [&kept, fd = ::dup(pair.a.fileno())]() -> Task<void> {
+    kept.emplace(Fd(fd));
+    const std::string got_first = co_await read_some(*kept);
+    CHECK(got_first == "first");
+  };
+  own.call_soon([&] { handle = spawn(keep()); });
   own.run_once(1ms);
+  pair.b.write("first");
+  own.run_until_complete(handle.state());
+  CHECK_THROWS_AS(own.fileno(), std::logic_error);  // nobody is told of work that it defers
   std::thread([&] {
     CHECK_THROWS_AS(own.run_once(1ms), std::system_error);
     own.close();
   }).join();
+  pair.b.write("second");
+  run_on(ring, [&kept]() -> Task<void> {
+    const std::string got_second = co_await timeout(5s, read_some(*kept));
+    CHECK(got_second == "second");
+  });
+}
+
+namespace {
+
+// It has ended its side, and reads slowly.
+template <class Stream>
+Task<void> answers_half_closed(Stream& client, Stream& server) {
+  const std::string much = pattern(8'000'000);
+  client.shutdown(Shutdown::WRITE);
+  const std::string end = co_await read_some(server);
+  CHECK(end.empty());
+  const auto write = [&]() -> Task<void> {
+    co_await server.write_all(much);
+    server.shutdown(Shutdown::WRITE);
+  };
+  auto writer = spawn(write());
+  co_await sleep(20ms);
+  const std::uint64_t before = enters();
+  co_await sleep(100ms);
+  CHECK(enters() - before < 50);  // it waits
+  const std::string got = co_await timeout(20s, read_all(client));
+  const bool same = got == much;
+  CHECK(same);
+  co_await writer;
+}
+
+// By the calls of one who has no awaitable write.
+template <class Stream>
+Task<void> writes_by_hand(Stream& from, Stream& to, std::size_t size) {
+  const std::string piece = pattern(size);
+  const auto write = [&]() -> Task<void> {
+    for (std::size_t sent = 0; sent < 4'000'000;) {
+      co_await from.writable();
+      sent += from.try_write_some(std::as_bytes(std::span(piece)));
+    }
+    from.shutdown(Shutdown::WRITE);
+  };
+  auto writer = spawn(write());
+  std::size_t got = 0;
+  for (;;) {
+    const std::string read = co_await timeout(5s, read_some(to, 50'000));
+    if (read.empty()) break;
+    got += read.size();
+    if (got % 7 == 0) co_await sleep(100us);
+  }
+  CHECK(got >= 4'000'000);
+  co_await writer;
+}
+
+}  // namespace
+
+TEST_CASE("on a ring a peer that has ended its side, and reads slowly, costs nothing while it doesn't read") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    auto tcp = co_await warm_pair();
+    co_await answers_half_closed(tcp.client, tcp.server);
+    auto [here, there] = socket_pair();
+    co_await answers_half_closed(here, there);
+  });
+}
+
+TEST_CASE("on a ring who waits for writable() is told when there is room, however that was used up") {
+  if (!has_ring()) return;
+  run_on(ring, []() -> Task<void> {
+    for (const std::size_t size : {1'000U, 1'024U, 4'096U, 30'000U}) {
+      auto tcp = co_await warm_pair();
+      co_await writes_by_hand(tcp.client, tcp.server, size);
+      auto [here, there] = socket_pair();
+      co_await writes_by_hand(here, there, size);
+    }
+  });
 }
 
 TEST_CASE("that a peer reads costs a loop on a ring nothing, unless a write waits for it") {
