@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -73,6 +74,18 @@ bool ReceiveBuffers::provide_more() noexcept {
   wanted_ = static_cast<std::uint16_t>(std::min<unsigned>(count, 2U * wanted_));
   provide();
   return provided_ > 0;
+}
+
+namespace {
+
+constinit std::atomic<ReceiveBuffers*> left_to_kernel{nullptr};
+
+}  // namespace
+
+void ReceiveBuffers::leave_to_kernel(ReceiveBuffers& buffers) noexcept {
+  buffers.next_left_ = left_to_kernel.load();
+  while (!left_to_kernel.compare_exchange_weak(buffers.next_left_, &buffers)) {
+  }
 }
 
 void ReceiveQueue::append(ReceiveBuffers& buffers, std::uint16_t index, std::uint32_t length) noexcept {

@@ -38,6 +38,9 @@ class ReceiveBuffers {
   std::byte* data(std::uint16_t index) const noexcept { return memory_ + index * stride; }
   std::uint16_t& link(std::uint16_t index) noexcept { return links_[index]; }
 
+  /// Never frees them: the kernel may still fill one. They stay reachable, as they are no leak.
+  static void leave_to_kernel(ReceiveBuffers& buffers) noexcept;
+
  private:
   friend class ReceiveQueue;
   // Not a power of two, or the beginnings of all buffers would share one set of the caches.
@@ -51,6 +54,7 @@ class ReceiveBuffers {
   std::uint16_t wanted_ = 16;  // with the kernel
   std::uint16_t links_[count];
   std::uint32_t lengths_[count];
+  ReceiveBuffers* next_left_ = nullptr;
 };
 
 /// What has come on a connection and wasn't read yet.

@@ -49,7 +49,7 @@ RingSelector::~RingSelector() {
     file->to_send.clear(send_buffers_);
     delete file;
   }
-  if (outstanding_ > 0) static_cast<void>(receive_buffers_.release());  // the kernel may still fill one
+  if (outstanding_ > 0) ReceiveBuffers::leave_to_kernel(*receive_buffers_.release());
 }
 
 // Freed ones are used again: registering allocates nothing once warm.

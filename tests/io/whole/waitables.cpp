@@ -143,7 +143,7 @@ struct Written {
   std::optional<StreamWriter<MemoryStream>> writer;
 };
 AsyncGenerator<int> slow_numbers() {
-  co_await sleep(1ms);
+  co_await sleep(30ms);  // longer than a busy machine keeps those who destroy it waiting
   co_yield 1;
 }
 struct Served {
