@@ -14,6 +14,8 @@
 #include <string>
 #include <utility>
 
+#include "under_tsan.hpp"
+
 namespace heddle {
 
 using namespace detail;
@@ -144,16 +146,10 @@ SelectorKey BaseSelector::modify(FileObj fileobj, EventMask events, SelectorData
   return key;
 }
 
-// ThreadSanitizer delays signal handlers until the thread makes a blocking call that it intercepts, and
-// pselect() is none of those: without this a wait that a handler is to end would last for ever.
+// Most waits are no calls that ThreadSanitizer intercepts: without this one that a handler is to end would
+// last for ever.
 static void let_handlers_run() noexcept {
-#if defined(__SANITIZE_THREAD__)
-  ::usleep(0);
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-  ::usleep(0);
-#endif
-#endif
+  if constexpr (under_tsan) ::usleep(0);
 }
 
 ReadyList BaseSelector::select(Timeout timeout) {

@@ -332,6 +332,11 @@ LEVEL = 0.97  # of what a peer does
 BUSY = 0.9  # of a core: who keeps it less busy waits for the load
 
 
+def busy(figures):
+    """The share of a core that a server took, by what it did a second and its CPU for each."""
+    return figures["per_second"] * figures["cpu_us"] / 1e6
+
+
 class Verdicts:
     """What is hoped for, and whether it is so."""
 
@@ -343,16 +348,14 @@ class Verdicts:
         """Is `value` at most `limit`?"""
         self.say(f"{what}: {value:.4g}{unit}, goal at most {limit:.4g}{unit}", value <= limit)
 
-    def level(self, what, peer, ours, theirs, least=LEVEL, unit="requests"):
-        """Is heddle level with `peer`? By what each does a second; where neither keeps its core busy, the load's core sets
-        that, and what counts is the CPU for each. `ours`, `theirs`: rounds with per_second and cpu_us; above 1: to be ahead."""
-        rate, cpu = (ratios(ours, theirs, key)[1] for key in ("per_second", "cpu_us"))
-        busy = max(median([r["per_second"] * r["cpu_us"] / 1e6 for r in each]) for each in (ours, theirs))
-        text = f"{what}: {rate:.2f}x of {peer}'s {unit} a second, {cpu:.2f}x of its CPU for each, goal {least:.2f}x"
+    def level(self, what, peer, rate, cpu, busy, unit="requests", ahead=False):
+        """Does heddle do as much a second as `peer`, or more if it is to be ahead? `rate`, `cpu`: of the peer's; `busy`: the share
+        of a core that the busier of the two servers took."""
+        text = f"{what}: {rate:.2f}x of {peer}'s {unit} a second, goal {'more than 1' if ahead else f'at least {LEVEL}'}x"
+        text += f"; {cpu:.2f}x of its CPU for each"
         if busy < BUSY:
-            text += f" (or 1 / {least:.2f} of its CPU: the load is the limit, it keeps the server's core busy for {busy:.0%})"
-        self.say(text, rate >= least or (busy < BUSY and cpu * least <= 1))
-        return rate, cpu
+            text += f" (the load's core is the limit: a server's is busy for {busy:.0%})"
+        self.say(text, rate > 1 if ahead else rate >= LEVEL)
 
     def say(self, text, good):
         self.lines.append(f"- {'met' if good else '**not met**'}: {text}")

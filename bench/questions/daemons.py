@@ -108,11 +108,13 @@ def example(build, name, *arguments):
 
 
 def judge(results, them, unit):
-    """Is heddle level with `them` in each row?"""
+    """Is heddle level with `them` in each row? By the medians: as the load shares the machine, a rate of a round alone says little."""
     verdicts = common.Verdicts()
-    for row, each in results.items():
+    for row, each in figures(results).items():
         if common.OURS in each and them in each:
-            verdicts.level(row, them, each[common.OURS], each[them], unit=unit)
+            ours, theirs = each[common.OURS], each[them]
+            rate, cpu = (ours[key] / theirs[key] for key in ("per_second", "cpu_us"))
+            verdicts.level(row, them, rate, cpu, max(map(common.busy, (ours, theirs))), unit)
     return verdicts
 
 

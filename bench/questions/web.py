@@ -17,7 +17,6 @@ from questions import common, plot
 
 NGINX = "nginx"
 SIZES = {"1 KB": (1_000, 100), "100 KB": (100_000, 100), "10 MB": (10_000_000, 10)}  # bytes, connections
-AHEAD = 1.01  # of the peer's requests a second
 COLOURS = {**common.COLOURS, NGINX: "#009639"}
 # What wrk prints of latencies is rounded, and of bytes as well: the script gets the numbers.
 SCRIPT = """
@@ -193,13 +192,14 @@ def publish(name, title, results, ahead=()):
         for who, found in row.items():
             each = {key: round(common.median([r[key] for r in found]), 2) for key in ("per_second", "cpu_us", "p99_us")}
             figures.setdefault(size, {})[who] = each
-            versus = ["", ""]
+            versus = []
             if who == common.OURS and row.get(NGINX):
-                least = AHEAD if size in ahead else common.LEVEL
-                for index, ratio in enumerate(verdicts.level(size, NGINX, found, row[NGINX], least)):
-                    each[("per_second_of_nginx", "cpu_us_of_nginx")[index]] = round(ratio, 3)
-                    versus[index] = f" ({ratio:.2f}x)"
-            table.append([size, common.bold(who), f"{each['per_second']:,.0f}{versus[0]}", f"{each['cpu_us']:,.1f}{versus[1]}",
+                versus = [common.ratios(found, row[NGINX], key)[1] for key in ("per_second", "cpu_us")]
+                each["per_second_of_nginx"], each["cpu_us_of_nginx"] = (round(ratio, 3) for ratio in versus)
+                busy = max(common.median(map(common.busy, rounds)) for rounds in (found, row[NGINX]))
+                verdicts.level(size, NGINX, *versus, busy, ahead=size in ahead)
+            rate, cpu = [f" ({ratio:.2f}x)" for ratio in versus] or ["", ""]
+            table.append([size, common.bold(who), f"{each['per_second']:,.0f}{rate}", f"{each['cpu_us']:,.1f}{cpu}",
                           f"{each['p99_us']:,.0f}"])
     text = common.markdown(["file", "server", "requests/s", "CPU a request, us", "p99, us"], table)
     panels = {f"{size}: {label}": {who: each[key] for who, each in row.items()} for size, row in figures.items()

@@ -42,8 +42,9 @@ struct LoopOptions {
   /// io/README.md, "On io_uring".
   std::string_view selector = "default";
   /// The loop is made, run and closed by one thread, as run() and run_on_threads() do. "io_uring" then needs
-  /// less of the processor for each message (IORING_SETUP_DEFER_TASKRUN); another thread that runs or closes
-  /// the loop gets std::system_error with EEXIST, or leaves to the kernel what is still queued.
+  /// less of the processor for each message (IORING_SETUP_DEFER_TASKRUN), and has no fileno(). Another thread
+  /// that runs such a loop gets std::system_error with EEXIST where that waits; one that closes it leaves to
+  /// the kernel what is still queued.
   bool one_thread = false;
   /// A selector of the caller's, which must outlive the loop. The loop has it for itself meanwhile, and sets
   /// its System: what somebody else has registered is unregistered, and reported (see set_report_handler),

@@ -10,17 +10,6 @@
 #include <string>
 #include <utility>
 
-#if defined(__SANITIZE_THREAD__)
-#define HEDDLE_UNDER_TSAN
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HEDDLE_UNDER_TSAN
-#endif
-#endif
-#if defined(HEDDLE_UNDER_TSAN)
-#include <poll.h>
-#endif
-
 #include "last_error.hpp"
 
 namespace heddle {
@@ -83,10 +72,6 @@ int SelectSelector::do_wait(Timeout timeout) {
   int left = ::pselect(highest_ + 1, &sets.read_ready, &sets.write_ready, nullptr, until, nullptr);
   if (left < 0) {
     const int error = last_error();
-#if defined(HEDDLE_UNDER_TSAN)
-    ::poll(nullptr, 0,
-           0);  // ThreadSanitizer holds handlers back until a call that it knows to wait; select is none
-#endif
     if (error != EBADF) return error;
     for (int fd = next(-1); fd >= 0; fd = next(fd)) {
       if (::fcntl(fd, F_GETFD) < 0) throw_errno(error, "select", fd);

@@ -58,6 +58,9 @@ void RingSelector::completed(const io_uring_cqe& completion, bool fresh) noexcep
     case Request::POLL_WRITE:
       room_completed(file, completion.res, ends);
       break;
+    case Request::HANGUP:
+      hangup_completed(file, completion.res);
+      break;
   }
   file.held = false;
   if (ends && !file.gone) submit_later(file);
@@ -181,6 +184,14 @@ void RingSelector::room_completed(RingFile& file, int result, bool ends) noexcep
   file.polls_write = false;
   if (!ends) cancel_later(file, Request::POLL_WRITE);
   notify(file, KernelEvent::writable, result < 0 || (result & (POLLERR | POLLHUP)) != 0);
+}
+
+// Of a reset right behind bytes a multishot receive may say nothing: where both came before it was armed, it
+// takes the bytes for all that it was woken for (at least up to Linux 6.18). A new one finds the reset.
+void RingSelector::hangup_completed(RingFile& file, int result) noexcept {
+  if (result < 0) return;
+  file.hung_up = true;
+  if (!file.gone && !file.ended) cancel_later(file, Request::RECEIVE);
 }
 
 // The kernel had no memory to keep completions that the ring had no room for. Of a connection, bytes may be

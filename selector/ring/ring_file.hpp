@@ -16,7 +16,15 @@ class RingSelector;
 
 /// A request of a file in the kernel. Its user data is the file's address and this in the lowest bits; 0 is a
 /// request whose completion nobody wants.
-enum class Request : std::uint8_t { RECEIVE = 1, SEND = 2, POLL = 3, POLL_WRITE = 4 };
+enum class Request : std::uint8_t {
+  RECEIVE = 1,
+  SEND = 2,
+  POLL = 3,
+  POLL_WRITE = 4,
+  HANGUP = 5,  ///< a poll for the end of a connection; see RingSelector::hangup_completed()
+};
+inline constexpr Request all_requests[] = {Request::RECEIVE, Request::SEND, Request::POLL,
+                                           Request::POLL_WRITE, Request::HANGUP};
 
 /// A set of requests.
 class Requests {
@@ -87,6 +95,7 @@ struct RingFile {
   bool no_more_writes : 1 = false;  ///< it is shut down or broken: the kernel says so best
   bool is_client : 1 = false;       ///< it was connected by this process, from an address of its own
   bool closing : 1 = false;         ///< closed, as soon as the queue is empty, or at close_deadline
+  bool hung_up : 1 = false;         ///< HANGUP has completed
   std::int16_t receive_error = 0;
   std::int16_t send_error = 0;
   ReceiveQueue received;

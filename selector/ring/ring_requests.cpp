@@ -24,7 +24,7 @@ void RingSelector::prepare_all() noexcept {
 }
 
 bool RingSelector::prepare(RingFile& file) noexcept {
-  for (const Request request : {Request::RECEIVE, Request::SEND, Request::POLL, Request::POLL_WRITE}) {
+  for (const Request request : all_requests) {
     if (!file.to_cancel.has(request)) continue;
     if (file.requests.has(request) && !push_cancel(file, request)) return false;
     file.to_cancel.remove(request);
@@ -47,7 +47,9 @@ bool RingSelector::prepare(RingFile& file) noexcept {
     case Use::CONNECTING:
       return file.requests.has(Request::POLL) || push(file, Request::POLL);
     case Use::STREAM:
-      return file.requests.has(Request::RECEIVE) || file.ended || push(file, Request::RECEIVE);
+      if (file.ended) return true;
+      if (!file.requests.has(Request::RECEIVE) && !push(file, Request::RECEIVE)) return false;
+      return file.hung_up || file.requests.has(Request::HANGUP) || push(file, Request::HANGUP);
   }
   return true;
 }
@@ -85,6 +87,9 @@ bool RingSelector::push(RingFile& file, Request request) noexcept {
     case Request::POLL_WRITE:
       io_uring_prep_poll_add(sqe, file.fd, POLLOUT);
       if (file.half_closed) sqe->len = IORING_POLL_ADD_MULTI;
+      break;
+    case Request::HANGUP:
+      io_uring_prep_poll_add(sqe, file.fd, 0);  // io_uring adds POLLERR, POLLHUP and POLLRDHUP
       break;
   }
   io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uintptr_t>(&file) | static_cast<unsigned>(request));

@@ -226,8 +226,7 @@ void RingSelector::abandon(RingFile& file) noexcept {
 }
 
 void RingSelector::cancel_all(RingFile& file) noexcept {
-  for (const Request request : {Request::RECEIVE, Request::SEND, Request::POLL, Request::POLL_WRITE})
-    cancel_later(file, request);
+  for (const Request request : all_requests) cancel_later(file, request);
 }
 
 void RingSelector::cancel_later(RingFile& file, Request request) noexcept {

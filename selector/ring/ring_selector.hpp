@@ -99,6 +99,7 @@ class RingSelector final : public BaseSelector {
   void send_completed(RingFile& file, int result) noexcept;
   void poll_completed(RingFile& file, int result, bool fresh) noexcept;
   void room_completed(RingFile& file, int result, bool ends) noexcept;
+  void hangup_completed(RingFile& file, int result) noexcept;
   void completions_were_lost() noexcept;
   void notify(RingFile& file, std::uint8_t events, bool hangup = false) noexcept;
   void receive_directly(RingFile& file) noexcept;

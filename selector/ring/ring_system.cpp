@@ -31,10 +31,14 @@ namespace {
 // The flags of a receive that are all the same to the ring.
 constexpr int plain_flags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC;
 
-// Of a socket that is only polled: the ring has to know of a write that found no room for all.
+// Of a socket that is only polled: the ring has to know where there was no room.
+void had_no_room(int fd) noexcept {
+  if (RingFile* const file = RingTable::find_watched(fd)) file->ring->poll_for_room(*file);
+}
+
+// The result of a write to what may be such a socket.
 std::ptrdiff_t written(int fd, std::ptrdiff_t result, std::size_t size) noexcept {
-  if (result < 0 ? result == -EAGAIN : static_cast<std::size_t>(result) < size)
-    if (RingFile* const file = RingTable::find_watched(fd)) file->ring->poll_for_room(*file);
+  if (result < 0 ? result == -EAGAIN : static_cast<std::size_t>(result) < size) had_no_room(fd);
   return result;
 }
 
@@ -291,7 +295,7 @@ int RingSystem::poll_now(int fd, short events) noexcept {
   RingFile* const file = RingTable::find(fd);
   if (kernels < 0 || (kernels & POLLNVAL) != 0) return kernels;
   if (file == nullptr) {
-    if ((events & ~kernels & POLLOUT) != 0) written(fd, -EAGAIN, 0);
+    if ((events & ~kernels & POLLOUT) != 0) had_no_room(fd);
     return kernels;
   }
   int result = kernels;

@@ -14,33 +14,25 @@ ProcessMark RingTable::mark_;
 bool RingTable::store(int fd, std::uintptr_t entry) noexcept {
   const auto index = static_cast<unsigned>(fd);
   if (index >= most) return false;
-  std::atomic<Chunk*>& place = chunks_[index / chunk_size];
-  Chunk* chunk = place.load(std::memory_order_acquire);
-  if (chunk == nullptr) {
+  std::atomic<Chunk*>& chunk = chunks_[index / chunk_size];
+  if (chunk.load(std::memory_order_acquire) == nullptr) {
     auto* const made = new (std::nothrow) Chunk();
     if (made == nullptr) return false;
-    if (place.compare_exchange_strong(chunk, made, std::memory_order_acq_rel))
-      chunk = made;
-    else
-      delete made;  // another thread was faster
+    Chunk* none = nullptr;
+    if (!chunk.compare_exchange_strong(none, made, std::memory_order_acq_rel))
+      delete made;  // another was faster
   }
-  chunk->entries[index % chunk_size].store(entry, std::memory_order_relaxed);
+  place_of(fd)->store(entry, std::memory_order_relaxed);
   return true;
 }
 
 void RingTable::remove(int fd) noexcept {
-  const auto index = static_cast<unsigned>(fd);
-  if (index >= most) return;
-  if (Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire); chunk != nullptr)
-    chunk->entries[index % chunk_size].store(0, std::memory_order_relaxed);
+  if (std::atomic<std::uintptr_t>* const place = place_of(fd)) place->store(0, std::memory_order_relaxed);
 }
 
 void RingTable::remove_watched(int fd, RingFile& file) noexcept {
-  const auto index = static_cast<unsigned>(fd);
-  if (index >= most) return;
-  Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire);
   std::uintptr_t expected = reinterpret_cast<std::uintptr_t>(&file) | watched;
-  if (chunk != nullptr) chunk->entries[index % chunk_size].compare_exchange_strong(expected, 0);
+  if (std::atomic<std::uintptr_t>* const place = place_of(fd)) place->compare_exchange_strong(expected, 0);
 }
 
 // What a closed ring has left behind is the child's as well as the parent's.
@@ -51,11 +43,11 @@ void RingTable::enter_process() noexcept {
   for (std::atomic<Chunk*>& place : chunks_) {
     Chunk* const chunk = place.load(std::memory_order_acquire);
     if (chunk == nullptr) continue;
-    for (std::atomic<std::uintptr_t>& place_of_one : chunk->entries) {
-      const std::uintptr_t entry = place_of_one.load(std::memory_order_relaxed);
+    for (std::atomic<std::uintptr_t>& one : chunk->entries) {
+      const std::uintptr_t entry = one.load(std::memory_order_relaxed);
       const bool kept =
           entry != 0 && (entry & marks) == 0 && reinterpret_cast<RingFile*>(entry)->ring == nullptr;
-      if (!kept) place_of_one.store(0, std::memory_order_relaxed);
+      if (!kept) one.store(0, std::memory_order_relaxed);
     }
   }
   mark_.move_here();

@@ -52,11 +52,16 @@ class RingTable {
   struct Chunk {
     std::atomic<std::uintptr_t> entries[chunk_size];
   };
-  static std::uintptr_t entry_of(int fd) noexcept {
+  /// nullptr: nothing was ever stored near it.
+  static std::atomic<std::uintptr_t>* place_of(int fd) noexcept {
     const auto index = static_cast<unsigned>(fd);
-    if (index >= most) return 0;
-    const Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire);
-    return chunk == nullptr ? 0 : chunk->entries[index % chunk_size].load(std::memory_order_relaxed);
+    if (index >= most) return nullptr;
+    Chunk* const chunk = chunks_[index / chunk_size].load(std::memory_order_acquire);
+    return chunk == nullptr ? nullptr : &chunk->entries[index % chunk_size];
+  }
+  static std::uintptr_t entry_of(int fd) noexcept {
+    const std::atomic<std::uintptr_t>* const place = place_of(fd);
+    return place == nullptr ? 0 : place->load(std::memory_order_relaxed);
   }
   static bool store(int fd, std::uintptr_t entry) noexcept;
   static RingFile* inherited(RingFile* file) noexcept;

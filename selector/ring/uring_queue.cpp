@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../errors.hpp"
+#include "../under_tsan.hpp"
 #include "wait_coalescing.hpp"
 
 namespace heddle::detail {
@@ -19,15 +20,6 @@ namespace {
 
 constexpr unsigned submissions = 1024;
 constexpr unsigned completions = 8192;
-// ThreadSanitizer runs signal handlers only after a wait has ended; but liburing goes on with one that a
-// signal has ended after something was submitted, unless it has a timeout.
-#if defined(__SANITIZE_THREAD__)
-constexpr bool handlers_wait = true;
-#elif defined(__has_feature)
-constexpr bool handlers_wait = __has_feature(thread_sanitizer);
-#else
-constexpr bool handlers_wait = false;
-#endif
 constexpr int most_refusals = 4;  // of a submission, before it is left for the next time
 
 }  // namespace
@@ -97,7 +89,9 @@ bool UringQueue::must_collect() noexcept {
 }
 
 int UringQueue::wait(Timeout timeout, unsigned share) noexcept {
-  if (handlers_wait && timeout.forever()) timeout = std::chrono::hours(1);
+  // liburing goes on with a wait that a signal has ended after something was submitted, unless it has a
+  // timeout.
+  if (under_tsan && timeout.forever()) timeout = std::chrono::hours(1);
   const auto ns = timeout.duration().count();
   __kernel_timespec until{ns / 1'000'000'000, ns % 1'000'000'000};
   io_uring_cqe* first = nullptr;
@@ -118,7 +112,7 @@ int UringQueue::enter(Timeout timeout, unsigned share) noexcept {
     if (coalesces) result = wait(delay, share);
     if (!coalesces || (ready() == 0 && (result >= 0 || result == -ETIME)))
       result = wait(coalesces && !timeout.forever() ? Timeout(timeout.duration() - delay) : timeout, 1);
-    if (handlers_wait && timeout.forever() && (result >= 0 || result == -ETIME) && ready() == 0) return EINTR;
+    if (under_tsan && timeout.forever() && (result >= 0 || result == -ETIME) && ready() == 0) return EINTR;
   }
   // What wasn't submitted now is so the next time; a full completion queue is emptied first.
   if (result >= 0 || result == -ETIME || result == -EBUSY || result == -EAGAIN || result == -ENOMEM) return 0;

@@ -33,8 +33,8 @@ class UringQueue {
   int submit() noexcept;
   /// Submits, and waits until there is a completion to take or `timeout` has passed; until there are `share`,
   /// if that takes no longer than WaitCoalescing::most_delay. No call is made where there is nothing to
-  /// submit, to wait for, or to collect. Returns 0 or an errno; EINTR: a signal; EBADR:
-  /// completions were lost.
+  /// submit, to wait for, or to collect. Returns 0 or an errno; EINTR: a signal; EBADR: completions were
+  /// lost.
   int enter(Timeout timeout, unsigned share = 1) noexcept;
   /// How many completions there are to take.
   unsigned ready() noexcept { return io_uring_cq_ready(&ring_); }

@@ -174,10 +174,12 @@ TEST_CASE("invoke_on_all throws what fails, and asks the other calls to stop") {
 
 TEST_CASE("a request to stop is passed on to the call") {
   Sharded<Counter> counters;
+  std::atomic<bool> begun = false;
   std::atomic<bool> stopped = false;
   run_on_threads(2, counters, [&](std::size_t index) -> Task<void> {
     if (index != 0) co_return;
-    auto for_ever = [&stopped](Counter&) -> Task<void> {
+    auto for_ever = [&](Counter&) -> Task<void> {
+      begun = true;
       try {
         co_await sleep(std::nullopt);
       } catch (const Cancelled&) {
@@ -185,9 +187,11 @@ TEST_CASE("a request to stop is passed on to the call") {
         throw;
       }
     };
+    auto call = spawn(counters.invoke_on(1, for_ever));
+    while (!begun) co_await sleep(1ms);  // a call that is cancelled before is never made
     bool timed_out = false;
     try {
-      co_await timeout(5ms, counters.invoke_on(1, for_ever));
+      co_await timeout(5ms, call);
     } catch (const TimeoutError&) {
       timed_out = true;
     }
