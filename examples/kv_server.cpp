@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
                      {"patience", "SECONDS", "how long a command may take to come (30)", &patience}});
   try {
     heddle::run(serve(options, seconds("idle", idle), seconds("patience", patience)),
-                {.selector = options.selector, .dump_on_sigquit = true});
+                {.selector = options.selector, .dump_on_sigquit = true, .busy_poll = 20us});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "kv_server: %s\n", error.what());
     return 1;

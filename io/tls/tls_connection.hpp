@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <exception>
 #include <system_error>
 
@@ -180,14 +181,12 @@ Task<void> detail::TlsConnection<S>::encrypt(std::span<const std::byte>& buffer)
   }
 }
 
-/// Writes `head` and then `body`. The caller has `writing_`.
+/// Writes the whole buffer. The caller has `writing_`.
 template <class S>
-Task<void> detail::TlsConnection<S>::write(std::span<const std::byte> head, std::span<const std::byte> body) {
-  while (!head.empty() || !body.empty()) {
-    const std::size_t size = head.size() + body.size();
-    engine.expect_writing(size < most_at_once ? size : most_at_once);
-    co_await encrypt(head);
-    if (head.empty()) co_await encrypt(body);
+Task<void> detail::TlsConnection<S>::write(std::span<const std::byte> buffer) {
+  while (!buffer.empty()) {
+    engine.expect_writing(buffer.size() < most_at_once ? buffer.size() : most_at_once);
+    co_await encrypt(buffer);
     co_await flush();
   }
 }
@@ -200,7 +199,7 @@ Task<void> detail::TlsConnection<S>::write_all(Reference self, std::span<const s
   self->check_closed("TLS write", ECANCELED);
   if (engine.writing_ended()) detail::throw_tls_writing_ended();
   if (engine.has_output()) co_await self->flush();
-  co_await self->write({}, buffer);
+  co_await self->write(buffer);
 }
 
 template <class S>
@@ -219,41 +218,42 @@ Task<std::uint64_t> detail::TlsConnection<S>::send_file(Reference self, int numb
   if (engine.writing_ended()) detail::throw_tls_writing_ended();
   if (engine.has_output()) co_await self->flush();
 
+  // The end of the head shares a record with the beginning of the file.
+  std::span<const std::byte> head = std::as_bytes(std::span(text));
+  const std::size_t whole_records = count == 0 ? head.size() : head.size() - head.size() % TlsEngine::record;
+  co_await self->write(head.first(whole_records));
+  if (count == 0) co_return count;
+  head = head.subspan(whole_records);
+
   const BorrowedFile file(number);
   ByteBlock piece, next;  // after `file`, whose calls use them
-  const auto part = [&](ByteBlock& block, std::uint64_t left) {
+  const auto room = [](ByteBlock& block, std::size_t begin, std::uint64_t left) {
     if (block.size() == 0) block = ByteBlock(most_at_once);
-    return left < block.size() ? block.bytes().first(left) : block.bytes();
+    const std::span<std::byte> behind = block.bytes().subspan(begin);
+    return left < behind.size() ? behind.first(left) : behind;
   };
-  std::span<const std::byte> head = std::as_bytes(std::span(text));
-  std::uint64_t sent = 0;
-  std::size_t size = 0;
-  if (count > 0) {
-    const std::span<std::byte> first = part(piece, count);
-    size = first.size();
-    if (!file.try_read_at(first, offset)) size = co_await self->read_piece(file, first, offset);
-  }
-  for (;;) {
-    const std::span<const std::byte> body(piece.data(), size);
+  std::size_t begin = head.size();  // of the file's bytes in `piece`
+  std::span<std::byte> asked = room(piece, begin, count);
+  if (begin > 0) std::memcpy(piece.data(), head.data(), begin);
+  std::size_t size = asked.size();
+  if (!file.try_read_at(asked, offset)) size = co_await self->read_piece(file, asked, offset);
+  for (std::uint64_t sent = 0;;) {
+    const std::span<const std::byte> bytes(piece.data(), begin + size);
     sent += size;
-    const std::uint64_t left = count - sent;
-    std::size_t next_size = 0;
-    if (left == 0 || size < piece.size()) {  // the last one
-      co_await self->write(head, body);
-    } else {
-      const std::span<std::byte> rest = part(next, left);
-      next_size = rest.size();
-      if (file.try_read_at(rest, offset + sent)) {
-        co_await self->write(head, body);
-      } else {  // from the disk, meanwhile
-        const auto [_, read] =
-            co_await gather(self->write(head, body), self->read_piece(file, rest, offset + sent));
-        next_size = read;
-      }
+    if (sent == count || size < asked.size()) {  // the last one
+      co_await self->write(bytes);
+      co_return sent;
     }
-    if (next_size == 0) co_return sent;
-    head = {};
-    size = next_size;
+    asked = room(next, 0, count - sent);
+    size = asked.size();
+    if (file.try_read_at(asked, offset + sent)) {
+      co_await self->write(bytes);
+    } else {  // from the disk, meanwhile
+      const auto [_, read] =
+          co_await gather(self->write(bytes), self->read_piece(file, asked, offset + sent));
+      size = read;
+    }
+    begin = 0;
     std::swap(piece, next);
   }
 }

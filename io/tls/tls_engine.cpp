@@ -21,11 +21,10 @@ namespace heddle::detail {
 
 namespace {
 
-constexpr std::size_t record = 16384;
-constexpr std::size_t input_size = record + 512;  // a record with its header, MAC and padding
-constexpr std::size_t most_kept = input_size;     // of the memory of output that was sent
-constexpr std::size_t least_output = 512;         // more than an alert
-constexpr std::size_t record_overhead = 64;       // header, nonce, tag: at most 29 with the ciphers of today
+constexpr std::size_t input_size = TlsEngine::record + 512;  // a record with its header, MAC and padding
+constexpr std::size_t most_kept = input_size;                // of the memory of output that was sent
+constexpr std::size_t least_output = 512;                    // more than an alert
+constexpr std::size_t record_overhead = 64;  // header, nonce, tag: at most 29 with the ciphers of today
 constexpr unsigned most_messages = 32;
 
 }  // namespace

@@ -94,10 +94,10 @@ class TlsConnection {
   ~TlsConnection() = default;
 
   /// Seven records, and what their encryption adds is in a block of 128 KiB.
-  static constexpr std::size_t most_at_once = std::size_t{7} * 16384;
+  static constexpr std::size_t most_at_once = 7 * TlsEngine::record;
 
   Task<void> encrypt(std::span<const std::byte>& buffer);
-  Task<void> write(std::span<const std::byte> head, std::span<const std::byte> body);
+  Task<void> write(std::span<const std::byte> buffer);
   Task<std::size_t> read_piece(const BorrowedFile& file, std::span<std::byte> piece, std::uint64_t offset);
   Task<void> fill();
   Task<void> receive();

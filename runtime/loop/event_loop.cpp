@@ -256,10 +256,7 @@ void EventLoop::poll(Timeout limit) {
   if (!sleeps) timeout = Duration(0);
 
   counters_.waits += sleeps;
-  const bool watches_time = sleeps && detect_deadlock_;
-  Found found = select(watches_time ? Duration(0) : timeout);
-  if (watches_time && found.size() == 0) [[unlikely]]
-    found = wait_or_detect_deadlock(timeout);
+  const Found found = sleeps && waits_as_asked_ ? wait_as_asked(timeout) : select(timeout);
   if (sleeps || embedded_) mailbox_->awake();
   current.now = polled_ = time();
 
@@ -294,6 +291,27 @@ inline EventLoop::Found EventLoop::select(Timeout timeout) {
     throw;
   }
   return {};
+}
+
+EventLoop::Found EventLoop::wait_as_asked(Timeout timeout) {
+  if (!detect_deadlock_) return wait_busily(timeout);
+  const Found found = select(Duration(0));
+  return found.size() != 0 ? found : wait_or_detect_deadlock(timeout);
+}
+
+EventLoop::Found EventLoop::wait_busily(Timeout timeout) {
+  const TimePoint begin = time();
+  Found found;
+  if (last_wait_ <= busy_poll_) {
+    const Duration most = timeout.forever() ? busy_poll_ : std::min(busy_poll_, timeout.duration());
+    do found = select(Duration(0));
+    while (found.size() == 0 && time() - begin < most);
+  }
+  const Duration waited = time() - begin;
+  if (found.size() == 0 && (timeout.forever() || waited < timeout.duration()))
+    found = select(timeout.forever() ? timeout : Timeout(timeout.duration() - waited));
+  last_wait_ = time() - begin;
+  return found;
 }
 
 // Nothing is ready now.

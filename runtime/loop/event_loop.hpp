@@ -75,6 +75,11 @@ struct LoopOptions {
   /// Gets those reports, on that thread; nullptr: they are printed on stderr. `argument` is handed on.
   void (*slow_turn_handler)(const SlowTurn& turn, void* argument) = nullptr;
   void* slow_turn_argument = nullptr;
+  /// For how long the loop asks for events again and again before it waits for them (busy polling), unless
+  /// its last wait was longer. The peer of a loop that waits pays for waking it up, so a busy server may do
+  /// more with some microseconds of this, for more of its own CPU time. 0: it waits at once. Without effect
+  /// with `detect_deadlock`, `virtual_time`, or a `system` whose clock isn't the kernel's.
+  Duration busy_poll{};
 };
 
 /// What a loop has counted since it was made.
@@ -288,6 +293,8 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   void run_ready_observed() noexcept;
   void poll(Timeout limit);
   Found select(Timeout timeout);
+  Found wait_as_asked(Timeout timeout);
+  Found wait_busily(Timeout timeout);
   Found wait_or_detect_deadlock(Timeout timeout);
   static int other_event(detail::Scheduler& self, int fd) noexcept;
   int wake_up() noexcept;
@@ -303,6 +310,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   bool stopped_ = false;              // the run that runs now, or the next, is to end after its turn
   bool woken_ = false;
   bool detect_deadlock_;
+  bool waits_as_asked_;
   bool embedded_ = false;  // somebody waits for fileno()
   TimePoint polled_{};     // when the selector was polled last
   detail::TurnLimit limit_;
@@ -313,6 +321,8 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   detail::LoopObserver* observers_ = nullptr;  // where there are any, turns are taken by run_ready_observed()
   detail::Shuffle* shuffle_ = nullptr;
   detail::TurnMonitor* monitor_ = nullptr;
+  Duration busy_poll_;
+  Duration last_wait_{};  // with busy_poll_
   LoopCounters counters_;
   ReportHandler report_handler_ = nullptr;
   void* report_argument_ = nullptr;

@@ -63,7 +63,9 @@ EventLoop::EventLoop(const LoopOptions& options)
           make_table(*this, options, !options.virtual_time && has_kernels_calls(system()), &other_event)),
       owns_selector_(options.custom_selector == nullptr),
       has_real_time_(!options.virtual_time && (has_kernels_calls(system()) || system().has_kernel_clock())),
-      detect_deadlock_(options.detect_deadlock || options.virtual_time) {
+      detect_deadlock_(options.detect_deadlock || options.virtual_time),
+      waits_as_asked_(detect_deadlock_ || (has_real_time_ && options.busy_poll > Duration(0))),
+      busy_poll_(options.busy_poll) {
   reads_kernel_events_ = selector().has_wait_raw();
   selector().set_system(system());
   try {

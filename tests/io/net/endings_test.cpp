@@ -119,7 +119,7 @@ Task<void> check_all(Pair (*make)()) {
     for (const Before before : {Before::NOTHING, Before::SMALL_READS, Before::LARGE_READS})
       for (const Reader reader :
            {Reader::HAS_WAITED, Reader::JUST_WAITS, Reader::COMES_LATER, Reader::ASKS_FIRST})
-        for (const std::size_t size : {0, 1, 3000, 200'000}) {
+        for (const std::size_t size : {0U, 1U, 3000U, 200'000U}) {
           Pair pair = make();
           co_await check_ending(Stream(Fd(::dup(pair.a.fileno()))), std::move(pair.b), ending, before, reader,
                                 size);
