@@ -219,11 +219,9 @@ Task<std::uint64_t> detail::TlsConnection<S>::send_file(Reference self, int numb
   if (engine.has_output()) co_await self->flush();
 
   // The end of the head shares a record with the beginning of the file.
-  std::span<const std::byte> head = std::as_bytes(std::span(text));
-  const std::size_t whole_records = count == 0 ? head.size() : head.size() - head.size() % TlsEngine::record;
-  co_await self->write(head.first(whole_records));
-  if (count == 0) co_return count;
-  head = head.subspan(whole_records);
+  const std::span<const std::byte> head = std::as_bytes(std::span(text));
+  const std::size_t begin_of_end = count == 0 ? head.size() : head.size() - head.size() % TlsEngine::record;
+  const std::span<const std::byte> end_of_head = head.subspan(begin_of_end);
 
   const BorrowedFile file(number);
   ByteBlock piece, next;  // after `file`, whose calls use them
@@ -232,11 +230,16 @@ Task<std::uint64_t> detail::TlsConnection<S>::send_file(Reference self, int numb
     const std::span<std::byte> behind = block.bytes().subspan(begin);
     return left < behind.size() ? behind.first(left) : behind;
   };
-  std::size_t begin = head.size();  // of the file's bytes in `piece`
-  std::span<std::byte> asked = room(piece, begin, count);
-  if (begin > 0) std::memcpy(piece.data(), head.data(), begin);
-  std::size_t size = asked.size();
-  if (!file.try_read_at(asked, offset)) size = co_await self->read_piece(file, asked, offset);
+  std::size_t begin = end_of_head.size();  // of the file's bytes in `piece`
+  std::size_t size = 0;
+  std::span<std::byte> asked;
+  if (count > 0) {
+    asked = room(piece, begin, count);
+    if (begin > 0) std::memcpy(piece.data(), end_of_head.data(), begin);
+    size = asked.size();
+    if (!file.try_read_at(asked, offset)) size = co_await self->read_piece(file, asked, offset);
+  }
+  co_await self->write(head.first(begin_of_end));
   for (std::uint64_t sent = 0;;) {
     const std::span<const std::byte> bytes(piece.data(), begin + size);
     sent += size;

@@ -48,8 +48,8 @@ class HEDDLE_EXPORT TlsEngine {
   Step read(std::span<std::byte> buffer, std::size_t& size);
   /// What a record carries at most (RFC 8446, 5.1).
   static constexpr std::size_t record = 16384;
-  /// At most one record of `buffer`. NEEDS_INPUT in the middle of a message of the peer's that isn't
-  /// data: nothing was written.
+  /// At most one record of `buffer`. NEEDS_INPUT in the middle of a message of the peer's that isn't data:
+  /// nothing was written.
   Step write(std::span<const std::byte> buffer, std::size_t& size);
   /// Puts close_notify into the output: nothing can be written any more. Throws std::bad_alloc.
   void end_writing();

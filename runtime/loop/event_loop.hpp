@@ -310,7 +310,7 @@ class HEDDLE_EXPORT EventLoop final : public detail::Scheduler {
   bool stopped_ = false;              // the run that runs now, or the next, is to end after its turn
   bool woken_ = false;
   bool detect_deadlock_;
-  bool waits_as_asked_;
+  bool waits_as_asked_;    // with one of detect_deadlock_ and busy_poll_
   bool embedded_ = false;  // somebody waits for fileno()
   TimePoint polled_{};     // when the selector was polled last
   detail::TurnLimit limit_;
