@@ -157,6 +157,7 @@ void RingSelector::poll_completed(RingFile& file, int result, bool fresh) noexce
   if ((revents & (POLLIN | POLLPRI | POLLRDHUP)) != 0 || failed) events |= KernelEvent::readable;
   if ((revents & POLLOUT) != 0 || failed) events |= KernelEvent::writable;
   const bool hangup = failed || (revents & POLLRDHUP) != 0;
+  file.no_more_writes = file.no_more_writes || failed;
   if (file.use == Use::LEVEL) {
     const bool asked = failed || (revents & file.poll_events) != 0;
     // io_uring adds POLLRDHUP to what is asked for: once the peer has shut down its side, a one-shot request

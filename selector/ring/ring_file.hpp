@@ -39,7 +39,7 @@ class Requests {
   std::uint8_t bits_ = 0;
 };
 
-/// One registration of a descriptor. Of a TCP socket it stays, with what is queued, until the descriptor is
+/// One registration of a descriptor. Of a stream it stays, with what is queued, until the descriptor is
 /// closed or released; of others until it is unregistered. It is freed when the kernel has no request of it
 /// any more.
 struct RingFile {
@@ -58,6 +58,8 @@ struct RingFile {
   /// A read has something to take here, or to wait for, before the kernel is asked.
   bool buffers_reads() const noexcept { return requests.has(Request::RECEIVE) || !received.empty() || ended; }
   bool sends() const noexcept { return !to_send.empty(); }
+  /// Whether there is room to write is polled where a write found none.
+  bool polls_room_alone() const noexcept { return use == Use::STREAM || polled || watched; }
 
   RingSelector* ring;  ///< nullptr: it has closed
   RingFile* next_todo = nullptr;
@@ -75,23 +77,24 @@ struct RingFile {
   std::uint8_t events = 0;   ///< to be reported: bits of KernelEvent
   std::uint8_t large_reads = 0;
   std::uint8_t small_reads = 0;
-  bool todo = false;             ///< in the list of those that have something to submit
-  bool in_sends = false;         ///< in the list of those with a send that isn't known to be done
-  bool pending = false;          ///< in the list of those that have something to report
-  bool hangup = false;           ///< to be reported
-  bool wants_room = false;       ///< a write of the user's waits for the queue
-  bool shut_down = false;        ///< for writing, as soon as the queue is empty
-  bool registered : 1 = false;   ///< reports reach somebody
-  bool tcp : 1 = false;          ///< reads and writes may go through the ring
-  bool watched : 1 = false;      ///< EDGE: whether there is room to write is polled where a write found none
-  bool direct : 1 = false;       ///< STREAM: to become EDGE as soon as the receive has ended
-  bool gone : 1 = false;         ///< only its requests are left
-  bool held : 1 = false;         ///< a completion of it is being read
-  bool multishot : 1 = false;    ///< LEVEL: see RingSelector::poll_completed()
-  bool half_closed : 1 = false;  ///< the peer sends no more: the same for polls of room to write
-  bool ended : 1 = false;        ///< the peer sends no more, or receiving has failed with receive_error
-  bool frozen : 1 = false;       ///< nothing is submitted, only cancelled
-  bool polls_write : 1 = false;  ///< one waits for the kernel
+  bool todo = false;                ///< in the list of those that have something to submit
+  bool in_sends = false;            ///< in the list of those with a send that isn't known to be done
+  bool pending = false;             ///< in the list of those that have something to report
+  bool hangup = false;              ///< to be reported
+  bool wants_room = false;          ///< a write of the user's waits for the queue
+  bool shut_down = false;           ///< for writing, as soon as the queue is empty
+  bool registered : 1 = false;      ///< reports reach somebody
+  bool in_table : 1 = false;        ///< a stream of TCP or Unix: RingTable::find() finds it
+  bool polled : 1 = false;          ///< EDGE for ever: a Unix stream, whose bytes may carry descriptors
+  bool watched : 1 = false;         ///< EDGE: RingTable::find_watched() finds it
+  bool direct : 1 = false;          ///< STREAM: to become EDGE as soon as the receive has ended
+  bool gone : 1 = false;            ///< only its requests are left
+  bool held : 1 = false;            ///< a completion of it is being read
+  bool multishot : 1 = false;       ///< LEVEL: see RingSelector::poll_completed()
+  bool half_closed : 1 = false;     ///< the peer sends no more: the same for polls of room to write
+  bool ended : 1 = false;           ///< the peer sends no more, or receiving has failed with receive_error
+  bool frozen : 1 = false;          ///< nothing is submitted, only cancelled
+  bool polls_write : 1 = false;     ///< one waits for the kernel
   bool no_more_writes : 1 = false;  ///< it is shut down or broken: the kernel says so best
   bool is_client : 1 = false;       ///< it was connected by this process, from an address of its own
   bool closing : 1 = false;         ///< closed, as soon as the queue is empty, or at close_deadline

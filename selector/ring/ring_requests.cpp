@@ -78,8 +78,8 @@ bool RingSelector::push(RingFile& file, Request request) noexcept {
       const short events = file.use == Use::LEVEL        ? file.poll_events
                            : file.use == Use::CONNECTING ? static_cast<short>(POLLOUT | POLLIN)
                            // Of others than TCP there is room anew whenever the peer has read something.
-                           : file.watched ? static_cast<short>(POLLIN | POLLRDHUP)
-                                          : static_cast<short>(POLLIN | POLLOUT | POLLRDHUP);
+                           : file.polls_room_alone() ? static_cast<short>(POLLIN | POLLRDHUP)
+                                                     : static_cast<short>(POLLIN | POLLOUT | POLLRDHUP);
       io_uring_prep_poll_add(sqe, file.fd, static_cast<unsigned short>(events));
       if (file.use == Use::EDGE || file.multishot) sqe->len = IORING_POLL_ADD_MULTI;
       break;

@@ -28,6 +28,12 @@ namespace {
 
 constexpr std::size_t most_events = 64;  // of select()
 
+bool is_connected_by_unix(int fd) noexcept {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  return ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 && peer.ss_family == AF_UNIX;
+}
+
 std::uint64_t inode_of(int fd) noexcept {
   struct stat status{};
   return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
@@ -92,18 +98,8 @@ int RingSelector::look_at(RingFile& file) noexcept {
   tcp_info info{};
   socklen_t size = sizeof info.tcpi_state;
   if (::getsockopt(file.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0) {
-    file.use = Use::EDGE;
     if (errno == EBADF) return EBADF;
-    // Not of datagrams: what a poll says of their room needn't hold for the peer that one is sent to.
-    int type = SOCK_DGRAM;
-    size = sizeof type;
-    const bool is_stream =
-        ::getsockopt(file.fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type != SOCK_DGRAM;
-    const RingFile* const other = RingTable::find_watched(file.fd);
-    if (is_stream && (other == nullptr || other->inode != file.inode))
-      file.watched = RingTable::set_watched(file.fd, file);
-    else if (!is_stream)
-      RingTable::remove(file.fd);  // of a socket that was closed behind its owner's back
+    look_at_other_than_tcp(file);
     return 0;
   }
   // A listener is polled, too: a multishot accept would take connections that nobody here asks for, from
@@ -113,9 +109,27 @@ int RingSelector::look_at(RingFile& file) noexcept {
              : state == TCP_LISTEN || state == TCP_CLOSE    ? Use::EDGE
                                                             : Use::STREAM;
   file.is_client = file.use == Use::CONNECTING || RingTable::is_noted_client(file.fd);
-  file.tcp = file.use != Use::EDGE && RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, file);
-  if (!file.tcp) file.use = Use::EDGE;
+  file.in_table =
+      file.use != Use::EDGE && RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, file);
+  if (!file.in_table) file.use = Use::EDGE;
   return 0;
+}
+
+void RingSelector::look_at_other_than_tcp(RingFile& file) noexcept {
+  file.use = Use::EDGE;
+  int type = SOCK_DGRAM;
+  socklen_t size = sizeof type;
+  // Not of datagrams: what a poll says of their room needn't hold for the peer that one is sent to.
+  if (::getsockopt(file.fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type == SOCK_DGRAM) {
+    RingTable::remove(file.fd);  // of a socket that was closed behind its owner's back
+    return;
+  }
+  if (type == SOCK_STREAM && is_connected_by_unix(file.fd)) {
+    file.in_table = file.polled = RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, file);
+    return;
+  }
+  const RingFile* const other = RingTable::find_watched(file.fd);
+  if (other == nullptr || other->inode != file.inode) file.watched = RingTable::set_watched(file.fd, file);
 }
 
 int RingSelector::do_register(const SelectorKey& key, std::uint32_t generation, Trigger trigger) {
@@ -155,7 +169,7 @@ void RingSelector::begin(RingFile& file, std::uint32_t generation) noexcept {
   file.generation = generation;
   file.registered = true;
   file.frozen = false;
-  if (file.watched) file.polls_write = true;
+  if (file.use == Use::EDGE && file.polls_room_alone()) file.polls_write = true;
   // An edge-triggered registration begins with a report of what there is.
   if (file.use == Use::STREAM)
     notify(file,
@@ -185,7 +199,7 @@ int RingSelector::do_modify(const SelectorKey& key, EventMask, std::uint32_t gen
     return EBADF;
   }
   if (!file->requests.empty()) {  // the old request's completion mustn't be taken for the new one's
-    if (file->tcp) {
+    if (file->in_table) {
       stop(*file);
     } else {
       abandon(*file);
@@ -203,7 +217,7 @@ void RingSelector::do_unregister(const SelectorKey& key, std::uint32_t) noexcept
   if (known == nullptr) return;  // it was let go
   RingFile& file = *known;
   file.registered = false;
-  if (file.tcp) {
+  if (file.in_table) {
     // It stays until it is closed or released; a poll of others' doings ends now.
     cancel_later(file, Request::POLL);
     if (file.use == Use::LEVEL || nested_) submit_now();
@@ -314,7 +328,7 @@ void RingSelector::do_close() noexcept {
     for (std::size_t i = 0; i < files_.capacity(); ++i) {
       RingFile* const file = files_[i];
       if (file == nullptr) continue;
-      if (!file->tcp)
+      if (!file->in_table)
         abandon(*file);
       else
         leave_behind(*file);

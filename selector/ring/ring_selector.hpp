@@ -17,8 +17,8 @@ bool has_unread(int fd) noexcept;
 /// A connection's peer gets a reset when `fd` is closed.
 void reset_when_closed(int fd) noexcept;
 
-/// Registrations by number are polls. Of a TCP socket that is registered for edges, readiness is what was
-/// received, or is left of the room to send: `recv` and `send` of RingSystem come here.
+/// Registrations by number are polls. Of a stream that is registered for edges, readiness is what was
+/// received (of TCP), or is left of the room to send: `recv` and `send` of RingSystem come here.
 class RingSelector final : public BaseSelector {
  public:
   explicit RingSelector(bool one_thread);
@@ -75,6 +75,7 @@ class RingSelector final : public BaseSelector {
 
   RingFile* known(int fd) noexcept;
   int look_at(RingFile& file) noexcept;
+  void look_at_other_than_tcp(RingFile& file) noexcept;
   void begin(RingFile& file, std::uint32_t generation) noexcept;
   void cancel_all(RingFile& file) noexcept;
   void abandon(RingFile& file) noexcept;
@@ -117,7 +118,7 @@ class RingSelector final : public BaseSelector {
   std::unique_ptr<ReceiveBuffers> receive_buffers_;
   SendBuffers send_buffers_;
   UringQueue queue_;         // goes before the memory that the kernel uses
-  Buffer<RingFile*> files_;  // by descriptor: what is registered, and TCP sockets that were
+  Buffer<RingFile*> files_;  // by descriptor: what is registered, and streams that were
   RingFileList<&RingFile::next_todo, &RingFile::todo> todo_;
   RingFileList<&RingFile::next_pending, &RingFile::pending> pending_;
   RingFileList<&RingFile::next_send, &RingFile::in_sends> sends_;

@@ -306,7 +306,7 @@ int RingSystem::poll_now(int fd, short events) noexcept {
     result &= ~POLLOUT;
     file->ring->wait_for_room(*file);
   }
-  if ((kernels & POLLOUT) == 0 && file->use == RingFile::Use::STREAM) file->ring->poll_for_room(*file);
+  if ((kernels & POLLOUT) == 0 && file->polls_room_alone()) file->ring->poll_for_room(*file);
   return result;
 }
 

@@ -15,7 +15,7 @@ struct RingFile;
 /// changed by the thread that may use the descriptor, others' entries beside it by other threads.
 class RingTable {
  public:
-  /// The TCP socket whose bytes go through a ring. nullptr: it is read and written as ever.
+  /// The stream whose bytes go through a ring. nullptr: it is read and written as ever.
   static RingFile* find(int fd) noexcept {
     const std::uintptr_t entry = entry_of(fd);
     if (entry == 0 || (entry & marks) != 0) return nullptr;

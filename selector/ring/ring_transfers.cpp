@@ -1,4 +1,4 @@
-// RingSelector: reading, writing and closing a TCP socket that the ring takes care of.
+// RingSelector: reading, writing and closing a stream that the ring takes care of.
 // SPDX-License-Identifier: MIT
 #if defined(HEDDLE_HAVE_URING)
 
@@ -67,7 +67,7 @@ void RingSelector::note_failure(RingFile& file, std::ptrdiff_t result) noexcept 
 
 void RingSelector::received_directly(RingFile& file, std::ptrdiff_t result) noexcept {
   note_failure(file, result);
-  if (file.use != Use::EDGE || file.direct) return;
+  if (file.use != Use::EDGE || file.direct || file.polled) return;
   if (result <= 0 || result > small_read)
     file.small_reads = 0;
   else if (++file.small_reads >= reads_in_a_row) {
@@ -89,8 +89,8 @@ std::ptrdiff_t RingSelector::send(RingFile& file, const std::byte* data, std::si
     return -std::exchange(file.send_error, 0);
   if (file.shut_down) [[unlikely]]
     return -EPIPE;
-  if (file.to_send.empty() &&
-      (size >= large_write || file.no_more_writes || nested_ || file.use == Use::LEVEL || !file.registered))
+  if (file.to_send.empty() && (size >= large_write || file.polls_write || file.no_more_writes || nested_ ||
+                               file.use == Use::LEVEL || !file.registered))
     return straight;
   const std::size_t taken = file.to_send.append(send_buffers_, data, size);
   if (taken < size) file.wants_room = true;
@@ -106,8 +106,7 @@ std::ptrdiff_t RingSelector::send(RingFile& file, const std::byte* data, std::si
 void RingSelector::sent_directly(RingFile& file, std::ptrdiff_t result, std::size_t size) noexcept {
   note_failure(file, result);
   const bool all = result >= 0 && static_cast<std::size_t>(result) == size;
-  if (all || (result < 0 && result != -EAGAIN) || file.use == Use::EDGE || file.use == Use::LEVEL) return;
-  poll_for_room(file);
+  if (!all && (result >= 0 || result == -EAGAIN) && file.polls_room_alone()) poll_for_room(file);
 }
 
 void RingSelector::poll_for_room(RingFile& file) noexcept {

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -100,6 +101,45 @@ ON_SELECTORS("descriptors go over a Unix socket with some bytes, and work at the
     b.close();
     parcel = co_await timeout(5s, receive(a, 100, 4));
     CHECK(parcel.text.empty());
+  });
+}
+
+ON_SELECTORS(
+    "a descriptor comes with the bytes that it was sent with, behind those that were written before") {
+  run_on(selector, []() -> Task<void> {
+    auto [a, b] = socket_pair();
+    auto waiting = spawn(receive(b, 1, 4));
+    co_await sleep(1ms);
+    const Pipes pipes(3);
+    co_await a.write_all("-");
+    co_await waiting;
+    for (const int number : pipes.numbers) {
+      for (int i = 0; i < 50; ++i) co_await a.write_all("before ");
+      co_await a.send_with_fds("with ", std::span(&number, 1));
+      co_await a.write_all("behind ");
+    }
+    a.shutdown_write();
+    std::string expected;
+    std::vector<std::size_t> sent_with;
+    for (std::size_t i = 0; i < pipes.numbers.size(); ++i) {
+      for (int j = 0; j < 50; ++j) expected += "before ";
+      sent_with.push_back(expected.size());
+      expected += "with behind ";
+    }
+    std::string text;
+    std::size_t come = 0;
+    for (;;) {
+      const Parcel parcel = co_await timeout(5s, receive(b, 16, 4));
+      if (parcel.text.empty()) break;
+      const std::size_t begin = text.size();
+      text += parcel.text;
+      come += parcel.fds.size();
+      const auto passed = static_cast<std::size_t>(std::count_if(
+          sent_with.begin(), sent_with.end(), [&](std::size_t place) { return place < text.size(); }));
+      CHECK(come == passed);
+      CHECK((parcel.fds.empty() || sent_with[come - 1] >= begin));
+    }
+    CHECK(text == expected);
   });
 }
 

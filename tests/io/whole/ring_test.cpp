@@ -54,6 +54,22 @@ Task<Streams> warm_pair() {
   co_return streams;
 }
 
+struct UnixStreams {
+  UnixStream client;
+  UnixStream server;
+};
+
+Task<UnixStreams> warm_unix_pair() {
+  auto [client, server] = socket_pair();
+  for (int i = 0; i < 2; ++i) {
+    auto reading = spawn(gather(read_some(client), read_some(server)));
+    co_await sleep(1ms);
+    co_await gather(client.write_all("a"), server.write_all("b"));
+    co_await reading;
+  }
+  co_return UnixStreams{std::move(client), std::move(server)};
+}
+
 Task<void> echo(TcpStream stream) {
   std::array<char, 4096> buffer;
   while (const std::size_t size = co_await stream.read_some(std::span(buffer)))
@@ -152,8 +168,7 @@ TEST_CASE("on a ring a message costs far less than a system call") {
 
 TEST_CASE("many small writes on a ring are one, and come in their order") {
   if (!has_ring()) return;
-  run_on(ring, []() -> Task<void> {
-    auto streams = co_await warm_pair();
+  static constexpr auto write_words = [](auto streams) -> Task<void> {
     const std::uint64_t before = enters();
     std::string sent;
     for (int i = 0; i < 200; ++i) {
@@ -165,13 +180,16 @@ TEST_CASE("many small writes on a ring are one, and come in their order") {
     const std::string got = co_await timeout(5s, read_all(streams.server));
     CHECK(got == sent);
     CHECK(enters() - before < 20);
+  };
+  run_on(ring, []() -> Task<void> {
+    co_await write_words(co_await warm_pair());
+    co_await write_words(co_await warm_unix_pair());
   });
 }
 
 TEST_CASE("what was written on a ring arrives though the stream is closed, also when the peer is slow") {
   if (!has_ring()) return;
-  run_on(ring, []() -> Task<void> {
-    auto streams = co_await warm_pair();
+  static constexpr auto write_and_close = [](auto streams) -> Task<void> {
     streams.client.set_send_buffer(8'192);
     streams.server.set_receive_buffer(8'192);
     std::string sent;
@@ -193,19 +211,26 @@ TEST_CASE("what was written on a ring arrives though the stream is closed, also 
     } while (!piece.empty());
     const bool same = got == sent;
     CHECK(same);
+  };
+  run_on(ring, []() -> Task<void> {
+    co_await write_and_close(co_await warm_pair());
+    co_await write_and_close(co_await warm_unix_pair());
   });
 }
 
 TEST_CASE("a loop on a ring that ends sends what was written before") {
   if (!has_ring()) return;
-  Pair pair = Pair::tcp();
-  run_on(ring, [fd = ::dup(pair.a.fileno())]() -> Task<void> {
-    TcpStream stream{Fd(fd)};
+  static constexpr auto write_last = [](auto stream) -> Task<void> {
     auto reader = spawn(read_some(stream));
     co_await sleep(1ms);
     co_await stream.write_all("good bye");
     reader.cancel();
-  });
+  };
+  Pair tcp = Pair::tcp();
+  run_on(ring, [fd = ::dup(tcp.a.fileno())]() -> Task<void> { co_await write_last(TcpStream{Fd(fd)}); });
+  CHECK(tcp.b.read() == "good bye");
+  Pair pair = Pair::sockets();
+  run_on(ring, [fd = ::dup(pair.a.fileno())]() -> Task<void> { co_await write_last(UnixStream{Fd(fd)}); });
   CHECK(pair.b.read() == "good bye");
 }
 
@@ -219,6 +244,12 @@ TEST_CASE("abort() on a ring drops what is queued, and the peer gets a reset") {
     streams.client.abort();
     const std::error_code code = co_await timeout(5s, reader);
     CHECK(code == std::errc::connection_reset);
+    // A Unix stream knows no reset; what is queued is dropped all the same.
+    auto pair = co_await warm_unix_pair();
+    co_await pair.client.write_all("never sent");
+    pair.client.abort();
+    const std::string got = co_await timeout(5s, read_all(pair.server));
+    CHECK(got.empty());
   });
 }
 
@@ -237,8 +268,7 @@ TEST_CASE("unread bytes on a ring make a reset of a close, as TCP wants it") {
 
 TEST_CASE("what is queued on a ring goes before a file, a spliced pipe and the end of the stream") {
   if (!has_ring()) return;
-  run_on(ring, []() -> Task<void> {
-    auto streams = co_await warm_pair();
+  static constexpr auto write_all_ways = [](auto streams) -> Task<void> {
     std::FILE* const file = std::tmpfile();
     std::fputs("of a file ", file);
     std::fflush(file);
@@ -254,6 +284,10 @@ TEST_CASE("what is queued on a ring goes before a file, a spliced pipe and the e
     const std::string got = co_await timeout(5s, read_all(streams.server));
     CHECK(got == "first of a file then of a pipe last");
     std::fclose(file);
+  };
+  run_on(ring, []() -> Task<void> {
+    co_await write_all_ways(co_await warm_pair());
+    co_await write_all_ways(co_await warm_unix_pair());
   });
 }
 
