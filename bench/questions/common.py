@@ -206,24 +206,32 @@ def loading(build, command, family="tcp", **options):
                 client.kill()
 
 
+ROUNDS_OF_A_PROCESS = 3
+
+
 def loaded_rounds(build, count, cases):
-    """rounds() over `cases`: name -> what loading() is called with."""
-    with contextlib.ExitStack() as stack:
-        ready = {}
-        for name, (command, family, options) in cases.items():
-            try:
-                ready[name] = stack.enter_context(loading(build, command, family, **options))
-            except LeftOut as reason:
-                left_out(name, reason)
-        return rounds(count, ready, lambda name: ready[name]())
+    """rounds() over `cases`: name -> what loading() is called with. A process keeps the luck that it has with its pages,
+    which is worth some percent: all are started anew every few rounds."""
+    results = {}
+    for first in range(0, count, ROUNDS_OF_A_PROCESS):
+        with contextlib.ExitStack() as stack:
+            ready = {}
+            for name, (command, family, options) in cases.items():
+                try:
+                    ready[name] = stack.enter_context(loading(build, command, family, **options))
+                except LeftOut as reason:
+                    left_out(name, reason)
+            some = rounds(min(ROUNDS_OF_A_PROCESS, count - first), ready, lambda name: ready[name](), first, count)
+        results = {name: results.get(name, []) + some[name] for name in some if first == 0 or name in results}
+    return results
 
 
-def rounds(count, names, measure):
+def rounds(count, names, measure, first=0, of=None):
     """Calls measure(name) for all, `count` times, in another order each time; who throws LeftOut drops out.
-    Returns name -> list of what it returned."""
+    Returns name -> list of what it returned. `first`: how many of the rounds, `of` in all, have been before."""
     results = {name: [] for name in names}
-    for turn in range(count):
-        progress(f"round {turn + 1} of {count}")
+    for turn in range(first, first + count):
+        progress(f"round {turn + 1} of {of or count}")
         order = list(results)
         shift = turn % len(order) if order else 0
         for name in order[shift:] + order[:shift]:

@@ -47,6 +47,8 @@ class RingSelector final : public BaseSelector {
   std::ptrdiff_t send(RingFile& file, const std::byte* data, std::size_t size) noexcept;
   void sent_directly(RingFile& file, std::ptrdiff_t result, std::size_t size) noexcept;
   static constexpr std::ptrdiff_t straight = PTRDIFF_MIN;
+  /// What is written at once from this size on is worth a system call of its own, rather than a copy.
+  static constexpr std::size_t large_write = 8 << 10;
   /// Sends what is queued, if the kernel takes it now. True if nothing is left.
   bool flush(RingFile& file) noexcept;
   int shut_down(RingFile& file, int how) noexcept;

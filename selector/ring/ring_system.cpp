@@ -157,7 +157,7 @@ std::ptrdiff_t RingSystem::sendmsg(int fd, const msghdr* message, int flags) noe
     if (piece.iov_len == 0) continue;
     // What is large goes as one message, if nothing is queued.
     std::ptrdiff_t result =
-        total == 0 && size >= (8 << 10) && file->to_send.empty()
+        total == 0 && size >= RingSelector::large_write && file->to_send.empty()
             ? RingSelector::straight
             : file->ring->send(*file, static_cast<const std::byte*>(piece.iov_base), piece.iov_len);
     if (result == RingSelector::straight) {

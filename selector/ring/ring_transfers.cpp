@@ -22,7 +22,6 @@ namespace {
 constexpr std::ptrdiff_t large_read = 8 << 10;
 constexpr std::ptrdiff_t small_read = 2 << 10;
 constexpr std::uint8_t reads_in_a_row = 8;
-constexpr std::size_t large_write = 2 << 10;
 // How long a closed connection may take to send what was written before.
 constexpr Duration close_limit = std::chrono::seconds(10);
 
