@@ -212,17 +212,18 @@ ROUNDS_OF_A_PROCESS = 3
 def loaded_rounds(build, count, cases):
     """rounds() over `cases`: name -> what loading() is called with. A process keeps the luck that it has with its pages,
     which is worth some percent: all are started anew every few rounds."""
-    results = {}
+    results = {name: [] for name in cases}
     for first in range(0, count, ROUNDS_OF_A_PROCESS):
         with contextlib.ExitStack() as stack:
             ready = {}
-            for name, (command, family, options) in cases.items():
+            for name in results:
+                command, family, options = cases[name]
                 try:
                     ready[name] = stack.enter_context(loading(build, command, family, **options))
                 except LeftOut as reason:
                     left_out(name, reason)
             some = rounds(min(ROUNDS_OF_A_PROCESS, count - first), ready, lambda name: ready[name](), first, count)
-        results = {name: results.get(name, []) + some[name] for name in some if first == 0 or name in results}
+        results = {name: results[name] + some[name] for name in some}
     return results
 
 

@@ -14,8 +14,9 @@ namespace heddle::detail {
 /// Throws std::system_error when it grants no ring at all, or there is no descriptor left for it.
 HEDDLE_EXPORT bool ring_is_complete();
 
-/// The kernel, except for streams of TCP and Unix that a loop on a ring has waited for: of these bytes are
-/// received and sent through the ring, as said in selector/ring/README.md. Stateless, never destroyed.
+/// The kernel, except for streams that a loop on a ring has waited for: bytes of TCP are received and sent
+/// through the ring, those of Unix streams sent, as said in selector/ring/README.md. Stateless, never
+/// destroyed.
 HEDDLE_EXPORT System& ring_system() noexcept;
 
 /// For tests: may change the result of a completion before it is read; `kind` is a Request, or 0. nullptr:

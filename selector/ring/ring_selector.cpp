@@ -109,10 +109,14 @@ int RingSelector::look_at(RingFile& file) noexcept {
              : state == TCP_LISTEN || state == TCP_CLOSE    ? Use::EDGE
                                                             : Use::STREAM;
   file.is_client = file.use == Use::CONNECTING || RingTable::is_noted_client(file.fd);
-  file.in_table =
-      file.use != Use::EDGE && RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, file);
-  if (!file.in_table) file.use = Use::EDGE;
+  if (file.use != Use::EDGE && !enter_in_table(file)) file.use = Use::EDGE;
   return 0;
+}
+
+// False: another ring has it, or there is no memory.
+bool RingSelector::enter_in_table(RingFile& file) noexcept {
+  file.in_table = RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, file);
+  return file.in_table;
 }
 
 void RingSelector::look_at_other_than_tcp(RingFile& file) noexcept {
@@ -125,7 +129,7 @@ void RingSelector::look_at_other_than_tcp(RingFile& file) noexcept {
     return;
   }
   if (type == SOCK_STREAM && is_connected_by_unix(file.fd)) {
-    file.in_table = file.polled = RingTable::find(file.fd) == nullptr && RingTable::set(file.fd, file);
+    file.polled = enter_in_table(file);
     return;
   }
   const RingFile* const other = RingTable::find_watched(file.fd);

@@ -78,6 +78,7 @@ class RingSelector final : public BaseSelector {
   RingFile* known(int fd) noexcept;
   int look_at(RingFile& file) noexcept;
   void look_at_other_than_tcp(RingFile& file) noexcept;
+  static bool enter_in_table(RingFile& file) noexcept;
   void begin(RingFile& file, std::uint32_t generation) noexcept;
   void cancel_all(RingFile& file) noexcept;
   void abandon(RingFile& file) noexcept;

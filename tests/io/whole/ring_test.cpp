@@ -37,20 +37,25 @@ bool has_ring() {
 std::uint64_t enters() { return EventLoop::running().counters().ring_enters; }
 System& system_here() { return EventLoop::running().system(); }
 
-// Two ends, each of which has been waited for, so that the ring takes care of both.
+// Waits for each of the two ends, so that the ring takes care of both.
+template <class Stream>
+Task<void> warm(Stream& client, Stream& server) {
+  co_await gather(client.write_all("a"), server.write_all("b"));
+  co_await gather(read_some(client), read_some(server));
+  auto waiting = spawn(read_some(client));
+  auto others = spawn(read_some(server));
+  co_await sleep(1ms);
+  co_await client.write_all("c");
+  co_await server.write_all("d");
+  co_await waiting;
+  co_await others;
+}
+
 Task<Streams> warm_pair() {
   Streams streams = co_await connect_pair();
   streams.client.set_nodelay(true);
   streams.server.set_nodelay(true);
-  co_await gather(streams.client.write_all("a"), streams.server.write_all("b"));
-  auto results = co_await gather(read_some(streams.client), read_some(streams.server));
-  auto waiting = spawn(read_some(streams.client));
-  auto others = spawn(read_some(streams.server));
-  co_await sleep(1ms);
-  co_await streams.client.write_all("c");
-  co_await streams.server.write_all("d");
-  co_await waiting;
-  co_await others;
+  co_await warm(streams.client, streams.server);
   co_return streams;
 }
 
@@ -61,12 +66,7 @@ struct UnixStreams {
 
 Task<UnixStreams> warm_unix_pair() {
   auto [client, server] = socket_pair();
-  for (int i = 0; i < 2; ++i) {
-    auto reading = spawn(gather(read_some(client), read_some(server)));
-    co_await sleep(1ms);
-    co_await gather(client.write_all("a"), server.write_all("b"));
-    co_await reading;
-  }
+  co_await warm(client, server);
   co_return UnixStreams{std::move(client), std::move(server)};
 }
 
